@@ -1,0 +1,26 @@
+"""ClientApp: one industrial site. The handlers delegate to `dtfl_app.site_tasks`."""
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from dtfl_app import site_tasks
+
+app = ClientApp()
+
+
+@app.query("profile")
+def profile(message: Message, context: Context) -> Message:
+    """Say who this site is and share per-channel moments."""
+    return site_tasks.profile(message, context)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Calibrate on the received model, train it, reply with the wanted layers."""
+    return site_tasks.train_round(message, context)
+
+
+@app.query("calibrate")
+def calibrate(message: Message, context: Context) -> Message:
+    """Calibrate on the final model."""
+    return site_tasks.calibrate(message, context)

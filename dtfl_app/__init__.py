@@ -1,0 +1,1 @@
+"""DTFL: federated anomaly detection for industrial sites, driven by a digital twin."""

@@ -1,0 +1,163 @@
+"""Run config and node config -> one frozen, validated, typed object.
+
+Every key has its default here; ``[tool.flwr.app.config]`` in pyproject.toml repeats them because
+``flwr run --run-config`` only overrides keys it finds there, and a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from dtfl_app.settings import Value, keys_of, read_settings, setting, to_mapping
+
+__all__ = [
+    "DataSettings",
+    "DetectorSettings",
+    "RunConfig",
+    "RunSettings",
+    "TrainSettings",
+    "TwinSettings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """The run as a whole."""
+
+    strategy: str = setting(
+        "cwa", "method, import path (my_pkg.mine:Mine), or several separated by commas"
+    )
+    rounds: int = setting(30, "federated rounds", low=1)
+    target: float = setting(0.8, "balanced accuracy to reach", above=0.0, high=1.0)
+    stop_at_target: bool = setting(False, "end the run in the round that reaches the target")
+    fraction: float = setting(1.0, "share of sites drawn for each round", above=0.0, high=1.0)
+    weighting: str = setting(
+        "uniform", "how replies are averaged; uniform = the paper", choices=("uniform", "examples")
+    )
+    join_timeout: float = setting(10.0, "seconds to wait for the sites to connect", low=0.0)
+    round_timeout: float = setting(600.0, "seconds to wait for a round's replies", above=0.0)
+    seed: int = setting(0, "seed of weights, batches and sampling", low=0)
+    device: str = setting("auto", "torch device", choices=("auto", "cpu", "cuda"))
+    results_dir: str = setting("", "where runs are stored; empty = ./results")
+    run_name: str = setting("", "folder of this run; empty = date, dataset and strategy")
+    strategy_options: str = setting("", "extra settings of your own strategy: key=value, ...")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """Which data the sites hold and how it is cut."""
+
+    dataset: str = setting("plants", "plants, batadal, threew")
+    data_dir: str = setting("", "folder with batadal/ and 3w/; empty = DTFL_DATA, ../shared/data")
+    cache_dir: str = setting("", "cache of simulated data; empty = ~/.cache/dtfl")
+    sites: int = setting(0, "number of sites; 0 = one per SuperNode", low=0)
+    partition: str = setting(
+        "time-blocks",
+        "how one data set becomes K sites",
+        choices=("time-blocks", "attack-per-site", "dirichlet"),
+    )
+    dirichlet_alpha: float = setting(0.5, "skew of the dirichlet partition", above=0.0)
+    protocol: str = setting(
+        "unseen-attacks",
+        "what the evaluation is (docs/evaluation.md)",
+        choices=("unseen-attacks", "random-split", "leave-one-site-out", "pooled"),
+    )
+    held_out: str = setting("", "leave-one-site-out: the site that never takes part")
+    data_seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
+    calibration_share: float = setting(
+        0.2, "share of each site's rows kept to set the threshold", above=0.0, high=0.9
+    )
+    plant_days: int = setting(60, "plants: days of normal operation per site", low=7)
+    plant_gap: float = setting(
+        1.0, "plants: how far the plants differ from the twin; 0 = not at all", low=0.0, high=3.0
+    )
+    feature_window_s: int = setting(0, "seconds per feature window; 0 = the dataset's own", low=0)
+    feature_step_s: int = setting(0, "seconds between windows; 0 = the dataset's own", low=0)
+    clip: float = setting(10.0, "standardised readings are cut at +- this", above=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """What is learned and when it raises an alarm."""
+
+    model: str = setting("autoencoder", "detector to train", choices=("autoencoder", "classifier"))
+    window: int = setting(1, "consecutive time steps the model sees at once", low=1)
+    hidden: int = setting(128, "width of the outer hidden layers", low=1)
+    latent: int = setting(24, "width of the innermost layer", low=1)
+    smoothing: int = setting(8, "scores are averaged over this many past steps", low=1)
+    false_alarm_rate: float = setting(
+        0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Training at a site."""
+
+    local_epochs: int = setting(2, "passes over a site's rows per round", low=1)
+    lr: float = setting(0.001, "Adam's step size at the sites", above=0.0)
+    batch_size: int = setting(128, "rows per mini-batch", low=1)
+    proximal_mu: float = setting(0.0, "FedProx pull towards the global model; 0 = off", low=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TwinSettings:
+    """The digital twin at the server."""
+
+    twin: str = setting(
+        "auto", "auto = the dataset's own", choices=("auto", "ctown", "recorded", "none")
+    )
+    twin_network: str = setting("", "EPANET file of the twin; empty = the dataset's own")
+    twin_plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')")
+    twin_recording: str = setting("", "another simulator's labelled series (Parquet or CSV)")
+    twin_scenarios: int = setting(60, "scenarios the twin simulates", low=1)
+    twin_hours: int = setting(384, "hours per scenario", low=24)
+    twin_families: str = setting(
+        "", "event kinds to simulate; empty = what the detector learns from"
+    )
+    twin_demand_factor: float = setting(1.0, "make the twin wrong in demand", above=0.0)
+    twin_roughness_factor: float = setting(1.0, "make the twin wrong in roughness", above=0.0)
+    twin_steps: int = setting(50, "mini-batches on twin data per round", low=0)
+    twin_lr: float = setting(0.001, "Adam's step size on twin data", above=0.0)
+    twin_warm_start: bool = setting(False, "start from a model trained on twin data")
+    twin_warm_steps: int = setting(2000, "mini-batches of the warm start and of a teacher", low=1)
+    twin_workers: int = setting(0, "processes that simulate; 0 = one per core", low=0)
+
+
+_SECTIONS = (RunSettings, DataSettings, DetectorSettings, TrainSettings, TwinSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """All settings of a run.
+
+    `extra` holds the keys that belong to strategies; the strategies' registry checks them.
+    """
+
+    run: RunSettings
+    data: DataSettings
+    detector: DetectorSettings
+    train: TrainSettings
+    twin: TwinSettings
+    extra: Mapping[str, Value]
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Value]) -> RunConfig:
+        """Read Flower's run config; raises ConfigError naming the key, value and range."""
+        own = {key for section in _SECTIONS for key in keys_of(section)}
+        return cls(
+            run=read_settings(RunSettings, mapping),
+            data=read_settings(DataSettings, mapping),
+            detector=read_settings(DetectorSettings, mapping),
+            train=read_settings(TrainSettings, mapping),
+            twin=read_settings(TwinSettings, mapping),
+            extra={k: v for k, v in mapping.items() if k not in own},
+        )
+
+    def to_mapping(self) -> dict[str, Value]:
+        """Every key and value, as `from_mapping` reads them."""
+        flat: dict[str, Value] = {}
+        for field in fields(self)[:-1]:
+            flat.update(to_mapping(getattr(self, field.name)))
+        return {**flat, **self.extra}

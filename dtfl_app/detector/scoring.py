@@ -1,0 +1,111 @@
+"""From a trained detector to one anomaly score per time step, and the channels behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dtfl_app.detector.models import Detector
+
+__all__ = ["Scores", "score", "smooth", "stack_windows"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Anomaly scores of n time steps.
+
+    Parameters
+    ----------
+    total : shape (n,); higher = more abnormal.
+    per_channel : shape (n, d); how much each feature contributes, >= 0.
+    """
+
+    total: FloatArray
+    per_channel: FloatArray
+
+
+def stack_windows(
+    values: NDArray[np.float32], instance: NDArray[np.str_], window: int
+) -> NDArray[np.float32]:
+    """Give each time step the `window` steps that end at it, oldest first.
+
+    At the start of an instance the first step is repeated, so no step is lost and no window
+    spans two instances.
+
+    Parameters
+    ----------
+    values : shape (n, d).
+    instance : shape (n,); equal values mark one uninterrupted stretch.
+    window : w >= 1.
+
+    Returns
+    -------
+    Array of shape (n, w*d).
+    """
+    if window == 1:
+        return values
+    position = np.arange(len(values))
+    offsets = np.arange(window - 1, -1, -1)
+    index = np.maximum(position[:, None] - offsets, _run_starts(instance)[:, None])
+    stacked: NDArray[np.float32] = values[index].reshape(len(values), -1)  # shape: (n, w*d)
+    return stacked
+
+
+def score(
+    model: Detector, x: NDArray[np.float32], instance: NDArray[np.str_], smoothing: int
+) -> Scores:
+    """Score inputs of shape (n, w*d); the scores of `smoothing` steps are averaged backwards.
+
+    Autoencoder: squared reconstruction error of the window's last step, mean over its d features.
+    Classifier: the logit; a feature's share is |input * gradient| summed over the window.
+    """
+    per_channel, total = (
+        _residuals(model, x) if model.spec.kind == "autoencoder" else _logits(model, x)
+    )
+    return Scores(
+        total=smooth(total[:, None], instance, smoothing)[:, 0],
+        per_channel=smooth(per_channel, instance, smoothing),
+    )
+
+
+def smooth(values: FloatArray, instance: NDArray[np.str_], steps: int) -> FloatArray:
+    """Trailing mean over up to `steps` rows of the same instance; shape (n, k) in and out."""
+    if steps <= 1 or len(values) == 0:
+        return values
+    sums = np.vstack([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    end = np.arange(1, len(values) + 1)
+    begin = np.maximum(end - steps, _run_starts(instance))
+    means: FloatArray = (sums[end] - sums[begin]) / (end - begin)[:, None]
+    return means
+
+
+def _run_starts(instance: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Index of the first row of each row's instance, shape (n,)."""
+    if len(instance) == 0:
+        return np.zeros(0, dtype=np.int64)
+    first = np.concatenate([[True], instance[1:] != instance[:-1]])
+    return np.maximum.accumulate(np.where(first, np.arange(len(instance)), 0))
+
+
+@torch.no_grad()
+def _residuals(model: Detector, x: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
+    device = next(model.parameters()).device
+    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(device)
+    squared = (model(inputs) - inputs) ** 2
+    last = squared[:, -model.spec.features :].double().cpu().numpy()  # shape: (n, d)
+    return last, last.mean(axis=1)
+
+
+def _logits(model: Detector, x: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
+    device = next(model.parameters()).device
+    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(device).requires_grad_(True)
+    logits = model(inputs)[:, 0]
+    (slope,) = torch.autograd.grad(logits.sum(), inputs)
+    share = (inputs * slope).abs().detach().double().cpu().numpy()
+    per_channel = share.reshape(len(x), model.spec.window, model.spec.features).sum(axis=1)
+    return per_channel, logits.detach().double().cpu().numpy()

@@ -1,0 +1,190 @@
+"""Mini-batch training with Adam; the same code serves sites, twin and centralised baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dtfl_app.detector.models import Detector, Params, get_params, set_params
+
+__all__ = ["Distillation", "Rows", "TrainingSpec", "gradient", "train", "train_params"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    lr : Adam's step size, > 0.
+    batch_size : rows per mini-batch, >= 1.
+    proximal : FedProx's mu, >= 0; 0 = no pull towards the incoming model (Li 2020).
+    """
+
+    lr: float = 1e-3
+    batch_size: int = 128
+    proximal: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """A frozen teacher to learn from beside the data (Hinton 2015; DTKD of the paper).
+
+    ``L = (1 - weight) * L_data + weight * T^2 * KL(teacher at T, student at T)``
+
+    For the classifier KL is between the two Bernoulli outputs at temperature T. The autoencoder is
+    read as a Gaussian decoder of standard deviation T per feature, for which
+    ``T^2 * KL = 0.5 * (teacher - student)^2``: the temperature cancels.
+
+    Parameters
+    ----------
+    teacher : a model of the same input shape; only its outputs are used.
+    weight : lambda in [0, 1]; 0 = no distillation.
+    temperature : T > 0.
+    """
+
+    teacher: Detector
+    weight: float
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows: inputs of shape (n, w*d), labels of shape (n,) in {0, 1, -1 = unlabelled}."""
+
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def from_numpy(
+        cls, x: NDArray[np.float32], y: NDArray[np.int8], device: torch.device | None = None
+    ) -> Rows:
+        """Move arrays of shape (n, w*d) and (n,) to `device` (default: the CPU)."""
+        return cls(
+            torch.from_numpy(np.ascontiguousarray(x)).to(device),
+            torch.from_numpy(y.astype(np.float32)).to(device),
+        )
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def for_model(self, model: Detector) -> Rows:
+        """Return the rows that this kind of model learns from.
+
+        A classifier needs a label; an autoencoder takes all that is not known to be abnormal.
+        """
+        usable = self.y >= 0 if model.spec.kind == "classifier" else self.y < 1
+        return Rows(self.x[usable], self.y[usable])
+
+
+def train(
+    model: Detector,
+    rows: Rows,
+    steps: int,
+    spec: TrainingSpec,
+    rng: np.random.Generator,
+    distillation: Distillation | None = None,
+) -> float:
+    """Train `model` in place by `steps` mini-batch Adam steps; return the mean loss.
+
+    `rows` must already be what the model learns from (`Rows.for_model`). Adam starts afresh:
+    its moments belong to one site and one round. With no rows or no steps the model is unchanged
+    and the loss is NaN.
+    """
+    if steps < 1 or len(rows) == 0:
+        return float("nan")
+    anchor = [p.detach().clone() for p in model.parameters()] if spec.proximal else []
+    optimiser = torch.optim.Adam(model.parameters(), lr=spec.lr)
+    model.train()
+    total = 0.0
+    for index in _batches(len(rows), spec.batch_size, steps, rng):
+        batch = Rows(rows.x[index], rows.y[index])
+        loss = batch_loss(model, batch, distillation)
+        objective = loss + _proximal_term(model, anchor, spec.proximal)
+        optimiser.zero_grad(set_to_none=True)
+        objective.backward()  # type: ignore[no-untyped-call] # torch's backward is untyped
+        optimiser.step()
+        total += float(loss.detach())
+    return total / steps
+
+
+def batch_loss(model: Detector, batch: Rows, distillation: Distillation | None = None) -> Tensor:
+    """Mean squared reconstruction error or binary cross-entropy, plus distillation if asked."""
+    out = model(batch.x)
+    data = _data_loss(model, out, batch)
+    if distillation is None:
+        return data
+    with torch.no_grad():
+        wanted = distillation.teacher(batch.x)
+    soft = _distillation_loss(model, out, wanted, distillation.temperature)
+    return (1.0 - distillation.weight) * data + distillation.weight * soft
+
+
+def gradient(params: Params, model: Detector, rows: Rows) -> Params:
+    """Gradient of the mean loss over all `rows` at `params`; same keys and shapes."""
+    set_params(model, params)
+    model.zero_grad(set_to_none=True)
+    batch_loss(model, rows).backward()  # type: ignore[no-untyped-call] # torch's backward is untyped
+    return {
+        name: (p.grad if p.grad is not None else torch.zeros_like(p)).cpu().numpy().copy()
+        for name, p in model.named_parameters()
+    }
+
+
+def train_params(
+    params: Params,
+    model: Detector,
+    rows: Rows,
+    steps: int,
+    spec: TrainingSpec,
+    rng: np.random.Generator,
+    distillation: Distillation | None = None,
+) -> Params:
+    """`train` as a function of parameters: returns new ones, leaves `params` as they are."""
+    set_params(model, params)
+    train(model, rows, steps, spec, rng, distillation)
+    return get_params(model)
+
+
+def _data_loss(model: Detector, out: Tensor, batch: Rows) -> Tensor:
+    if model.spec.kind == "autoencoder":
+        return nn.functional.mse_loss(out, batch.x)
+    return nn.functional.binary_cross_entropy_with_logits(out[:, 0], batch.y)
+
+
+def _distillation_loss(model: Detector, out: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+    if model.spec.kind == "autoencoder":
+        return 0.5 * nn.functional.mse_loss(out, wanted)
+    log_student = _bernoulli_log_probs(out, temperature)
+    log_teacher = _bernoulli_log_probs(wanted, temperature)
+    kl = nn.functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    return temperature**2 * kl
+
+
+def _bernoulli_log_probs(logit: Tensor, temperature: float) -> Tensor:
+    z = logit / temperature  # shape: (n, 1)
+    return nn.functional.logsigmoid(torch.cat([-z, z], dim=1))
+
+
+def _proximal_term(model: Detector, anchor: list[Tensor], mu: float) -> Tensor | float:
+    if not anchor:
+        return 0.0
+    pairs = zip(model.parameters(), anchor, strict=True)
+    return 0.5 * mu * sum(((p - a) ** 2).sum() for p, a in pairs)
+
+
+def _batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    """Yield index tensors of shuffled passes over n rows until `steps` batches are out."""
+    done = 0
+    while done < steps:
+        order = torch.from_numpy(rng.permutation(n))
+        for start in range(0, n, size):
+            yield order[start : start + size]
+            done += 1
+            if done == steps:
+                return

@@ -1,0 +1,114 @@
+"""Before round 1: who takes part, do their schemas agree, and what is the common scaling."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from dtfl_app.config import RunConfig
+from dtfl_app.errors import ConfigError, DataError, FederationError, ReplyError
+from dtfl_app.sites.features import feature_spans
+from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.scaling import ChannelSums, Scaler
+from dtfl_app.wire import to_arrays
+
+__all__ = ["Enrolment", "enrol"]
+
+log = logging.getLogger("flwr.dtfl")
+
+PROFILE = "query.profile"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolment:
+    """The sites of a federation.
+
+    Parameters
+    ----------
+    directory : node id -> site name.
+    scaler : standardisation agreed from the sites' pooled moments.
+    """
+
+    directory: Mapping[int, str]
+    scaler: Scaler
+
+
+def enrol(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> Enrolment:
+    """Ask every connected node who it is and pool the sites' moments.
+
+    Raises ConfigError when the number of nodes is not the number of sites, FederationError when a
+    site fails, gives a name twice, or has another schema.
+    """
+    nodes = _await_nodes(grid, config)
+    dataset.sites(len(nodes))
+    profiles = _profiles(grid, nodes, config.run.round_timeout)
+    directory, moments = _check(profiles, dataset)
+    spans = feature_spans(dataset.feature_spec.names(dataset.schema), dataset.schema)
+    ordered = [moments[site] for site in sorted(moments)]
+    scaler = Scaler.from_sums(ChannelSums.pool(ordered), spans, config.data.clip)
+    return Enrolment(directory, scaler)
+
+
+def _await_nodes(grid: Grid, config: RunConfig) -> list[int]:
+    wanted, deadline = config.data.sites, time.monotonic() + config.run.join_timeout
+    nodes = list(grid.get_node_ids())
+    while len(nodes) < max(wanted, 1) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        nodes = list(grid.get_node_ids())
+    if not nodes or (wanted and len(nodes) != wanted):
+        raise ConfigError(
+            f"sites = {wanted}, but {len(nodes)} SuperNodes are connected; in simulation give "
+            f"--federation-config 'num-supernodes={wanted or 10}', or set sites=0 to take one "
+            "site per SuperNode"
+        )
+    return nodes
+
+
+def _profiles(grid: Grid, nodes: list[int], timeout: float) -> dict[int, RecordDict]:
+    asked = RecordDict({"task": ConfigRecord({})})
+    messages = [Message(content=asked, message_type=PROFILE, dst_node_id=node) for node in nodes]
+    replies = {
+        reply.metadata.src_node_id: reply
+        for reply in grid.send_and_receive(messages, timeout=timeout)
+    }
+    silent = [node for node in nodes if node not in replies]
+    failed = [r.error.reason for r in replies.values() if r.has_error()]
+    if silent or failed:
+        raise FederationError(
+            f"{len(silent)} of {len(nodes)} sites did not answer and {len(failed)} failed before "
+            f"round 1; first reason: {(failed or ['no reply in time'])[0]}"
+        )
+    return {node: reply.content for node, reply in replies.items()}
+
+
+def _check(
+    profiles: Mapping[int, RecordDict], dataset: FederatedDataset
+) -> tuple[dict[int, str], dict[str, ChannelSums]]:
+    directory: dict[int, str] = {}
+    moments: dict[str, ChannelSums] = {}
+    for node, content in profiles.items():
+        identity = content.config_records["identity"]
+        site, schema = str(identity["site"]), str(identity["schema"])
+        if site in moments:
+            raise FederationError(f"two sites call themselves {site!r}; names must differ")
+        if schema != dataset.schema.digest():
+            raise FederationError(
+                f"site {site!r} has schema {schema}, the server {dataset.schema.digest()} "
+                f"({dataset.schema.name}); all sites must use the same schema"
+            )
+        directory[node] = site
+        moments[site] = _moments(site, content)
+    return directory, moments
+
+
+def _moments(site: str, content: RecordDict) -> ChannelSums:
+    try:
+        arrays = to_arrays(content.array_records["arrays"])
+        return ChannelSums(*(arrays[k].astype("float64") for k in ("n", "mean", "m2")))
+    except (ReplyError, DataError, KeyError) as error:
+        raise FederationError(f"site {site!r} sent unusable moments: {error}") from error

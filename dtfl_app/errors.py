@@ -1,0 +1,57 @@
+"""Every error that DTFL raises on purpose.
+
+DTFLError
+├── ConfigError        a setting is unknown, of the wrong type or out of range
+├── DataError          a site's or a recorded twin's data cannot be used as it is
+│   └── SchemaError    channels, units, ranges or sampling differ from the schema
+├── TwinError          the digital twin cannot be built or its scenario did not run
+│   └── ScenarioError  one scenario failed; the others are unaffected
+├── FederationError    the federation as a whole cannot go on (no sites, too few replies)
+└── ReplyError         one site's reply was refused; the round goes on without it
+
+A message says what was wrong, where (file, row, column or key), what was expected and
+what to do next.
+"""
+
+__all__ = [
+    "ConfigError",
+    "DTFLError",
+    "DataError",
+    "FederationError",
+    "ReplyError",
+    "ScenarioError",
+    "SchemaError",
+    "TwinError",
+]
+
+
+class DTFLError(Exception):
+    """Base of all errors that DTFL raises on purpose."""
+
+
+class ConfigError(DTFLError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class DataError(DTFLError):
+    """Data cannot be used as it is."""
+
+
+class SchemaError(DataError):
+    """Channels, units, ranges or sampling differ from the schema."""
+
+
+class TwinError(DTFLError):
+    """The digital twin cannot be built or run."""
+
+
+class ScenarioError(TwinError):
+    """One twin scenario failed to converge; it yields no data."""
+
+
+class FederationError(DTFLError):
+    """The federation as a whole cannot go on."""
+
+
+class ReplyError(DTFLError):
+    """One site's reply was refused."""

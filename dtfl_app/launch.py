@@ -1,0 +1,177 @@
+"""Run the app through Flower's real engine on this host, and tell honestly how it went.
+
+A private SuperLink in simulation mode is started on free loopback ports with a Flower home of its
+own, so nothing on the host is shared or left behind; it is stopped by its process id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from dtfl_app.errors import FederationError
+from dtfl_app.settings import Value
+
+__all__ = ["SuperLink", "flower_environment", "simulate", "superlink"]
+
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SuperLink:
+    """A running SuperLink.
+
+    Parameters
+    ----------
+    environment : what `flwr` needs to reach it.
+    log : its log file.
+    """
+
+    environment: Mapping[str, str]
+    log: Path
+
+
+def flower_environment(home: Path) -> dict[str, str]:
+    """Environment for Flower processes: own home, no second installation, no calls home.
+
+    Without the first switch `flwr run` builds a new environment for every run, and with torch in
+    it downloads several gigabytes of CUDA builds.
+    """
+    return {
+        **os.environ,
+        "FLWR_HOME": str(home),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+
+
+@contextmanager
+def superlink() -> Iterator[SuperLink]:
+    """Start a SuperLink that simulates sites, and stop it at the end."""
+    with tempfile.TemporaryDirectory(prefix="dtfl-flower-") as home:
+        environment = flower_environment(Path(home))
+        port, control = _free_ports(2)
+        link = SuperLink(environment, Path(home) / "superlink.log")
+        config = f'[superlink]\ndefault = "dtfl"\n[superlink.dtfl]\naddress = "127.0.0.1:{port}"\n'
+        (Path(home) / "config.toml").write_text(config + "insecure = true\n")
+        command = [
+            *("flower-superlink", "--insecure", "--simulation", "--host", "127.0.0.1"),
+            *("--port", str(port), "--control-api-address", f"127.0.0.1:{control}"),
+        ]
+        with link.log.open("wb") as log:
+            process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                _await_health(port, process, link.log)
+                yield link
+            finally:
+                _stop(process)
+
+
+def simulate(
+    link: SuperLink, app: Path, settings: Mapping[str, Value], sites: int, actors: int
+) -> Iterator[str]:
+    """Run the app with `sites` SuperNodes; yield its log lines; raise if the run failed.
+
+    Parameters
+    ----------
+    link : where to run.
+    app : folder with the app's pyproject.toml.
+    settings : run-config overrides.
+    sites : number of simulated SuperNodes.
+    actors : worker processes at most; each serves one site at a time.
+
+    Raises FederationError with the log's last lines when the run did not complete. Flower's own
+    exit code says nothing of that.
+    """
+    command = [
+        *("flwr", "run", str(app), "dtfl", "--stream"),
+        *("--federation-config", _federation(sites, actors)),
+        *("--run-config", " ".join(f"{k}={_toml(v)}" for k, v in settings.items())),
+    ]
+    tail: list[str] = []
+    with subprocess.Popen(
+        command, env=dict(link.environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            tail = [*tail[-40:], line.rstrip()]
+            yield line.rstrip()
+    status = _last_status(link)
+    if process.returncode or status != "finished:completed":
+        raise FederationError(
+            f"the run ended as {status!r} (flwr exit code {process.returncode}); last lines:\n"
+            + "\n".join(tail)
+        )
+
+
+def _federation(sites: int, actors: int) -> str:
+    return f"num-supernodes={sites} client-resources-num-cpus=1 init-args-num-cpus={actors}"
+
+
+def _toml(value: Value) -> str:
+    return json.dumps(value)
+
+
+def _last_status(link: SuperLink) -> str:
+    listing = subprocess.run(
+        ["flwr", "ls", "dtfl", "--format", "json"],
+        env=dict(link.environment), capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        runs = json.loads(listing.stdout)["runs"]
+        return str(max(runs, key=lambda run: str(run.get("pending-at", "")))["status"])
+    except (ValueError, KeyError, TypeError):
+        return f"unknown ({listing.stdout[-200:]}{listing.stderr[-200:]})"
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [int(s.getsockname()[1]) for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def _await_health(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    raise FederationError(
+        f"SuperLink did not start within {_START_SECONDS:.0f} s (exit code {process.poll()}); "
+        f"its log:\n{log.read_text()[-2000:]}"
+    )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,68 @@
+"""From features in physical units to what a detector takes, the same at sites, twin and server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dtfl_app.config import DetectorSettings
+from dtfl_app.detector.models import Detector, ModelSpec
+from dtfl_app.detector.scoring import Scores, score, stack_windows
+from dtfl_app.detector.training import Rows
+from dtfl_app.sites.features import Features
+from dtfl_app.sites.scaling import Scaler
+
+__all__ = ["Prepared", "model_spec", "prepare", "scaler_from_arrays", "scaler_to_arrays"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Scaled, windowed features beside what they came from.
+
+    Parameters
+    ----------
+    x : detector inputs, float32, shape (n, w*d).
+    features : the same n rows in physical units, with labels and times.
+    """
+
+    x: NDArray[np.float32]
+    features: Features
+
+    def rows(self, device: torch.device) -> Rows:
+        """Return the rows as training material on `device`."""
+        return Rows.from_numpy(self.x, self.features.label, device)
+
+    def score(self, model: Detector, smoothing: int) -> Scores:
+        """Score every row."""
+        return score(model, self.x, self.features.instance, smoothing)
+
+
+def prepare(features: Features, scaler: Scaler, window: int) -> Prepared:
+    """Scale the features and give each row its window of past rows."""
+    scaled = scaler.transform(features.values)
+    return Prepared(stack_windows(scaled, features.instance, window), features)
+
+
+def model_spec(settings: DetectorSettings, features: int) -> ModelSpec:
+    """Architecture for `features` features per time step."""
+    return ModelSpec(
+        kind="classifier" if settings.model == "classifier" else "autoencoder",
+        features=features,
+        window=settings.window,
+        hidden=settings.hidden,
+        latent=settings.latent,
+    )
+
+
+def scaler_to_arrays(scaler: Scaler) -> dict[str, NDArray[np.generic]]:
+    """Pack a scaler for the wire and for model files: "mean", "scale" and "clip"."""
+    return {"mean": scaler.mean, "scale": scaler.scale, "clip": np.array([scaler.clip])}
+
+
+def scaler_from_arrays(arrays: dict[str, NDArray[np.generic]]) -> Scaler:
+    """Inverse of `scaler_to_arrays`."""
+    mean, scale, clip = (arrays[k].astype(np.float64) for k in ("mean", "scale", "clip"))
+    return Scaler(mean, scale, float(clip[0]))

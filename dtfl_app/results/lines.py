@@ -1,0 +1,137 @@
+"""One line of metrics.jsonl, and what a whole run comes to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dtfl_app.detector.metrics import Metrics
+from dtfl_app.errors import DataError
+
+__all__ = ["RoundLine", "Summary", "read_lines", "summarise"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundLine:
+    """The model after `round` rounds and what that round cost; round 0 is the start.
+
+    Parameters
+    ----------
+    strategy : name of the method.
+    sites, refused : replies admitted and refused.
+    loss : mean training loss at the sites.
+    bytes_up, bytes_down : payload of the arrays that travelled.
+    site_steps, server_steps : optimiser steps, all sites together and at the server.
+    seconds : wall time of the round.
+    metrics : figures on the evaluation set; None without one.
+    """
+
+    strategy: str
+    round: int
+    sites: int = 0
+    refused: int = 0
+    loss: float = math.nan
+    bytes_up: int = 0
+    bytes_down: int = 0
+    site_steps: int = 0
+    server_steps: int = 0
+    seconds: float = 0.0
+    metrics: Metrics | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON; undefined figures become null."""
+        flat = asdict(self)
+        flat.update(flat.pop("metrics") or {})
+        return json.dumps({k: _or_null(v) for k, v in flat.items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> RoundLine:
+        """Read what `to_json` wrote; raises DataError when it is not that."""
+        try:
+            flat: dict[str, Any] = {
+                k: math.nan if v is None else v for k, v in json.loads(text).items()
+            }
+            judged = [f.name for f in fields(Metrics) if f.name in flat]
+            metrics = Metrics(**{name: flat.pop(name) for name in judged}) if judged else None
+            return cls(**flat, metrics=metrics)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"not a line of metrics.jsonl ({error}): {text[:80]!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one strategy reached and what it took.
+
+    Costs are cumulative up to the first model at or above the target; None if there is none.
+
+    Parameters
+    ----------
+    rounds_to_target, megabytes_to_target, site_steps_to_target, server_steps_to_target,
+    seconds_to_target : the cost of the target.
+    megabytes_up, megabytes_down, seconds : the cost of the whole run.
+    final : the last model's figures.
+    """
+
+    strategy: str
+    rounds: int
+    rounds_to_target: int | None
+    megabytes_to_target: float | None
+    site_steps_to_target: int | None
+    server_steps_to_target: int | None
+    seconds_to_target: float | None
+    megabytes_up: float
+    megabytes_down: float
+    seconds: float
+    refused: int
+    final: Metrics | None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain JSON values; undefined figures become None."""
+        plain = asdict(self)
+        plain["final"] = {k: _or_null(v) for k, v in (plain["final"] or {}).items()}
+        return plain
+
+
+def read_lines(path: Path) -> list[RoundLine]:
+    """Read a metrics.jsonl file."""
+    return [RoundLine.from_json(line) for line in path.read_text().splitlines() if line]
+
+
+def summarise(lines: Iterable[RoundLine], target: float) -> list[Summary]:
+    """One summary per strategy, in order of first appearance; `target` is balanced accuracy."""
+    by_strategy: dict[str, list[RoundLine]] = {}
+    for line in lines:
+        by_strategy.setdefault(line.strategy, []).append(line)
+    return [_summarise_one(name, group, target) for name, group in by_strategy.items()]
+
+
+def _summarise_one(name: str, lines: Sequence[RoundLine], target: float) -> Summary:
+    hit = next(
+        (i for i, x in enumerate(lines) if x.metrics and x.metrics.balanced_accuracy >= target),
+        None,
+    )
+    until = None if hit is None else lines[: hit + 1]
+    return Summary(
+        strategy=name,
+        rounds=lines[-1].round,
+        rounds_to_target=None if hit is None else lines[hit].round,
+        megabytes_to_target=None
+        if until is None
+        else sum(x.bytes_up + x.bytes_down for x in until) / 1e6,
+        site_steps_to_target=None if until is None else sum(x.site_steps for x in until),
+        server_steps_to_target=None if until is None else sum(x.server_steps for x in until),
+        seconds_to_target=None if until is None else sum(x.seconds for x in until),
+        megabytes_up=sum(x.bytes_up for x in lines) / 1e6,
+        megabytes_down=sum(x.bytes_down for x in lines) / 1e6,
+        seconds=sum(x.seconds for x in lines),
+        refused=sum(x.refused for x in lines),
+        final=lines[-1].metrics,
+    )
+
+
+def _or_null(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

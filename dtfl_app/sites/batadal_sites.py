@@ -1,0 +1,142 @@
+"""BATADAL as a federation: K sites from one plant, judged on attacks none of them has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.schema import TIME, Schema
+from dtfl_app.sites.batadal import ATTACKS, DATASET03, DATASET04, SCADA, read_batadal
+from dtfl_app.sites.features import Features, FeatureSpec, make_features
+from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.partition import (
+    attack_per_site,
+    dirichlet,
+    random_split,
+    site_names,
+    time_blocks,
+)
+from dtfl_app.sites.quality import assess
+
+__all__ = ["HOURLY", "BatadalDataset"]
+
+HOURLY = FeatureSpec(window_s=3600, step_s=3600, statistics=("last",))
+
+_FOLDER = "batadal"
+_PROTOCOLS = ("unseen-attacks", "random-split")
+_PARTITIONS = ("time-blocks", "attack-per-site", "dirichlet")
+_DATASET04_ATTACKS = ATTACKS[:7]
+
+
+@dataclass(frozen=True, slots=True)
+class BatadalDataset:
+    """BATADAL cut into sites.
+
+    Parameters
+    ----------
+    data_dir : folder that holds ``batadal/``.
+    partition : "time-blocks", "attack-per-site" or "dirichlet" (see ``partition``).
+    protocol : "unseen-attacks": the sites hold dataset03 and, if `known_attacks` is above 0, the
+        hours of dataset04 up to midway between the last known attack and the next; the evaluation
+        set is the rest of dataset04, or `evaluation_file`. "random-split": half of dataset04's
+        hours, drawn at random within each label, goes to the sites, the other half is the
+        evaluation set; neighbouring hours leak.
+    seed : of everything random here, >= 0.
+    calibration_share : share of each site's rows kept for calibration, in [0, 1).
+    dirichlet_alpha : skew of the dirichlet partition, > 0.
+    known_attacks : how many of dataset04's attacks the sites may learn from, 0 to 6 (to 7 when
+        another file is the evaluation set).
+    evaluation_file : name of the evaluation file in ``batadal/``.
+    feature_spec : each hour as it is, unless told otherwise.
+    """
+
+    data_dir: Path
+    partition: str = "time-blocks"
+    protocol: str = "unseen-attacks"
+    seed: int = 0
+    calibration_share: float = 0.2
+    dirichlet_alpha: float = 0.5
+    known_attacks: int = 0
+    evaluation_file: str = DATASET04
+    feature_spec: FeatureSpec = HOURLY
+
+    def __post_init__(self) -> None:
+        if self.protocol not in _PROTOCOLS:
+            raise ConfigError(f"batadal: protocol {self.protocol!r}; expected one of {_PROTOCOLS}")
+        if self.partition not in _PARTITIONS:
+            raise ConfigError(
+                f"batadal: partition {self.partition!r}; expected one of {_PARTITIONS}"
+            )
+        most = len(_DATASET04_ATTACKS) - (self.evaluation_file == DATASET04)
+        if not 0 <= self.known_attacks <= most:
+            raise ConfigError(
+                f"batadal: known attacks {self.known_attacks}; expected 0 to {most}, so that "
+                "unseen ones are left to judge by"
+            )
+
+    @property
+    def schema(self) -> Schema:
+        """The plant's 43 channels, hourly."""
+        return SCADA
+
+    def sites(self, k: int) -> list[str]:
+        """Names of `k` sites."""
+        if k < 1:
+            raise DataError(f"batadal: {k} sites; expected at least 1")
+        return site_names(k)
+
+    def load_site(self, index: int, k: int) -> SiteData:
+        """Load site `index` (0 to k - 1) of `k`."""
+        name = self.sites(k)[index]
+        series = self._partition(self._series()[0], k)[name]
+        return build_site(
+            name,
+            series,
+            SCADA,
+            self.feature_spec,
+            self.calibration_share,
+            assess(name, series, SCADA),
+            # Hours drawn at random are stretches of one or two rows, too short to have tails.
+            per="label" if self.protocol == "random-split" else "stretch",
+        )
+
+    def load_evaluation(self) -> Features:
+        """Load the labelled hours that no site holds."""
+        return make_features(self._series()[1], SCADA, self.feature_spec)
+
+    def _rng(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, purpose])
+
+    def _read(self, name: str) -> pd.DataFrame:
+        return read_batadal(self.data_dir / _FOLDER / name)
+
+    def _series(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Series of all sites together, and evaluation series."""
+        if self.protocol == "random-split":
+            return random_split(self._read(DATASET04), 0.5, self._rng(0))
+        training = self._read(DATASET03)
+        evaluation = self._read(self.evaluation_file)
+        if self.known_attacks:
+            before = self._before_unknown_attacks()
+            known = self._read(DATASET04)
+            training = pd.concat([training, known[known[TIME] < before]], ignore_index=True)
+            if self.evaluation_file == DATASET04:
+                evaluation = evaluation[evaluation[TIME] >= before].reset_index(drop=True)
+        return training, evaluation
+
+    def _before_unknown_attacks(self) -> pd.Timestamp:
+        if self.known_attacks == len(_DATASET04_ATTACKS):
+            return pd.Timestamp.max
+        last, following = _DATASET04_ATTACKS[self.known_attacks - 1 : self.known_attacks + 1]
+        return last.end + (following.start - last.end) / 2
+
+    def _partition(self, series: pd.DataFrame, k: int) -> dict[str, pd.DataFrame]:
+        if self.partition == "attack-per-site":
+            return attack_per_site(series, k)
+        if self.partition == "dirichlet":
+            return dirichlet(series, SCADA, k, self.dirichlet_alpha, self._rng(1))
+        return time_blocks(series, k)

@@ -1,0 +1,214 @@
+"""From a labelled series to what a detector sees: one row of numbers per window.
+
+A window covers `window_s` seconds, ends at a sample, and never reaches across two instances or
+across a gap in time. It carries time, label and event of its last sample: a detector that runs
+on line answers for now, and "now" is where the window ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Schema
+from dtfl_app.sites.stretches import interruptions, run_numbers
+
+__all__ = ["STATISTICS", "FeatureSpec", "Features", "concat", "feature_spans", "make_features"]
+
+_SEPARATOR = ":"
+# Windows per batch: bounds the memory of the gathered samples (2048 x 300 x 8 bytes = 5 MB).
+_BATCH = 2048
+
+
+def _last(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    return samples[:, -1]
+
+
+def _mean(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    present = ~np.isnan(samples)
+    total = np.where(present, samples, 0.0).sum(axis=1)
+    count = present.sum(axis=1)
+    mean = np.full(len(samples), np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
+
+
+def _std(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    variance = _mean((samples - _mean(samples)[:, None]) ** 2)
+    return np.asarray(np.sqrt(variance))
+
+
+def _change(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(samples[:, -1] - samples[:, 0])
+
+
+# name -> function of samples, shape (windows, samples per window), to shape (windows,)
+STATISTICS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "last": _last,
+    "mean": _mean,
+    "std": _std,
+    "change": _change,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """How features are made.
+
+    Parameters
+    ----------
+    window_s : length of a window in seconds, a whole multiple of the sampling period.
+    step_s : seconds from one window to the next, a whole multiple of the sampling period.
+    statistics : per channel, of the readings in the window: "last" (the reading at its end),
+        "mean", "std" (population standard deviation), "change" (last minus first reading).
+
+    "last" with a window of one period is the identity: each row itself.
+    """
+
+    window_s: int
+    step_s: int
+    statistics: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.statistics if name not in STATISTICS]
+        if unknown or not self.statistics or len(set(self.statistics)) < len(self.statistics):
+            raise ConfigError(
+                f"feature statistics {list(self.statistics)} are not usable; "
+                f"expected one or more, each once, of {list(STATISTICS)}"
+            )
+        if self.window_s <= 0 or self.step_s <= 0:
+            raise ConfigError(
+                f"feature window {self.window_s} s and step {self.step_s} s must be above 0"
+            )
+
+    def names(self, schema: Schema) -> tuple[str, ...]:
+        """Feature names: the channel's for "last", ``channel:statistic`` for the others."""
+        return tuple(
+            channel if statistic == "last" else f"{channel}{_SEPARATOR}{statistic}"
+            for statistic in self.statistics
+            for channel in schema.names
+        )
+
+    def rows(self, schema: Schema) -> tuple[int, int]:
+        """Window and step in samples of `schema`; ConfigError unless both are whole."""
+        window, step = self.window_s / schema.period_s, self.step_s / schema.period_s
+        if not (window.is_integer() and step.is_integer()):
+            raise ConfigError(
+                f"feature window {self.window_s} s and step {self.step_s} s must be whole "
+                f"multiples of the sampling period of schema {schema.name!r}, {schema.period_s} s"
+            )
+        return int(window), int(step)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What a detector learns from and is judged on; all arrays have n rows.
+
+    Parameters
+    ----------
+    values : float32, shape (n, d); NaN = missing.
+    names : d feature names.
+    label : int8, shape (n,): 0 normal, 1 abnormal, -1 unlabelled.
+    time : datetime64[ns], shape (n,): end of the window.
+    instance, event : str, shape (n,): the stretch a window lies in, the event at its end.
+    """
+
+    values: NDArray[np.float32]
+    names: tuple[str, ...]
+    label: NDArray[np.int8]
+    time: NDArray[np.datetime64]
+    instance: NDArray[np.str_]
+    event: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.label), len(self.time), len(self.instance), len(self.event)}
+        if lengths != {len(self.values)} or self.values.shape[1:] != (len(self.names),):
+            raise DataError(
+                f"features do not fit together: values {self.values.shape}, {len(self.names)} "
+                f"names, other columns of length {sorted(lengths)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: NDArray[Any]) -> Features:
+        """Return the rows that a boolean mask or an index array selects."""
+        return Features(
+            self.values[rows],
+            self.names,
+            self.label[rows],
+            self.time[rows],
+            self.instance[rows],
+            self.event[rows],
+        )
+
+
+def concat(parts: Sequence[Features]) -> Features:
+    """Stack the rows of one or more feature sets that have the same names."""
+    if not parts or any(part.names != parts[0].names for part in parts):
+        raise DataError("only one or more feature sets with the same names can be stacked")
+    return Features(
+        np.concatenate([part.values for part in parts]),
+        parts[0].names,
+        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.time for part in parts]),
+        np.concatenate([part.instance for part in parts]),
+        np.concatenate([part.event for part in parts]),
+    )
+
+
+def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Features:
+    """Compute the features of every window in a labelled series.
+
+    Missing readings: "mean" and "std" use those present in the window, "last" and "change" need
+    the ones they name; where none is there, the feature is NaN and the scaler decides what it
+    becomes. A stretch shorter than a window gives none, so the result may be empty.
+    """
+    window, step = spec.rows(schema)
+    ends = _window_ends(series, schema, window, step)  # shape: (n,)
+    columns = [series[name].to_numpy(dtype=np.float64) for name in schema.names]
+    values = np.empty((len(ends), len(columns) * len(spec.statistics)), dtype=np.float32)
+    for start in range(0, len(ends), _BATCH):
+        batch = slice(start, start + _BATCH)
+        values[batch] = _statistics(columns, ends[batch], window, spec.statistics)
+    return Features(
+        values,
+        spec.names(schema),
+        series[LABEL].to_numpy(dtype=np.int8)[ends],
+        series[TIME].to_numpy(dtype="datetime64[ns]")[ends],
+        series[INSTANCE].to_numpy(dtype=object)[ends].astype(np.str_),
+        series[EVENT].to_numpy(dtype=object)[ends].astype(np.str_),
+    )
+
+
+def _window_ends(series: pd.DataFrame, schema: Schema, window: int, step: int) -> NDArray[np.intp]:
+    """Rows at which a window ends: every `step` rows from the first full window of a stretch."""
+    instance = pd.factorize(series[INSTANCE])[0]
+    gaps = interruptions(series[TIME].to_numpy(), schema.period_s)
+    stretch = run_numbers(instance, np.concatenate([[0], np.cumsum(gaps)]))
+    position = np.arange(len(series)) - np.searchsorted(stretch, stretch)
+    complete = position - (window - 1)
+    return np.flatnonzero((complete >= 0) & (complete % step == 0))
+
+
+def _statistics(
+    columns: list[NDArray[np.float64]],
+    ends: NDArray[np.intp],
+    window: int,
+    statistics: tuple[str, ...],
+) -> NDArray[np.float64]:
+    rows = ends[:, None] + np.arange(1 - window, 1)  # shape: (windows, samples)
+    samples = [column[rows] for column in columns]
+    return np.stack([STATISTICS[name](s) for name in statistics for s in samples], axis=1)
+
+
+def feature_spans(names: Sequence[str], schema: Schema) -> NDArray[np.float64]:
+    """Width of the physical range of each feature's channel, in its unit; shape (d,), > 0."""
+    spans = {channel.name: channel.high - channel.low for channel in schema.channels}
+    return np.array([spans[name.split(_SEPARATOR)[0]] for name in names], dtype=np.float64)

@@ -1,0 +1,141 @@
+"""What is wrong with a site's readings, and what was done about it, channel by channel."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dtfl_app.errors import SchemaError
+from dtfl_app.schema import INSTANCE, Channel, Schema
+from dtfl_app.sites.stretches import run_numbers
+
+__all__ = ["FROZEN_SAMPLES", "ChannelQuality", "QualityReport", "assess", "clean"]
+
+# Readings that repeat for this many samples count as frozen: 10 minutes at 1 Hz, 25 days by the
+# hour. Shorter repeats are the resolution of the sensor.
+FROZEN_SAMPLES = 600
+# When most readings are impossible the unit is wrong; a broken sensor spoils fewer.
+_WRONG_UNIT_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelQuality:
+    """One channel at one site; shares are of the site's rows, in [0, 1].
+
+    Parameters
+    ----------
+    channel : its name.
+    missing : share of rows without a reading, as delivered.
+    frozen : share of rows in runs of at least `FROZEN_SAMPLES` equal readings.
+    impossible : share of rows whose reading is outside the physical range.
+    removed : share of rows whose reading was set to missing.
+    done : what was done, in words.
+    """
+
+    channel: str
+    missing: float
+    frozen: float
+    impossible: float
+    removed: float
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """Quality of all channels of one site, over `rows` rows."""
+
+    site: str
+    rows: int
+    channels: tuple[ChannelQuality, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+
+def assess(site: str, series: pd.DataFrame, schema: Schema) -> QualityReport:
+    """Report on the readings without touching them."""
+    kept = np.zeros(len(series), dtype=bool)
+    channels = (_quality(series, channel, kept, "kept as delivered") for channel in schema.channels)
+    return QualityReport(site, len(series), tuple(channels))
+
+
+def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, QualityReport]:
+    """Set readings that say nothing to missing, and report it.
+
+    These are: a channel that holds one value over a whole recording of at least `FROZEN_SAMPLES`
+    readings (a dead sensor), and readings outside the physical range (0 Pa for "not connected").
+    Values that stay equal for a part of a recording are reported and kept: a well at rest, or a
+    simulation in steady state, looks just like that.
+
+    Raises SchemaError when more than half of what is left of a channel is out of range: then it is
+    the unit that is wrong.
+    """
+    cleaned = series.copy()
+    channels = []
+    for channel in schema.channels:
+        values = series[channel.name].to_numpy(dtype=np.float64)
+        dead = _constant_recordings(series, values)
+        broken = _out_of_range(values, channel) & ~dead
+        _reject_wrong_unit(site, channel, values[~dead & (values != 0)])
+        removed = dead | broken
+        cleaned[channel.name] = np.where(removed, np.nan, values)
+        channels.append(_quality(series, channel, removed, _describe(series, dead, broken)))
+    return cleaned, QualityReport(site, len(series), tuple(channels))
+
+
+def _quality(
+    series: pd.DataFrame, channel: Channel, removed: NDArray[np.bool_], done: str
+) -> ChannelQuality:
+    values = series[channel.name].to_numpy(dtype=np.float64)
+    return ChannelQuality(
+        channel.name,
+        missing=float(np.isnan(values).mean()),
+        frozen=float(_frozen(series, values).mean()),
+        impossible=float(_out_of_range(values, channel).mean()),
+        removed=float(removed.mean()),
+        done=done,
+    )
+
+
+def _frozen(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    # NaN differs from itself, so a missing reading is a run of its own.
+    run = run_numbers(pd.factorize(series[INSTANCE])[0], values)
+    return np.bincount(run)[run] >= FROZEN_SAMPLES
+
+
+def _constant_recordings(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    readings = pd.Series(values).groupby(series[INSTANCE].to_numpy())
+    constant = (readings.transform("nunique") == 1) & (
+        readings.transform("count") >= FROZEN_SAMPLES
+    )
+    return constant.to_numpy() & ~np.isnan(values)
+
+
+def _out_of_range(values: NDArray[np.float64], channel: Channel) -> NDArray[np.bool_]:
+    return (values < channel.low) | (values > channel.high)
+
+
+def _reject_wrong_unit(site: str, channel: Channel, values: NDArray[np.float64]) -> None:
+    readings = values[~np.isnan(values)]
+    bad = _out_of_range(readings, channel)
+    if bad.size and bad.mean() > _WRONG_UNIT_SHARE:
+        raise SchemaError(
+            f"{site}: column {channel.name!r}: {bad.mean():.0%} of the readings, "
+            f"e.g. {readings[bad][0]:g}, are outside [{channel.low:g}, {channel.high:g}] "
+            f"{channel.unit}; convert the channel to {channel.unit}"
+        )
+
+
+def _describe(series: pd.DataFrame, dead: NDArray[np.bool_], broken: NDArray[np.bool_]) -> str:
+    parts = []
+    if dead.any():
+        count = series.loc[dead, INSTANCE].nunique()
+        parts.append(f"set to missing in {count} recordings in which it never changes")
+    if broken.any():
+        parts.append(f"{broken.sum()} impossible readings set to missing")
+    return "; ".join(parts) or "kept as delivered"

@@ -1,0 +1,158 @@
+"""Standardisation whose statistics the federation agrees on: moments travel, rows never do.
+
+Each site sends, per feature, the count, the mean and the sum of squared deviations from that mean
+(M2). The server pools them with the pairwise update of Chan, Golub & LeVeque (The American
+Statistician 37(3), 1983, eq. 1.5), which gives the same result as pooling the rows. The textbook
+sum and sum of squares would lose every digit for a pressure of 2e7 Pa that varies by 1 Pa.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtfl_app.errors import ConfigError, DataError
+
+__all__ = ["CLIP", "CONSTANT_SHARE", "UNIT_SHARE", "ChannelSums", "Scaler"]
+
+# A standard deviation below this share of the physical range is rounding, not operation. The
+# quietest live channel of BATADAL, P_J280, is at 3e-5 of its range.
+CONSTANT_SHARE = 1e-6
+# A channel that never moved is scaled by this share of its range: a pump that never ran and now
+# does shows up as 10 standard deviations, a tenth of a pressure range as one.
+UNIT_SHARE = 0.1
+# Readings this far out are abnormal beyond doubt; farther would only swamp the gradient.
+CLIP = 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelSums:
+    """Moments of each feature, over the rows in which it is present; all of shape (d,), float64.
+
+    Parameters
+    ----------
+    n : number of readings, >= 0.
+    mean : their mean, in the feature's unit; 0 where n is 0.
+    m2 : sum of squared deviations from that mean, in the unit squared, >= 0.
+    """
+
+    n: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    m2: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shapes = {self.n.shape, self.mean.shape, self.m2.shape}
+        if len(shapes) != 1 or self.n.ndim != 1:
+            raise DataError(f"moments must be vectors of one length, got shapes {sorted(shapes)}")
+        stacked = np.stack([self.n, self.mean, self.m2])
+        if not np.isfinite(stacked).all() or (self.n < 0).any() or (self.m2 < 0).any():
+            raise DataError("moments must be finite, with counts and squared deviations >= 0")
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating[Any]]) -> ChannelSums:
+        """Moments of `values`, shape (n, d), NaN = missing."""
+        exact = values.astype(np.float64)
+        present = ~np.isnan(exact)
+        n = present.sum(axis=0).astype(np.float64)
+        count = np.maximum(n, 1.0)
+        rough = np.where(present, exact, 0.0).sum(axis=0) / count
+        centred = np.where(present, exact - rough, 0.0)
+        # Summing the centred values again removes the rounding error of the first mean.
+        shift = centred.sum(axis=0) / count
+        m2 = ((centred - shift) ** 2 * present).sum(axis=0)
+        return cls(n, np.where(n > 0, rough + shift, 0.0), m2)
+
+    @classmethod
+    def pool(cls, parts: Sequence[ChannelSums]) -> ChannelSums:
+        """Moments of all rows of all parts together.
+
+        ``n = a.n + b.n``, ``mean = a.mean + delta b.n / n`` and
+        ``m2 = a.m2 + b.m2 + delta^2 a.n b.n / n`` with ``delta = b.mean - a.mean``.
+
+        Raises DataError when there is no part or the parts differ in their number of features.
+        """
+        widths = sorted({part.n.size for part in parts})
+        if len(widths) != 1:
+            raise DataError(f"moments of {widths} features cannot be pooled; expected one width")
+        return reduce(_merge, parts)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return plain lists, for a message or JSON."""
+        return {"n": self.n.tolist(), "mean": self.mean.tolist(), "m2": self.m2.tolist()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Sequence[float]]) -> ChannelSums:
+        """Inverse of `to_dict`; DataError when a key is missing or the numbers make no sense."""
+        missing = {"n", "mean", "m2"} - set(plain)
+        if missing:
+            raise DataError(f"moments lack {sorted(missing)}; expected n, mean and m2")
+        return cls(*(np.asarray(plain[key], dtype=np.float64) for key in ("n", "mean", "m2")))
+
+
+def _merge(a: ChannelSums, b: ChannelSums) -> ChannelSums:
+    n = a.n + b.n
+    weight = b.n / np.maximum(n, 1.0)
+    delta = b.mean - a.mean
+    return ChannelSums(n, a.mean + delta * weight, a.m2 + b.m2 + delta**2 * a.n * weight)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaler:
+    """``(x - mean) / scale``, clipped to ±clip; a missing reading becomes 0, the mean.
+
+    Parameters
+    ----------
+    mean, scale : shape (d,), float64, in the feature's unit; scale > 0.
+    clip : largest size of a scaled value, > 0, in standard deviations.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    clip: float = CLIP
+
+    def __post_init__(self) -> None:
+        if self.mean.shape != self.scale.shape or not (self.scale > 0).all():
+            raise DataError("a scaler needs one mean and one scale above 0 per feature")
+        if not self.clip > 0:
+            raise ConfigError(f"clip must be above 0 standard deviations, got {self.clip}")
+
+    @classmethod
+    def from_sums(cls, sums: ChannelSums, spans: NDArray[np.float64], clip: float = CLIP) -> Scaler:
+        """Scale by the pooled standard deviation ``sqrt(m2 / n)``.
+
+        Parameters
+        ----------
+        sums : pooled moments.
+        spans : width of each feature's physical range (``features.feature_spans``), shape (d,).
+            A feature whose standard deviation is below ``CONSTANT_SHARE * span`` never moved, or
+            was never there; it is scaled by ``UNIT_SHARE * span``.
+        """
+        if spans.shape != sums.n.shape:
+            raise DataError(f"{spans.size} ranges do not fit moments of {sums.n.size} features")
+        std = np.sqrt(sums.m2 / np.maximum(sums.n, 1.0))
+        constant = std < CONSTANT_SHARE * spans
+        return cls(sums.mean.copy(), np.where(constant, UNIT_SHARE * spans, std), clip)
+
+    def transform(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Scale `values`, shape (n, d); the result has no NaN and lies in [-clip, clip]."""
+        scaled = (values.astype(np.float64) - self.mean) / self.scale
+        clipped = np.clip(np.nan_to_num(scaled, nan=0.0), -self.clip, self.clip)
+        return clipped.astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers, for a message or JSON."""
+        return {"mean": self.mean.tolist(), "scale": self.scale.tolist(), "clip": self.clip}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Scaler:
+        """Inverse of `to_dict`; DataError when a key is missing."""
+        missing = {"mean", "scale", "clip"} - set(plain)
+        if missing:
+            raise DataError(f"scaler lacks {sorted(missing)}; expected mean, scale and clip")
+        mean, scale = (np.asarray(plain[key], dtype=np.float64) for key in ("mean", "scale"))
+        return cls(mean, scale, float(plain["clip"]))

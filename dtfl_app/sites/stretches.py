@@ -1,0 +1,39 @@
+"""Uninterrupted stretches of a recording: where they end and what they are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["interruptions", "run_numbers", "stretch_names"]
+
+# A step above this many periods is an interruption; jitter of half a period is not.
+_GAP_PERIODS = 1.5
+
+
+def interruptions(time: NDArray[np.datetime64], period_s: float) -> NDArray[np.bool_]:
+    """Tell for each of the n - 1 steps in `time` whether the recording was interrupted there."""
+    limit = np.timedelta64(round(_GAP_PERIODS * period_s * 1e9), "ns")
+    return np.diff(time.astype("datetime64[ns]")) > limit
+
+
+def run_numbers(*keys: NDArray[Any]) -> NDArray[np.intp]:
+    """Number, from 0 in row order, the runs of neighbouring rows in which all `keys` are equal."""
+    changes = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
+    for key in keys:
+        changes |= key[1:] != key[:-1]
+    return np.concatenate([[0], np.cumsum(changes)]).astype(np.intp)[: len(keys[0])]
+
+
+def stretch_names(time: NDArray[np.datetime64], period_s: float, name: str) -> list[str]:
+    """Name the uninterrupted stretches of a recording, one name per row.
+
+    A step of more than 1.5 periods starts a new stretch. One stretch is called `name`, several
+    are called ``name/part-1``, ``name/part-2``, and so on.
+    """
+    part = np.concatenate([[0], np.cumsum(interruptions(time, period_s))])
+    if part[-1] == 0:
+        return [name] * len(time)
+    return [f"{name}/part-{i + 1}" for i in part]

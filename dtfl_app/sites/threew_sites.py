@@ -1,0 +1,130 @@
+"""3W as a federation: every measured well is a site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.schema import INSTANCE, Schema, iter_instances
+from dtfl_app.sites.features import Features, FeatureSpec, concat, make_features
+from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.partition import by_column
+from dtfl_app.sites.quality import QualityReport, clean
+from dtfl_app.sites.threew import DEFAULT_CHANNELS, read_threew_raw, threew_schema, well_of
+
+__all__ = ["FIVE_MINUTES", "ThreeWDataset"]
+
+_FOLDER, _FILE = "3w", "class2_WELL.parquet"
+_PROTOCOLS = ("leave-one-site-out", "unseen-attacks", "pooled")
+
+# Five minutes are long enough for a pressure to show its trend. The step is the one the 3W
+# project sets for this event; a longer one leaves a well of 10 normal minutes with 3 windows.
+FIVE_MINUTES = FeatureSpec(window_s=300, step_s=15, statistics=("mean", "std", "change"))
+
+
+@dataclass(frozen=True, slots=True)
+class ThreeWDataset:
+    """3W's measured wells, one site each.
+
+    Parameters
+    ----------
+    data_dir : folder that holds ``3w/``: there either ``class2_WELL.parquet`` or the published
+        folders, of which event type 2 is read.
+    protocol : "leave-one-site-out", also called "unseen-attacks" here: the sites are all wells but
+        `held_out`, which is the evaluation set. "pooled": all wells are sites; of every well with
+        several recordings the later ones, `evaluation_share` of them and at least one, are the
+        evaluation set; wells with a single recording are not judged.
+    held_out : well that never takes part; "" is the last by name.
+    evaluation_share : for "pooled", share of a well's recordings to judge by, in (0, 1).
+    calibration_share : share of each run of equal labels in a recording kept for calibration.
+    channels : of ``threew.CHANNELS``.
+    feature_spec : mean, standard deviation and change over five minutes, unless told otherwise.
+    """
+
+    data_dir: Path
+    protocol: str = "leave-one-site-out"
+    held_out: str = ""
+    evaluation_share: float = 0.3
+    calibration_share: float = 0.2
+    channels: tuple[str, ...] = DEFAULT_CHANNELS
+    feature_spec: FeatureSpec = FIVE_MINUTES
+
+    def __post_init__(self) -> None:
+        if self.protocol not in _PROTOCOLS:
+            raise ConfigError(f"threew: protocol {self.protocol!r}; expected one of {_PROTOCOLS}")
+        if not 0 < self.evaluation_share < 1:
+            raise ConfigError(
+                f"threew: evaluation share {self.evaluation_share}; expected between 0 and 1"
+            )
+
+    @property
+    def schema(self) -> Schema:
+        """The chosen channels at 1 Hz."""
+        return threew_schema(self.channels)
+
+    def sites(self, k: int) -> list[str]:
+        """Names of the wells; DataError unless `k` is their number: a well is not cut up."""
+        return self._names(self._site_series(), k)
+
+    def load_site(self, index: int, k: int) -> SiteData:
+        """Load well `index` (0 to k - 1) of `k`, dead and impossible readings set to missing."""
+        wells = self._site_series()
+        name = self._names(wells, k)[index]
+        series, quality = self._clean(name, wells[name])
+        share = self.calibration_share
+        return build_site(name, series, self.schema, self.feature_spec, share, quality)
+
+    def load_evaluation(self) -> Features:
+        """Load the labelled recordings that no site holds."""
+        wells = self._evaluation_series()
+        parts = [self._clean(name, series)[0] for name, series in wells.items()]
+        return concat([make_features(part, self.schema, self.feature_spec) for part in parts])
+
+    def _names(self, wells: dict[str, pd.DataFrame], k: int) -> list[str]:
+        if k != len(wells):
+            raise DataError(
+                f"threew: {k} sites asked for, but the data has {len(wells)} wells to train on "
+                f"({', '.join(wells)}); set the number of sites to {len(wells)}"
+            )
+        return list(wells)
+
+    def _clean(self, name: str, series: pd.DataFrame) -> tuple[pd.DataFrame, QualityReport]:
+        cleaned, quality = clean(name, series, self.schema)
+        self.schema.validate(cleaned, name)
+        return cleaned, quality
+
+    def _wells(self) -> dict[str, pd.DataFrame]:
+        folder = self.data_dir / _FOLDER
+        path = folder / _FILE
+        return by_column(read_threew_raw(path if path.exists() else folder, self.channels), well_of)
+
+    def _held_out(self, wells: dict[str, pd.DataFrame]) -> str:
+        name = self.held_out or max(wells)
+        if name not in wells:
+            raise ConfigError(f"threew: held-out well {name!r}; expected one of {list(wells)}")
+        return name
+
+    def _site_series(self) -> dict[str, pd.DataFrame]:
+        wells = self._wells()
+        if self.protocol == "pooled":
+            return {name: self._by_recording(series)[0] for name, series in wells.items()}
+        del wells[self._held_out(wells)]
+        return wells
+
+    def _evaluation_series(self) -> dict[str, pd.DataFrame]:
+        wells = self._wells()
+        if self.protocol == "pooled":
+            later = {name: self._by_recording(series)[1] for name, series in wells.items()}
+            return {name: series for name, series in later.items() if len(series)}
+        name = self._held_out(wells)
+        return {name: wells[name]}
+
+    def _by_recording(self, series: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Earlier and later recordings of one well; a single one is all earlier."""
+        names = sorted(name for name, _ in iter_instances(series))
+        count = max(1, round(self.evaluation_share * len(names))) if len(names) > 1 else 0
+        later = series[INSTANCE].isin(names[len(names) - count :])
+        return series[~later].reset_index(drop=True), series[later].reset_index(drop=True)

@@ -1,0 +1,47 @@
+"""CWA, cyclic weight adaptation: sites and twin swap their models every round.
+
+Belay et al., arXiv 2601.01701. The printed indices allow two readings; both are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dtfl_app.settings import setting
+from dtfl_app.strategies.admission import Reply
+from dtfl_app.strategies.base import DTFLStrategy, State
+
+__all__ = ["CWA", "CWASettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class CWASettings:
+    """Settings of CWA; ``twin_steps = 0`` with the sequential schedule is FedAvg."""
+
+    cwa_schedule: str = setting(
+        "sequential", "CWA: which reading of the swap", choices=("sequential", "parallel")
+    )
+
+
+class CWA(DTFLStrategy):
+    """The twin restarts from the sites' aggregate, the sites restart from the twin's model.
+
+    sequential: aggregate, train the aggregate on twin data, broadcast.
+    parallel: sites get what the twin trained, in this round, from last round's aggregate.
+    """
+
+    Settings = CWASettings
+    settings: CWASettings
+
+    def prepare(self, state: State) -> State:
+        """Let the twin's copy start from the sites' initial model."""
+        return replace(state, twin=state.model)
+
+    def update(self, state: State, replies: Sequence[Reply]) -> State:
+        """Swap the two copies."""
+        aggregate = self.mean(replies)
+        if self.settings.cwa_schedule == "sequential":
+            return State(model=self.twin.train(aggregate), twin=aggregate)
+        assert state.twin is not None
+        return State(model=self.twin.train(state.twin), twin=aggregate)

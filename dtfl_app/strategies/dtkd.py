@@ -1,0 +1,73 @@
+"""DTKD, digital twin knowledge distillation: a teacher trained on twin data guides the sites.
+
+Belay et al., arXiv 2601.01701. Not server-side ensemble distillation (FedDF): the teacher is the
+twin's, the students are the sites or, in the server variant, the aggregate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dtfl_app.detector.quantise import quantise
+from dtfl_app.settings import Value, setting
+from dtfl_app.strategies.admission import Reply
+from dtfl_app.strategies.base import DTFLStrategy, State
+from dtfl_app.wire import Arrays, prefixed
+
+__all__ = ["DTKD", "DTKDSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class DTKDSettings:
+    """Settings of DTKD; ``kd_lambda = 0`` on the client side is FedAvg."""
+
+    kd_side: str = setting(
+        "client", "DTKD: who learns from the teacher", choices=("client", "server")
+    )
+    kd_lambda: float = setting(
+        0.5, "DTKD: weight of the teacher in a site's loss", low=0.0, high=1.0
+    )
+    kd_temperature: float = setting(2.0, "DTKD: temperature of soft targets", above=0.0)
+    kd_precision: str = setting(
+        "float32", "DTKD: how the teacher travels", choices=("float32", "int8")
+    )
+
+
+class DTKD(DTFLStrategy):
+    """A teacher ``Theta_DT`` is trained on twin data before round 1 and frozen.
+
+    client: it is sent to each site once, and site k minimises
+    ``(1 - lambda) L(y, f) + lambda T^2 KL(teacher at T, student at T)``; plain mean at the server.
+    server: sites hold no teacher; after each round the aggregate takes `twin-steps` steps towards
+    the teacher's outputs on twin inputs.
+    """
+
+    Settings = DTKDSettings
+    settings: DTKDSettings
+
+    def prepare(self, state: State) -> State:
+        """Train the teacher from the initial model; the sites start from the untrained one."""
+        steps = self.bench.config.twin.twin_warm_steps
+        return replace(state, twin=self.twin.train(state.model, steps))
+
+    def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
+        """Give the sites the teacher to keep, and the loss's weights."""
+        s = self.settings
+        if s.kd_side == "server":
+            return {}, {}
+        assert self.state.twin is not None
+        teacher = quantise(self.state.twin) if s.kd_precision == "int8" else self.state.twin
+        weights: dict[str, Value] = {
+            "kd-lambda": s.kd_lambda,
+            "kd-temperature": s.kd_temperature,
+        }
+        return prefixed("teacher", teacher), weights
+
+    def update(self, state: State, replies: Sequence[Reply]) -> State:
+        """Average; on the server side, distil the aggregate."""
+        assert state.twin is not None
+        aggregate = self.mean(replies)
+        if self.settings.kd_side == "server":
+            aggregate = self.twin.distil(aggregate, state.twin)
+        return replace(state, model=aggregate)

@@ -1,0 +1,139 @@
+"""Which twin a run has, and its synthetic data as features of the sites' kind."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dtfl_app.config import RunConfig
+from dtfl_app.datasets import cache_dir
+from dtfl_app.errors import ConfigError, TwinError
+from dtfl_app.schema import Schema
+from dtfl_app.sites.features import Features, make_features
+from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
+from dtfl_app.sites.threew import read_threew
+from twin.base import Scenario, Twin
+from twin.ctown.defaults import default_plant
+from twin.ctown.plant import PlantModel
+from twin.ctown.simulate import CTownTwin
+from twin.dataset import build_dataset
+from twin.recorded import RecordedTwin
+
+__all__ = ["TwinData", "make_twin", "make_twin_data"]
+
+log = logging.getLogger("flwr.dtfl")
+
+# What a classifier can learn from the C-Town twin; an autoencoder needs normal operation alone.
+FAMILIES = ("attack", "fault")
+
+_OWN_TWIN = {"plants": "ctown", "batadal": "ctown", "threew": "recorded"}
+_BATADAL_NETWORK = Path("ctown") / "ctown_map.inp"
+_THREEW_RECORDING = Path("3w") / "class2_SIMULATED.parquet"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinData:
+    """A twin's synthetic data.
+
+    Parameters
+    ----------
+    features : labelled features in physical units, made like the sites'.
+    fingerprint : digest of the twin.
+    source : what it is and how fast it was made, for the log.
+    """
+
+    features: Features
+    fingerprint: str
+    source: str
+
+
+def make_twin(config: RunConfig, schema: Schema) -> Twin | None:
+    """Build the twin that the run config asks for; None for twin = "none"."""
+    settings = config.twin
+    kind = _OWN_TWIN.get(config.data.dataset, "none") if settings.twin == "auto" else settings.twin
+    if kind == "none":
+        return None
+    twin = CTownTwin(_plant(config)) if kind == "ctown" else _recorded(config, schema)
+    if twin.schema.names != schema.names:
+        raise ConfigError(
+            f"the twin's channels {twin.schema.names} are not the sites' {schema.names}; "
+            'choose the twin that belongs to the dataset, or twin = "none"'
+        )
+    return twin
+
+
+def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | None:
+    """Simulate (or read from the cache) the twin's data; None without a twin."""
+    twin = make_twin(config, dataset.schema)
+    if twin is None:
+        return None
+    settings = config.twin
+    scenarios = _scenarios(config, twin)
+    workers = settings.twin_workers or os.cpu_count() or 1
+    built = build_dataset(twin, scenarios, cache_dir(config), workers, _log_progress)
+    features = make_features(built.series, dataset.schema, dataset.feature_spec)
+    if not len(features):
+        raise TwinError("the twin's data gives no feature window; simulate longer scenarios")
+    how = "from the cache" if built.from_cache else f"{built.hours_per_second:.0f} simulated h/s"
+    source = f"{len(scenarios)} scenarios, {len(features)} rows, {how}"
+    if built.dropped:
+        source += f", {len(built.dropped)} dropped"
+    return TwinData(features, twin.fingerprint(), source)
+
+
+def _scenarios(config: RunConfig, twin: Twin) -> list[Scenario]:
+    settings, seed = config.twin, config.data.data_seed
+    if isinstance(twin, RecordedTwin):
+        names = twin.instances[: settings.twin_scenarios]
+        return [Scenario(name, settings.twin_hours, seed) for name in names]
+    families = [f.strip() for f in settings.twin_families.split(",") if f.strip()]
+    if not families and config.detector.model == "classifier":
+        families = list(FAMILIES)
+    return twin.plan(settings.twin_scenarios, settings.twin_hours, seed, families)
+
+
+def _plant(config: RunConfig) -> PlantModel:
+    settings = config.twin
+    if settings.twin_plant:
+        path = Path(settings.twin_plant)
+        try:
+            plant = PlantModel.from_json(path.read_text(), str(path))
+        except OSError as error:
+            raise ConfigError(
+                f"run config: twin-plant = {settings.twin_plant!r} cannot be read ({error}); "
+                "expected a JSON file of 'dtfl twin calibrate'"
+            ) from error
+    else:
+        plant = default_plant(_network(config))
+    return plant.scaled(settings.twin_demand_factor, settings.twin_roughness_factor)
+
+
+def _network(config: RunConfig) -> str:
+    named = config.twin.twin_network
+    if named or config.data.dataset != "batadal":
+        return "" if named == "embedded" else named
+    path = resolve_data_dir(config.data.data_dir) / _BATADAL_NETWORK
+    if not path.exists():
+        raise ConfigError(
+            f"no network file for BATADAL's twin: {path} is missing; name one with twin-network, "
+            'or set twin-network="embedded" for the uncalibrated plant, which fits it badly'
+        )
+    return str(path)
+
+
+def _recorded(config: RunConfig, schema: Schema) -> RecordedTwin:
+    if config.twin.twin_recording:
+        return RecordedTwin(Path(config.twin.twin_recording), schema)
+    if config.data.dataset != "threew":
+        raise ConfigError(
+            'run config: twin = "recorded" needs twin-recording, the path of a labelled series'
+        )
+    path = resolve_data_dir(config.data.data_dir) / _THREEW_RECORDING
+    return RecordedTwin.from_series(read_threew(path, schema.names), schema, str(path))
+
+
+def _log_progress(done: int, total: int) -> None:
+    if done == total or done % max(1, total // 10) == 0:
+        log.info("twin: %d of %d scenarios simulated", done, total)

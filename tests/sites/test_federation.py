@@ -1,0 +1,204 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dtfl_app.ctown_scada import SCADA
+from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.sites.batadal import TEST_FILE
+from dtfl_app.sites.batadal_sites import BatadalDataset
+from dtfl_app.sites.features import Features, FeatureSpec
+from dtfl_app.sites.federation import FederatedDataset, build_site, resolve_data_dir
+from dtfl_app.sites.partition import site_names
+from dtfl_app.sites.quality import assess
+from dtfl_app.sites.threew_sites import ThreeWDataset
+
+WELLS = [f"WELL-000{number}" for number in ("03", "09", "10", "11", "12", "13")]
+
+
+def rows_of(features: Features) -> set[tuple[np.datetime64, bytes]]:
+    return set(zip(features.time, map(bytes, features.values), strict=True))
+
+
+@pytest.mark.parametrize("make", [BatadalDataset, ThreeWDataset])
+def test_both_data_sets_keep_the_protocol(make):
+    assert isinstance(make(Path()), FederatedDataset)
+
+
+def test_batadal_sites_are_normal_operation_and_the_evaluation_has_all_attacks(data_dir):
+    """8,761 hours over 4 sites: 2,191 + 3 x 2,190, a fifth of each kept for calibration."""
+    dataset = BatadalDataset(data_dir)
+
+    sites = [dataset.load_site(index, 4) for index in range(4)]
+    evaluation = dataset.load_evaluation()
+
+    assert [site.name for site in sites] == dataset.sites(4) == site_names(4)
+    assert sum(len(s.features_train) + len(s.features_cal) for s in sites) == 8761
+    assert [len(site.features_cal) for site in sites] == [438] * 4
+    assert all((site.features_train.label == 0).all() for site in sites)
+    assert all(s.features_train.time.max() < s.features_cal.time.min() for s in sites)
+    assert evaluation.values.shape == (4177, 43)
+    assert int((evaluation.label == 1).sum()) == 492
+    assert dataset.schema is SCADA
+    assert sites[0].features_train.names == tuple(SCADA.names)
+    assert sites[0].quality.rows == 2191
+
+
+def test_known_attacks_go_to_the_sites_and_are_never_judged(data_dir):
+    dataset = BatadalDataset(data_dir, partition="attack-per-site", known_attacks=3)
+
+    sites = [dataset.load_site(index, 3) for index in range(3)]
+    evaluation = dataset.load_evaluation()
+
+    known = [set(site.features_train.event) - {""} for site in sites]
+    assert known == [{"attack-1"}, {"attack-2"}, {"attack-3"}]
+    assert set(evaluation.event) - {""} == {f"attack-{number}" for number in range(4, 8)}
+    held = sum(len(site.features_train) + len(site.features_cal) for site in sites)
+    assert held + len(evaluation) == 8761 + 4177
+    latest = max(site.features_cal.time.max() for site in sites)
+    assert latest < evaluation.time.min()
+
+
+def test_random_split_gives_each_hour_of_dataset04_to_one_side(data_dir):
+    """Half of 492 attack hours and of 3,685 normal ones (1842, as round() goes to even)."""
+    dataset = BatadalDataset(data_dir, protocol="random-split", seed=3)
+
+    sites = [dataset.load_site(index, 5) for index in range(5)]
+    evaluation = dataset.load_evaluation()
+
+    assert int((evaluation.label == 1).sum()) == 246
+    assert len(evaluation) == 246 + 1842
+    held = [site.features_train for site in sites] + [site.features_cal for site in sites]
+    times = np.concatenate([part.time for part in held] + [evaluation.time])
+    assert len(times) == len(np.unique(times)) == 4177
+
+
+def test_the_seed_decides_what_is_random_in_batadal(data_dir):
+    def first_site(seed: int) -> Features:
+        return (
+            BatadalDataset(data_dir, partition="dirichlet", seed=seed).load_site(0, 4)
+        ).features_train
+
+    assert rows_of(first_site(1)) == rows_of(first_site(1))
+    assert rows_of(first_site(1)) != rows_of(first_site(2))
+
+
+def test_every_well_but_the_held_out_one_is_a_site(data_dir):
+    dataset = ThreeWDataset(data_dir, held_out="WELL-00010")
+
+    sites = [dataset.load_site(index, 5) for index in range(5)]
+    evaluation = dataset.load_evaluation()
+
+    assert [site.name for site in sites] == [well for well in WELLS if well != "WELL-00010"]
+    assert {name.split("_")[0] for name in evaluation.instance} == {"2/WELL-00010"}
+    assert len(evaluation.names) == 6
+    for site in sites:
+        assert set(site.features_train.label) >= {0, 1}
+        assert not rows_of(site.features_train) & rows_of(site.features_cal)
+        assert site.quality.site == site.name
+
+
+def test_the_well_held_out_by_default_is_the_last(data_dir):
+    evaluation = ThreeWDataset(data_dir).load_evaluation()
+
+    assert {name.split("_")[0] for name in evaluation.instance} == {"2/WELL-00013"}
+
+
+def test_pooled_judges_later_recordings_of_wells_with_several(data_dir):
+    """Well 11 has 13 recordings, 0.3 of them are 3.9, so 4; well 12 has 2, at least one."""
+    dataset = ThreeWDataset(data_dir, protocol="pooled")
+
+    assert dataset.sites(6) == WELLS
+    judged = {name.split("/part")[0] for name in dataset.load_evaluation().instance}
+    held = {
+        name.split("/part")[0]
+        for index in (3, 4)
+        for name in dataset.load_site(index, 6).features_train.instance
+    }
+
+    assert len(judged) == 5
+    assert len(held) == 9 + 1
+    assert max(held & {h for h in held if "00011" in h}) < min(j for j in judged if "00011" in j)
+
+
+def test_a_site_with_little_normal_operation_calibrates_on_none(data_dir):
+    """WELL-00003 has 586 normal seconds: less than two windows of 300 s."""
+    site = ThreeWDataset(data_dir).load_site(0, 5)
+
+    assert site.name == "WELL-00003"
+    assert int((site.features_train.label == 0).sum()) == (586 - 300) // 15 + 1
+    assert not (site.features_cal.label == 0).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "guess"}, "protocol 'guess'"),
+        ({"partition": "by-mood"}, "partition 'by-mood'"),
+        ({"known_attacks": 7}, "known attacks 7; expected 0 to 6"),
+        ({"known_attacks": 8, "evaluation_file": TEST_FILE}, "expected 0 to 7"),
+    ],
+)
+def test_batadal_options_are_checked(options, message):
+    with pytest.raises(ConfigError, match=message):
+        BatadalDataset(Path(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"protocol": "guess"}, "protocol 'guess'"), ({"evaluation_share": 1.0}, "share 1.0")],
+)
+def test_threew_options_are_checked(options, message):
+    with pytest.raises(ConfigError, match=message):
+        ThreeWDataset(Path(), **options)
+
+
+def test_impossible_numbers_of_sites_are_refused(data_dir):
+    with pytest.raises(DataError, match="9000 sites cannot be made of 8761 rows"):
+        BatadalDataset(data_dir).load_site(0, 9000)
+    with pytest.raises(DataError, match="0 sites; expected at least 1"):
+        BatadalDataset(data_dir).sites(0)
+    with pytest.raises(DataError, match=r"4 sites asked for, but the data has 5 wells"):
+        ThreeWDataset(data_dir).sites(4)
+    with pytest.raises(ConfigError, match="held-out well 'WELL-00099'; expected one of"):
+        ThreeWDataset(data_dir, held_out="WELL-00099").sites(5)
+
+
+def test_a_site_may_keep_nothing_for_calibration(series_of, schema):
+    series = series_of([20])
+    spec = FeatureSpec(180, 60, ("mean",))
+
+    site = build_site("all", series, schema, spec, 0.0, assess("all", series, schema))
+
+    assert (len(site.features_train), len(site.features_cal)) == (18, 0)
+
+
+def test_a_site_too_short_for_one_window_is_refused(series_of, schema):
+    series = series_of([5])
+    quality = assess("tiny", series, schema)
+
+    with pytest.raises(DataError, match="site 'tiny': 5 training rows give no window of 600 s"):
+        build_site("tiny", series, schema, FeatureSpec(600, 60, ("mean",)), 0.2, quality)
+
+
+def test_the_data_folder_is_the_setting_then_the_environment_then_the_neighbour(
+    tmp_path, monkeypatch
+):
+    explicit, named, neighbour = (tmp_path / name for name in ("a", "b", "shared/data"))
+    for folder in (explicit, named, neighbour, tmp_path / "checkout"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "checkout")
+
+    monkeypatch.setenv("DTFL_DATA", str(named))
+    assert resolve_data_dir(str(explicit)) == explicit
+    assert resolve_data_dir("") == named
+    monkeypatch.delenv("DTFL_DATA")
+    assert resolve_data_dir("") == neighbour
+
+
+def test_without_a_data_folder_all_three_places_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DTFL_DATA", raising=False)
+
+    with pytest.raises(DataError, match=r"data-dir='absent'.*DTFL_DATA.*shared.data"):
+        resolve_data_dir("absent")

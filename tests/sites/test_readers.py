@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dtfl_app.errors import DataError, SchemaError
+from dtfl_app.schema import Schema
+from dtfl_app.sites.readers import parse_times, read_series, read_table
+
+HEADER = "time,level,flow\n"
+
+
+def write(tmp_path: Path, text: str, name: str = "site.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_labelled_series_survives_writing_and_reading(tmp_path, series_of, schema, form):
+    series = series_of([5, 4], events=["", "", "leak", "leak", "", "", "", "", ""])
+    path = tmp_path / f"site.{form}"
+    series.to_csv(path, index=False) if form == "csv" else series.to_parquet(path)
+
+    read = read_series(path, schema)
+
+    pd.testing.assert_frame_equal(read, series)
+
+
+def test_without_optional_columns_rows_are_unlabelled_and_gaps_cut_instances(tmp_path, schema):
+    """Minutes 0, 1 and 5, 6: the step of 4 min is above 1.5 periods of 1 min, so two stretches."""
+    times = [f"2024-01-01 00:0{minute}" for minute in (0, 1, 5, 6)]
+    path = write(tmp_path, HEADER + "".join(f"{t},1,2\n" for t in times))
+
+    read = read_series(path, schema)
+
+    assert read["instance"].tolist() == ["site/part-1"] * 2 + ["site/part-2"] * 2
+    assert read["label"].tolist() == [-1] * 4
+    assert read["event"].tolist() == [""] * 4
+    assert list(read.columns) == schema.columns
+
+
+def test_other_columns_and_spaces_in_names_and_values_are_accepted(tmp_path, schema):
+    path = write(tmp_path, " flow , extra, level , time\n 2, x, 1, 2024-01-01\n")
+
+    read = read_series(path, schema)
+
+    assert read[["level", "flow"]].to_numpy().tolist() == [[1.0, 2.0]]
+
+
+def test_a_row_without_readings_is_kept_as_a_loss_of_communication(tmp_path, schema):
+    path = write(tmp_path, HEADER + "2024-01-01 00:00,1,2\n2024-01-01 00:01,,\n")
+
+    read = read_series(path, schema)
+
+    assert np.isnan(read["level"].iloc[1])
+
+
+def test_a_stated_time_zone_becomes_utc(tmp_path):
+    column = pd.Series(["2024-01-01T02:00+02:00", "2024-01-01T01:00Z"], name="time")
+
+    times = parse_times(column, tmp_path)
+
+    assert (
+        times.tolist()
+        == pd.to_datetime(["2024-01-01 00:00", "2024-01-01 01:00"])
+        .as_unit("ns")
+        .to_numpy()
+        .tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"site\.csv: the file is empty"),
+        (HEADER, r"site\.csv: the file holds no rows"),
+        ("time,level\n2024-01-01,1\n", r"columns \['flow'\] are missing"),
+        (HEADER + "2024-01-01,1,2\n2024-01-02,1,2x\n", r"data row 2, column 'flow': '2x' is not"),
+        (HEADER + "2024-01-01,1,2\n,,\n", r"data row 2, column 'time': .* is not a time"),
+        (HEADER + "01/02/2024,1,2\n", r"data row 1, column 'time': '01/02/2024' is not a time"),
+        (HEADER + "1704067200,1,2\n", r"data row 1, column 'time': .*1704067200.* is not a time"),
+        (HEADER + "2024-01-01,,\n2024-01-02,,\n", r"every reading of every channel is empty"),
+        ("time,level,flow,label\n2024-01-01,1,2,256\n", r"column 'label': 256 is no label"),
+    ],
+)
+def test_bad_files_are_refused_naming_file_row_and_column(
+    tmp_path: Path, schema: Schema, text: str, message: str
+):
+    path = write(tmp_path, text)
+
+    with pytest.raises(DataError, match=message) as caught:
+        read_series(path, schema)
+
+    assert str(path) in str(caught.value)
+
+
+def test_readings_in_a_wrong_unit_are_refused(tmp_path, schema):
+    path = write(tmp_path, HEADER + "2024-01-01,250,2\n")
+
+    with pytest.raises(SchemaError, match=r"'level': 250 is outside \[0, 10\] m"):
+        read_series(path, schema)
+
+
+def test_a_missing_file_an_unknown_format_and_a_damaged_file_are_told_apart(tmp_path):
+    with pytest.raises(DataError, match=r"absent\.csv: no such file"):
+        read_table(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match=r"notes\.txt: cannot tell the format"):
+        read_table(write(tmp_path, "x", "notes.txt"))
+    with pytest.raises(DataError, match=r"site\.parquet: damaged, or not a \.parquet file"):
+        read_table(write(tmp_path, "x", "site.parquet"))

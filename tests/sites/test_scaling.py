@@ -1,0 +1,124 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.sites.scaling import ChannelSums, Scaler
+
+READINGS = st.floats(-1e6, 1e6) | st.just(float("nan"))
+TABLES = hnp.arrays(np.float64, st.tuples(st.integers(0, 8), st.just(2)), elements=READINGS)
+
+
+def test_moments_by_hand():
+    """Column 1: 1, 2, 6 has mean 3 and M2 4 + 1 + 9 = 14. Column 2: one reading, 5, M2 0."""
+    sums = ChannelSums.of(np.array([[1, np.nan], [2, 5], [6, np.nan]]))
+
+    assert sums.n.tolist() == [3, 1]
+    assert sums.mean.tolist() == [3, 5]
+    assert sums.m2.tolist() == [14, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(parts=st.lists(TABLES, min_size=1, max_size=5))
+def test_pooled_moments_are_those_of_all_rows_together(parts):
+    pooled = ChannelSums.pool([ChannelSums.of(part) for part in parts])
+
+    together = np.concatenate(parts)
+    for column in range(2):
+        readings = together[:, column][~np.isnan(together[:, column])]
+        assert pooled.n[column] == readings.size
+        if readings.size:
+            scale = 1 + np.abs(readings).max()
+            assert pooled.mean[column] == pytest.approx(readings.mean(), abs=1e-9 * scale)
+            assert pooled.m2[column] / readings.size == pytest.approx(
+                readings.var(), rel=1e-9, abs=1e-9 * scale
+            )
+
+
+def test_pooling_keeps_the_digits_of_a_small_variation_on_a_large_pressure():
+    """2e7 Pa +- 0.5 Pa: variance 0.25. In sums of squares (4e14 each) it would be lost."""
+    readings = 2e7 + np.tile([-0.5, 0.5], 50_000)[:, None]
+
+    pooled = ChannelSums.pool([ChannelSums.of(part) for part in np.array_split(readings, 7)])
+
+    assert pooled.m2[0] / pooled.n[0] == pytest.approx(0.25, rel=1e-6)
+
+
+def test_a_site_without_readings_changes_nothing():
+    some = ChannelSums.of(np.array([[1.0], [3.0]]))
+    none = ChannelSums.of(np.full((4, 1), np.nan))
+
+    pooled = ChannelSums.pool([none, some, none])
+
+    assert (pooled.n[0], pooled.mean[0], pooled.m2[0]) == (2, 2, 2)
+
+
+def test_scaling_by_hand():
+    """Column 1: mean 3, standard deviation sqrt(8 / 2) = 2; 7 -> 2, missing -> 0, 103 -> clip 10.
+
+    Column 2 is constant at 1 with a range of 1: scaled by a tenth of it; 0 -> -10, 0.9 -> -1.
+    """
+    sums = ChannelSums.of(np.array([[1.0, 1.0], [5.0, 1.0]]))
+
+    scaler = Scaler.from_sums(sums, spans=np.array([100.0, 1.0]), clip=10)
+    scaled = scaler.transform(np.array([[7, 0], [np.nan, 0.9], [103, 1]], dtype=np.float32))
+
+    np.testing.assert_allclose(scaled, [[2, -10], [0, -1], [10, 0]], atol=1e-5)
+    assert scaled.dtype == np.float32
+
+
+def test_a_channel_that_no_site_has_is_zero_everywhere():
+    sums = ChannelSums.of(np.full((3, 1), np.nan))
+
+    scaler = Scaler.from_sums(sums, spans=np.array([10.0]))
+
+    assert scaler.transform(np.array([[np.nan]])).tolist() == [[0.0]]
+    assert np.isfinite(scaler.scale).all()
+
+
+def test_moments_and_scaler_travel_as_json():
+    sums = ChannelSums.of(np.array([[1.0, 2.0], [4.0, 2.0]]))
+    scaler = Scaler.from_sums(sums, np.array([10.0, 10.0]), clip=5)
+
+    sums_back = ChannelSums.from_dict(json.loads(json.dumps(sums.to_dict())))
+    scaler_back = Scaler.from_dict(json.loads(json.dumps(scaler.to_dict())))
+
+    np.testing.assert_array_equal(sums_back.m2, sums.m2)
+    np.testing.assert_array_equal(scaler_back.scale, scaler.scale)
+    assert scaler_back.clip == 5
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"n": [1], "mean": [0]}, "lack"),
+        ({"n": [1], "mean": [0, 0], "m2": [0]}, "one length"),
+        ({"n": [1], "mean": [float("nan")], "m2": [0]}, "finite"),
+        ({"n": [-1], "mean": [0], "m2": [0]}, ">= 0"),
+        ({"n": [1], "mean": [0], "m2": [-1]}, ">= 0"),
+    ],
+)
+def test_moments_that_make_no_sense_are_refused(plain, message):
+    with pytest.raises(DataError, match=message):
+        ChannelSums.from_dict(plain)
+
+
+def test_what_does_not_fit_together_is_refused():
+    one, two = ChannelSums.of(np.ones((1, 1))), ChannelSums.of(np.ones((1, 2)))
+
+    with pytest.raises(DataError, match=r"\[1, 2\] features cannot be pooled"):
+        ChannelSums.pool([one, two])
+    with pytest.raises(DataError, match="cannot be pooled"):
+        ChannelSums.pool([])
+    with pytest.raises(DataError, match="do not fit"):
+        Scaler.from_sums(one, np.ones(2))
+    with pytest.raises(DataError, match="scaler lacks"):
+        Scaler.from_dict({"mean": [0.0]})
+    with pytest.raises(DataError, match="scale above 0"):
+        Scaler(np.zeros(1), np.zeros(1))
+    with pytest.raises(ConfigError, match="clip must be above 0"):
+        Scaler(np.zeros(1), np.ones(1), clip=0)

@@ -1,0 +1,73 @@
+"""What a digital twin is to the rest of the app: named scenarios in, labelled series out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import pandas as pd
+
+from dtfl_app.schema import Schema
+
+__all__ = ["Event", "Scenario", "Twin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One attack or fault within a scenario.
+
+    Parameters
+    ----------
+    kind : name of the event kind, as registered by the twin.
+    target : the asset or channel it acts on, e.g. "T1", "PU7", "L_T4".
+    start_h, hours : first hour and duration, in hours from the scenario's start; > 0.
+    strength : size in the unit the kind documents.
+    conceal : how recorded channels are rewritten afterwards: "", "replay", "constant",
+        "offset" or "ramp".
+    """
+
+    kind: str
+    target: str
+    start_h: int
+    hours: int
+    strength: float = 0.0
+    conceal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One stretch to simulate: its length, its seed and the events in it.
+
+    The same scenario gives the same series bit for bit.
+    """
+
+    name: str
+    hours: int
+    seed: int
+    events: tuple[Event, ...] = field(default=())
+
+
+@runtime_checkable
+class Twin(Protocol):
+    """A source of labelled synthetic series in one schema."""
+
+    @property
+    def schema(self) -> Schema:
+        """Channels, units and sampling period of the series."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Digest of everything but the scenario that determines the output."""
+        ...
+
+    def plan(self, count: int, hours: int, seed: int, families: Sequence[str]) -> list[Scenario]:
+        """Draw `count` scenarios of `hours` each; `families` are the event kinds to use."""
+        ...
+
+    def simulate(self, scenario: Scenario) -> pd.DataFrame:
+        """Run one scenario and return its labelled series (see ``dtfl_app.schema``).
+
+        Raises ScenarioError when the physics do not converge.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The C-Town water distribution plant of the BATADAL benchmark, simulated with EPANET."""

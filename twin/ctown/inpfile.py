@@ -1,0 +1,47 @@
+"""EPANET input files as plain tables of words: read one, change rows, write it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dtfl_app.errors import TwinError
+
+__all__ = ["Row", "Sections", "format_inp", "read_inp"]
+
+Row = tuple[str, ...]
+Sections = Mapping[str, tuple[Row, ...]]
+
+
+def read_inp(path: Path) -> Sections:
+    """Read an EPANET input file into section name (upper case) -> rows of words.
+
+    Comments and empty lines are dropped. Raises TwinError when the file cannot be read or has no
+    sections.
+    """
+    try:
+        text = path.read_text(encoding="latin-1")
+    except OSError as error:
+        raise TwinError(
+            f"network file {path}: cannot be read ({error.strerror}); check 'twin-network'"
+        ) from error
+    sections: dict[str, list[Row]] = {}
+    for line in text.splitlines():
+        words = tuple(line.split(";", 1)[0].split())
+        if not words:
+            continue
+        if words[0].startswith("["):
+            rows = sections.setdefault(words[0].strip("[]").upper(), [])
+        elif sections:
+            rows.append(words)
+    if not sections:
+        raise TwinError(f"network file {path}: not an EPANET input file (no [SECTION] in it)")
+    return {name: tuple(rows) for name, rows in sections.items()}
+
+
+def format_inp(sections: Mapping[str, Iterable[Row]]) -> str:
+    """Return the text of an EPANET input file with these sections."""
+    lines: list[str] = []
+    for name, rows in sections.items():
+        lines += [f"[{name}]", *(" ".join(row) for row in rows), ""]
+    return "\n".join([*lines, "[END]", ""])
