@@ -17,7 +17,7 @@ from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.wire import to_arrays
 
-__all__ = ["Enrolment", "enrol"]
+__all__ = ["Enrolment", "await_nodes", "enrol"]
 
 log = logging.getLogger("flwr.dtfl")
 
@@ -38,23 +38,12 @@ class Enrolment:
     scaler: Scaler
 
 
-def enrol(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> Enrolment:
-    """Ask every connected node who it is and pool the sites' moments.
+def await_nodes(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> list[int]:
+    """Wait for the sites to connect; return their node ids.
 
-    Raises ConfigError when the number of nodes is not the number of sites, FederationError when a
-    site fails, gives a name twice, or has another schema.
+    Raises ConfigError when the number of nodes is not the number of sites, DataError when the data
+    set cannot be cut into so many.
     """
-    nodes = _await_nodes(grid, config)
-    dataset.sites(len(nodes))
-    profiles = _profiles(grid, nodes, config.run.round_timeout)
-    directory, moments = _check(profiles, dataset)
-    spans = feature_spans(dataset.feature_spec.names(dataset.schema), dataset.schema)
-    ordered = [moments[site] for site in sorted(moments)]
-    scaler = Scaler.from_sums(ChannelSums.pool(ordered), spans, config.data.clip)
-    return Enrolment(directory, scaler)
-
-
-def _await_nodes(grid: Grid, config: RunConfig) -> list[int]:
     wanted, deadline = config.data.sites, time.monotonic() + config.run.join_timeout
     nodes = list(grid.get_node_ids())
     while len(nodes) < max(wanted, 1) and time.monotonic() < deadline:
@@ -66,7 +55,21 @@ def _await_nodes(grid: Grid, config: RunConfig) -> list[int]:
             f"--federation-config 'num-supernodes={wanted or 10}', or set sites=0 to take one "
             "site per SuperNode"
         )
+    dataset.sites(len(nodes))
     return nodes
+
+
+def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDataset) -> Enrolment:
+    """Ask every node who it is and pool the sites' moments.
+
+    Raises FederationError when a site fails, gives a name twice, or has another schema.
+    """
+    profiles = _profiles(grid, nodes, config.run.round_timeout)
+    directory, moments = _check(profiles, dataset)
+    spans = feature_spans(dataset.feature_spec.names(dataset.schema), dataset.schema)
+    ordered = [moments[site] for site in sorted(moments)]
+    scaler = Scaler.from_sums(ChannelSums.pool(ordered), spans, config.data.clip)
+    return Enrolment(directory, scaler)
 
 
 def _profiles(grid: Grid, nodes: list[int], timeout: float) -> dict[int, RecordDict]:

@@ -21,7 +21,7 @@ from dtfl_app.detector.models import (
     resolve_device,
 )
 from dtfl_app.detector.training import TrainingSpec
-from dtfl_app.enrolment import Enrolment, enrol
+from dtfl_app.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.errors import ConfigError
 from dtfl_app.evaluation import Evaluator
 from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_to_arrays
@@ -141,9 +141,12 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, enrol the sites, make the twin's data and open the results folder."""
     strategies = strategy_names(config)
     dataset = open_dataset(config)
-    evaluation = dataset.load_evaluation()
-    enrolment = enrol(grid, config, dataset)
-    log.info("%d sites enrolled: %s", len(enrolment.directory), _names(enrolment))
+    nodes = await_nodes(grid, config, dataset)
+    dataset.prepare(len(nodes), _log_progress)
+    log.info("data: %s", dataset.describe(len(nodes)))
+    evaluation = dataset.load_evaluation(len(nodes))
+    enrolment = enrol(grid, nodes, config, dataset)
+    log.info("%d sites enrolled: %s", len(nodes), _names(enrolment))
     window, scaler = config.detector.window, enrolment.scaler
     twin = make_twin_data(config, dataset)
     log.info("twin: %s", twin.source if twin else "none")
@@ -170,6 +173,10 @@ def _spec(config: RunConfig, dataset: FederatedDataset) -> ModelSpec:
 def _model(config: RunConfig, dataset: FederatedDataset) -> Detector:
     device = resolve_device(config.run.device)
     return build_model(_spec(config, dataset), config.run.seed).to(device)
+
+
+def _log_progress(done: int, total: int) -> None:
+    log.info("data: %d of %d plants simulated", done, total)
 
 
 def _names(enrolment: Enrolment) -> str:

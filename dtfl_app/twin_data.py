@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dtfl_app.config import RunConfig
@@ -15,7 +15,7 @@ from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
 from dtfl_app.sites.threew import read_threew
 from twin.base import Scenario, Twin
-from twin.ctown.defaults import default_plant
+from twin.ctown.defaults import SETPOINTS, default_plant
 from twin.ctown.plant import PlantModel
 from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset
@@ -107,6 +107,9 @@ def _plant(config: RunConfig) -> PlantModel:
             ) from error
     else:
         plant = default_plant(_network(config))
+        if config.data.dataset == "batadal" and not settings.twin_network:
+            # The plant's PLC settings are its owner's to know; the file's differ for PU8.
+            plant = replace(plant, setpoints=SETPOINTS)
     return plant.scaled(settings.twin_demand_factor, settings.twin_roughness_factor)
 
 

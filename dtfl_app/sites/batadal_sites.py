@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,9 +105,16 @@ class BatadalDataset:
             per="label" if self.protocol == "random-split" else "stretch",
         )
 
-    def load_evaluation(self) -> Features:
-        """Load the labelled hours that no site holds."""
+    def load_evaluation(self, k: int) -> Features:
+        """Load the labelled hours that no site holds, whatever `k` is."""
         return make_features(self._series()[1], SCADA, self.feature_spec)
+
+    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
+        """Do nothing: sites read the files."""
+
+    def describe(self, k: int) -> str:
+        """Say in one line what the data is."""
+        return f"BATADAL plant (public benchmark, simulated), {self.protocol}, {self.partition}"
 
     def _rng(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, purpose])

@@ -7,6 +7,7 @@ knows which data set it is.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -68,8 +69,16 @@ class FederatedDataset(Protocol):
         """Load site `index` (0 to k - 1) of `k`."""
         ...
 
-    def load_evaluation(self) -> Features | None:
-        """Load the labelled evaluation set, disjoint from all sites; None when there is none."""
+    def load_evaluation(self, k: int) -> Features | None:
+        """Load the labelled evaluation set for `k` sites, disjoint from them; None without one."""
+        ...
+
+    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
+        """Make what must be there before `k` sites load; called once, at the server."""
+        ...
+
+    def describe(self, k: int) -> str:
+        """Say in one line what the data is."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,8 +78,15 @@ class ThreeWDataset:
         share = self.calibration_share
         return build_site(name, series, self.schema, self.feature_spec, share, quality)
 
-    def load_evaluation(self) -> Features:
-        """Load the labelled recordings that no site holds."""
+    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
+        """Do nothing: sites read the files."""
+
+    def describe(self, k: int) -> str:
+        """Say in one line what the data is."""
+        return f"3W, recordings of real oil wells, {self.protocol}"
+
+    def load_evaluation(self, k: int) -> Features:
+        """Load the labelled recordings that no site holds, whatever `k` is."""
         wells = self._evaluation_series()
         parts = [self._clean(name, series)[0] for name, series in wells.items()]
         return concat([make_features(part, self.schema, self.feature_spec) for part in parts])

@@ -30,7 +30,7 @@ def test_batadal_sites_are_normal_operation_and_the_evaluation_has_all_attacks(d
     dataset = BatadalDataset(data_dir)
 
     sites = [dataset.load_site(index, 4) for index in range(4)]
-    evaluation = dataset.load_evaluation()
+    evaluation = dataset.load_evaluation(10)
 
     assert [site.name for site in sites] == dataset.sites(4) == site_names(4)
     assert sum(len(s.features_train) + len(s.features_cal) for s in sites) == 8761
@@ -48,7 +48,7 @@ def test_known_attacks_go_to_the_sites_and_are_never_judged(data_dir):
     dataset = BatadalDataset(data_dir, partition="attack-per-site", known_attacks=3)
 
     sites = [dataset.load_site(index, 3) for index in range(3)]
-    evaluation = dataset.load_evaluation()
+    evaluation = dataset.load_evaluation(10)
 
     known = [set(site.features_train.event) - {""} for site in sites]
     assert known == [{"attack-1"}, {"attack-2"}, {"attack-3"}]
@@ -64,7 +64,7 @@ def test_random_split_gives_each_hour_of_dataset04_to_one_side(data_dir):
     dataset = BatadalDataset(data_dir, protocol="random-split", seed=3)
 
     sites = [dataset.load_site(index, 5) for index in range(5)]
-    evaluation = dataset.load_evaluation()
+    evaluation = dataset.load_evaluation(10)
 
     assert int((evaluation.label == 1).sum()) == 246
     assert len(evaluation) == 246 + 1842
@@ -87,7 +87,7 @@ def test_every_well_but_the_held_out_one_is_a_site(data_dir):
     dataset = ThreeWDataset(data_dir, held_out="WELL-00010")
 
     sites = [dataset.load_site(index, 5) for index in range(5)]
-    evaluation = dataset.load_evaluation()
+    evaluation = dataset.load_evaluation(10)
 
     assert [site.name for site in sites] == [well for well in WELLS if well != "WELL-00010"]
     assert {name.split("_")[0] for name in evaluation.instance} == {"2/WELL-00010"}
@@ -99,7 +99,7 @@ def test_every_well_but_the_held_out_one_is_a_site(data_dir):
 
 
 def test_the_well_held_out_by_default_is_the_last(data_dir):
-    evaluation = ThreeWDataset(data_dir).load_evaluation()
+    evaluation = ThreeWDataset(data_dir).load_evaluation(10)
 
     assert {name.split("_")[0] for name in evaluation.instance} == {"2/WELL-00013"}
 
@@ -109,7 +109,7 @@ def test_pooled_judges_later_recordings_of_wells_with_several(data_dir):
     dataset = ThreeWDataset(data_dir, protocol="pooled")
 
     assert dataset.sites(6) == WELLS
-    judged = {name.split("/part")[0] for name in dataset.load_evaluation().instance}
+    judged = {name.split("/part")[0] for name in dataset.load_evaluation(10).instance}
     held = {
         name.split("/part")[0]
         for index in (3, 4)

@@ -13,7 +13,7 @@ from dtfl_app.errors import DataError
 from dtfl_app.schema import TIME, iter_instances
 from twin.ctown.plant import DmaDemand
 
-__all__ = ["DmaBoundary", "DmaHours", "fit_demand", "hourly_demand"]
+__all__ = ["DemandFit", "DmaBoundary", "DmaHours", "fit_demand", "hourly_demand", "split_noise"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -21,6 +21,7 @@ Bools = npt.NDArray[np.bool_]
 _HOUR = np.timedelta64(1, "h")
 _WEEKS_FOR_WEEKLY_PATTERN = 4  # with 10% noise an hour of the week is then known to 5%
 _MIN_HOURS = 72  # three readings per hour of the day
+_LARGEST = 0.95  # of noise sd and autocorrelation: a plant model takes values below 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,49 +88,110 @@ def hourly_demand(scada: pd.DataFrame, boundary: DmaBoundary) -> DmaHours:
     return DmaHours(row, slot, demand[row], _unswitched(scada, boundary)[row])
 
 
-def fit_demand(hours: DmaHours, season: float = 0.0) -> DmaDemand:
+@dataclass(frozen=True, slots=True)
+class DemandFit:
+    """Fitted water use of one DMA, and what its mass balance tells about the level sensors.
+
+    Parameters
+    ----------
+    demand : the fitted water use.
+    level_noise : standard deviation of the tanks' level sensors in m; 0 = none can be told.
+    """
+
+    demand: DmaDemand
+    level_noise: float
+
+
+def fit_demand(hours: DmaHours, boundary: DmaBoundary, season: float = 0.0) -> DemandFit:
     """Fit mean, pattern and noise of one DMA's demand.
 
     - mean: of all hours, every hour of the pattern weighing the same. Hours with a switch stay
       in: dropping them would drop demand, as pumps start when water is drawn.
     - pattern: mean per hour of the week from 4 weeks on, else per hour of the day; hours with a
       switch weigh less by the ratio of variances.
-    - noise_sd, noise_ar: standard deviation and lag-1 autocorrelation of demand / (mean *
-      pattern) - 1 over hours without a switch, with the pattern's degrees of freedom taken off.
+    - noise_sd, noise_ar: from the autocovariance of e = demand / (mean * pattern) - 1 over hours
+      without a switch, with the pattern's degrees of freedom taken off and the level sensors'
+      part split off (see `split_noise`). Noise of the flow meters stays in: it is small.
 
     Parameters
     ----------
     season : yearly amplitude to keep; a year or less of data cannot tell it from a trend.
 
-    Raises DataError when an hour of the pattern was never seen.
+    Raises DataError when an hour of the pattern was never seen or the mean is not above 0.
     """
-    weekly = hours.row.size >= _WEEKS_FOR_WEEKLY_PATTERN * 168
-    length = 168 if weekly else 24
+    mean, pattern = _mean_and_pattern(hours)
+    expected = mean * np.maximum(pattern[hours.slot % pattern.size], 1e-3)
+    covariance, pairs = _autocovariance(hours.demand_lps / expected - 1, hours, pattern.size)
+    variance, ar, part = split_noise(*covariance, pairs)
+    # A level reading is off by s: the balance of its hour is by A s / 3.6, of the next by minus it.
+    squares = sum(area**2 for area in boundary.areas.values()) * np.mean(expected**-2.0)
+    demand = DmaDemand(
+        mean_lps=mean,
+        pattern=tuple(pattern.tolist()),
+        noise_sd=float(min(np.sqrt(variance), _LARGEST)),
+        noise_ar=ar,
+        season=season,
+    )
+    return DemandFit(demand, float(3.6 * np.sqrt(part / squares)))
+
+
+def split_noise(lag0: float, lag1: float, lag2: float, pairs: int) -> tuple[float, float, float]:
+    """Split the autocovariance of a mass balance into demand noise and level-sensor noise.
+
+    Demand noise is autoregressive with variance S and coefficient f, sensor noise enters as a
+    difference of independent errors with variance m each:
+
+    lag0 = S + 2 m,   lag1 = f S - m,   lag2 = f^2 S
+
+    Lags that cannot be told from 0 by `pairs` readings (2 standard errors) count as 0, and so
+    does an m below that.
+
+    Returns
+    -------
+    (S, f, m), with f in [0, 0.95] and m >= 0.
+    """
+    error = 2 * lag0 / np.sqrt(max(pairs, 1))
+    lag2 = lag2 if lag2 > error else 0.0
+    slope = lag1 + lag2
+    m = -slope + np.sqrt(max(slope**2 - lag1**2 + lag2 * lag0, 0.0)) if lag2 else -lag1
+    m = float(min(m, lag0 / 2)) if m > error else 0.0
+    variance = lag0 - 2 * m
+    ar = float(np.clip((lag1 + m) / variance, 0.0, _LARGEST)) if variance > 0 else 0.0
+    return variance, ar, m
+
+
+def _mean_and_pattern(hours: DmaHours) -> tuple[float, Floats]:
+    length = 168 if hours.row.size >= _WEEKS_FOR_WEEKLY_PATTERN * 168 else 24
     slot = hours.slot % length
     plain = _slot_means(slot, hours.demand_lps, np.ones(slot.size), length)
     spread = np.square(hours.demand_lps - plain[slot])
     weight = np.where(hours.steady, 1.0, _variance_ratio(spread, hours.steady))
-    shape = _slot_means(slot, hours.demand_lps, weight, length)
-    mean, pattern = float(plain.mean()), shape / shape.mean()
+    shape = np.maximum(_slot_means(slot, hours.demand_lps, weight, length), 0.0)
+    mean = float(plain.mean())
     if mean <= 0:
         raise DataError(
             f"mass balance gives a mean demand of {mean:g} L/s; expected more than 0. Check the "
             "flow unit (L/s), the tank areas and that the period is normal operation"
         )
-    noise = hours.demand_lps / (mean * np.maximum(pattern[slot], 1e-3)) - 1
-    sd, ar = _noise(noise, hours, length)
-    return DmaDemand(mean, tuple(float(p) for p in np.maximum(pattern, 0.0)), sd, ar, season)
+    return mean, shape / shape.mean()
 
 
-def _noise(noise: Floats, hours: DmaHours, length: int) -> tuple[float, float]:
-    steady = noise[hours.steady] - noise[hours.steady].mean()
-    freedom = max(1, steady.size - length)
-    sd = float(np.sqrt(np.square(steady).sum() / freedom))
-    pair = hours.steady[:-1] & hours.steady[1:] & (np.diff(hours.row) == 1)
-    if pair.sum() < _MIN_HOURS or sd == 0:
-        return min(sd, 0.95), 0.0
-    lag1 = float(np.corrcoef(noise[:-1][pair], noise[1:][pair])[0, 1])
-    return min(sd, 0.95), float(np.clip(lag1, 0.0, 0.95))
+def _autocovariance(
+    noise: Floats, hours: DmaHours, length: int
+) -> tuple[tuple[float, float, float], int]:
+    """Return the covariance at lags 0, 1 and 2 over steady hours, and the pairs at lag 1."""
+    centred = noise - noise[hours.steady].mean()
+    # The pattern was fitted to the same hours: each of its values takes one degree of freedom.
+    used = min(int(hours.steady.sum()) - 1, length)
+    lags, pairs = [], 0
+    for lag in range(3):
+        near = slice(None, len(noise) - lag), slice(lag, None)
+        pair = hours.steady[near[0]] & hours.steady[near[1]]
+        pair &= hours.row[near[1]] - hours.row[near[0]] == lag
+        total = float((centred[near[0]] * centred[near[1]])[pair].sum())
+        lags.append(total / max(1, pair.sum() - (used if lag == 0 else 0)))
+        pairs = int(pair.sum()) if lag == 1 else pairs
+    return (lags[0], lags[1], lags[2]), pairs
 
 
 def _slot_means(slot: npt.NDArray[np.int64], values: Floats, weight: Floats, length: int) -> Floats:

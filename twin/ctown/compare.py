@@ -131,8 +131,7 @@ def _channel_row(
 
 
 def _readings(channel: Channel, series: pd.DataFrame) -> Floats:
-    values = series[channel.name].to_numpy(np.float64)
-    values = values[np.isfinite(values)]
+    values = _finite(series[channel.name])
     if not values.size:
         raise DataError(
             f"channel {channel.name!r} has no reading at all; leave it out of the schema"
@@ -144,8 +143,12 @@ def _judged(channel: Channel, series: pd.DataFrame, schema: Schema) -> Floats:
     status = channel.name.replace("F_", "S_", 1)
     if channel.kind != "flow" or status not in schema.names or status == channel.name:
         return _readings(channel, series)
-    running = series.loc[series[status] > 0.5, channel.name].to_numpy(np.float64)
-    return running[np.isfinite(running)]
+    return _finite(series.loc[series[status] > 0.5, channel.name])
+
+
+def _finite(column: pd.Series) -> Floats:
+    values: Floats = column.to_numpy(np.float64)
+    return values[np.isfinite(values)]
 
 
 def _mean(values: Floats) -> float:

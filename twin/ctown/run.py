@@ -33,6 +33,7 @@ _BURN_IN_H = (48, 72)
 #: Random streams of a seed; events have one of their own (see ``events``).
 _START_STREAM, _DEMAND_STREAM, _NOISE_STREAM = 0, 1, 2
 _HOUR_S = 3600
+_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,8 @@ class ScenarioRun:
         """Let instruments saturate at the ends of their range, and attackers cover their tracks."""
         low = [channel.low for channel in SCADA.channels]
         high = [channel.high for channel in SCADA.channels]
-        values = np.clip(self._rows, low, high)
+        # BATADAL's files keep single precision; a full tank is exactly full in them.
+        values = np.clip(self._rows.round(_DECIMALS), low, high)
         for event in self._scenario.events:
             if event.conceal:
                 conceal(values, event)

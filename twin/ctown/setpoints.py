@@ -15,6 +15,7 @@ __all__ = ["fit_setpoint"]
 Floats = npt.NDArray[np.float64]
 
 _MIN_FLIPS = 12  # below that the extrapolation to the edge is worse than its bound
+_NARROWEST = 0.01  # m between the two set-points: they must not meet
 _NEAR, _FAR = 0.02, 0.10  # quantiles of the levels last seen before a flip
 
 
@@ -37,7 +38,8 @@ def fit_setpoint(scada: pd.DataFrame, link: str, base: SetPoint) -> tuple[SetPoi
     starts, stops = _before_flip(level, on, True), _before_flip(level, on, False)
     on_below = _edge(starts) if starts.size >= _MIN_FLIPS else _bound(level[~on], base.on_below)
     off_above = -_edge(-stops) if stops.size >= _MIN_FLIPS else -_bound(-level[on], -base.off_above)
-    return replace(base, on_below=on_below, off_above=max(off_above, on_below)), int(starts.size)
+    off_above = max(off_above, on_below + _NARROWEST)
+    return replace(base, on_below=on_below, off_above=off_above), int(starts.size)
 
 
 def _readings(scada: pd.DataFrame, link: str, tank: str) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -46,8 +48,8 @@ def _readings(scada: pd.DataFrame, link: str, tank: str) -> tuple[Floats, npt.ND
 
 
 def _before_flip(level: Floats, on: npt.NDArray[np.bool_], to: bool) -> Floats:
-    flips = (on[1:] != on[:-1]) & (on[1:] == to)
-    return level[:-1][flips]
+    before: Floats = level[:-1][(on[1:] != on[:-1]) & (on[1:] == to)]
+    return before
 
 
 def _edge(levels: Floats) -> float:

@@ -61,6 +61,17 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self.levels)
 
+    @property
+    def read(self) -> Floats:
+        """Flows and pressures side by side, columns as in `readings`. shape: (n, 24)"""
+        return np.hstack([self.flows, self.pressures])
+
+    def running(self, values: Floats) -> Floats:
+        """Return `values` (n, 24) with NaN for the flow of a link that is off."""
+        known = np.hstack([self.on, np.ones_like(self.pressures, dtype=bool)])
+        kept: Floats = np.where(known, values, np.nan)
+        return kept
+
 
 class _SteadyHydraulics(Hydraulics):
     """EPANET restarted at will: any levels, switches and hour of the demand series."""
@@ -167,8 +178,7 @@ class _Fit:
 
     def __init__(self, base: PlantModel, network: Network, snapshots: Snapshots) -> None:
         self._base, self._network, self._snapshots = base, network, snapshots
-        self._read = np.hstack([snapshots.flows, snapshots.pressures])  # shape: (n, 24)
-        self._scale = _channel_scale(self._read, snapshots.on)
+        self._scale = _channel_scale(snapshots)
         running = dict(zip(LINKS, snapshots.on.sum(axis=0), strict=True))
         self._pumps = [pump for pump in PUMPS if running[pump] >= _MIN_RUNNING]
         self._areas = [*DMA_TANKS, ""]
@@ -192,7 +202,7 @@ class _Fit:
 
     def residuals(self, x: Floats) -> Floats:
         solved = solve(self.plant(x), self._network, self._snapshots)
-        off = (solved - self._read) / self._scale
+        off = (solved - self._snapshots.read) / self._scale
         # A plant whose hydraulics fail must lose against every plant whose do not.
         off = np.nan_to_num(off, nan=10.0)
         return np.concatenate([off.ravel(), x / _PRIOR_SD])
@@ -214,15 +224,12 @@ def _with_standby(factors: dict[str, float], network: Network) -> dict[str, floa
     return filled
 
 
-def _channel_scale(read: Floats, on: Bools) -> Floats:
+def _channel_scale(snapshots: Snapshots) -> Floats:
     """Sd per channel, of flows while on; at least 0.5 L/s or 0.5 m: near-constant channels."""
-    judged = read.copy()
-    judged[:, : on.shape[1]][~on] = np.nan
-    counts = np.isfinite(judged).sum(axis=0)
-    scale = np.array(
-        [np.nanstd(c) if n > 1 else 0.0 for c, n in zip(judged.T, counts, strict=True)]
-    )
-    return np.maximum(scale, 0.5)
+    judged = snapshots.running(snapshots.read)
+    judged = np.where(np.isfinite(judged).any(axis=0), judged, 0.0)
+    scale: Floats = np.maximum(np.nanstd(judged, axis=0), 0.5)
+    return scale
 
 
 def _matrix(scada: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> Floats:
