@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from dtfl_app.settings import Value, keys_of, read_settings, setting, to_mapping
 
 __all__ = [
+    "SECTIONS",
     "DataSettings",
     "DetectorSettings",
     "RunConfig",
@@ -68,9 +69,9 @@ class DataSettings:
     calibration_share: float = setting(
         0.2, "share of each site's rows kept to set the threshold", above=0.0, high=0.9
     )
-    plant_days: int = setting(60, "plants: days of normal operation per site", low=7)
+    plant_days: int = setting(28, "plants: days of normal operation per site", low=7)
     plant_gap: float = setting(
-        1.0, "plants: how far the plants differ from the twin; 0 = not at all", low=0.0, high=3.0
+        0.5, "plants: how far the plants differ from the twin; 0 = not at all", low=0.0, high=3.0
     )
     feature_window_s: int = setting(0, "seconds per feature window; 0 = the dataset's own", low=0)
     feature_step_s: int = setting(0, "seconds between windows; 0 = the dataset's own", low=0)
@@ -83,7 +84,7 @@ class DetectorSettings:
 
     model: str = setting("autoencoder", "detector to train", choices=("autoencoder", "classifier"))
     window: int = setting(1, "consecutive time steps the model sees at once", low=1)
-    hidden: int = setting(128, "width of the outer hidden layers", low=1)
+    hidden: int = setting(256, "width of the outer hidden layers", low=1)
     latent: int = setting(24, "width of the innermost layer", low=1)
     smoothing: int = setting(8, "scores are averaged over this many past steps", low=1)
     false_alarm_rate: float = setting(
@@ -118,14 +119,14 @@ class TwinSettings:
     )
     twin_demand_factor: float = setting(1.0, "make the twin wrong in demand", above=0.0)
     twin_roughness_factor: float = setting(1.0, "make the twin wrong in roughness", above=0.0)
-    twin_steps: int = setting(50, "mini-batches on twin data per round", low=0)
+    twin_steps: int = setting(100, "mini-batches on twin data per round", low=0)
     twin_lr: float = setting(0.001, "Adam's step size on twin data", above=0.0)
     twin_warm_start: bool = setting(False, "start from a model trained on twin data")
     twin_warm_steps: int = setting(2000, "mini-batches of the warm start and of a teacher", low=1)
     twin_workers: int = setting(0, "processes that simulate; 0 = one per core", low=0)
 
 
-_SECTIONS = (RunSettings, DataSettings, DetectorSettings, TrainSettings, TwinSettings)
+SECTIONS = (RunSettings, DataSettings, DetectorSettings, TrainSettings, TwinSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class RunConfig:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Value]) -> RunConfig:
         """Read Flower's run config; raises ConfigError naming the key, value and range."""
-        own = {key for section in _SECTIONS for key in keys_of(section)}
+        own = {key for section in SECTIONS for key in keys_of(section)}
         return cls(
             run=read_settings(RunSettings, mapping),
             data=read_settings(DataSettings, mapping),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.wire import to_arrays
 
 __all__ = ["Enrolment", "await_nodes", "enrol"]
-
-log = logging.getLogger("flwr.dtfl")
 
 PROFILE = "query.profile"
 

@@ -1,4 +1,4 @@
-"""Run the app through Flower's real engine on this host, and tell honestly how it went.
+"""Run the app through Flower's real engine on this host, and find out how it really went.
 
 A private SuperLink in simulation mode is started on free loopback ports with a Flower home of its
 own, so nothing on the host is shared or left behind; it is stopped by its process id.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -117,9 +118,15 @@ def simulate(
     status = _last_status(link)
     if process.returncode or status != "finished:completed":
         raise FederationError(
-            f"the run ended as {status!r} (flwr exit code {process.returncode}); last lines:\n"
-            + "\n".join(tail)
+            f"the run ended as {status!r} (flwr exit code {process.returncode}): {_cause(tail)}"
         )
+
+
+def _cause(tail: list[str]) -> str:
+    """The app's own error among the last lines of the log; all of them where there is none."""
+    ours = [re.search(r"dtfl_app\.errors\.\w+: (.*)", line) for line in tail]
+    found = [match.group(1) for match in ours if match]
+    return found[-1] if found else "\n" + "\n".join(tail)
 
 
 def _federation(sites: int, actors: int) -> str:

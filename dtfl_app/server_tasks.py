@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.errors import ConfigError
 from dtfl_app.evaluation import Evaluator
+from dtfl_app.logs import log
 from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_to_arrays
 from dtfl_app.results.lines import RoundLine, Summary
 from dtfl_app.results.models import SavedModel
@@ -36,8 +36,6 @@ from dtfl_app.strategies.twin_trainer import TwinTrainer
 from dtfl_app.twin_data import make_twin_data
 
 __all__ = ["Session", "open_session"]
-
-log = logging.getLogger("flwr.dtfl")
 
 # The models are small: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -107,9 +105,10 @@ class Session:
         data = self.config.data
         title = f"{data.dataset}, {data.protocol}, {len(self.enrolment.directory)} sites"
         summaries = self.results.finish(title)
+        # Unmarked lines: for `flwr run`; `dtfl run` shows a table of its own.
         for line in plain(SUMMARY_HEAD, summary_rows(summaries)).splitlines():
-            log.info("%s", line)
-        log.info("results: %s", self.results.path)
+            log.logger.info("%s", line)
+        log.logger.info("results: %s", self.results.path)
         return summaries
 
     def _twin_trainer(self) -> TwinTrainer | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from dtfl_app.config import RunConfig
 from dtfl_app.datasets import cache_dir
 from dtfl_app.errors import ConfigError, TwinError
+from dtfl_app.logs import log
 from dtfl_app.schema import Schema
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
@@ -22,8 +22,6 @@ from twin.dataset import build_dataset
 from twin.recorded import RecordedTwin
 
 __all__ = ["TwinData", "make_twin", "make_twin_data"]
-
-log = logging.getLogger("flwr.dtfl")
 
 # What a classifier can learn from the C-Town twin; an autoencoder needs normal operation alone.
 FAMILIES = ("attack", "fault")

@@ -41,11 +41,21 @@ def to_record(arrays: Mapping[str, NDArray[np.generic]]) -> ArrayRecord:
 
 
 def to_arrays(record: ArrayRecord) -> Arrays:
-    """Unpack a Flower record; malformed bytes raise ReplyError."""
+    """Unpack a Flower record; bytes that are no array raise ReplyError."""
+    return {name: _to_array(name, array) for name, array in record.items()}
+
+
+def _to_array(name: str, array: Array) -> NDArray[np.generic]:
     try:
-        return {name: array.numpy() for name, array in record.items()}
-    except (ValueError, TypeError, EOFError) as error:
-        raise ReplyError(f"arrays cannot be read ({error}); expected NumPy arrays") from error
+        value = array.numpy()
+    # Not narrower: on malformed bytes NumPy also lets errors of zipfile, tokenize and malloc out.
+    except Exception as error:
+        raise ReplyError(
+            f"arrays cannot be read: {name!r}: {error}; expected NumPy arrays"
+        ) from error
+    if not isinstance(value, np.ndarray):
+        raise ReplyError(f"arrays cannot be read: {name!r} is an archive; expected NumPy arrays")
+    return value
 
 
 def array_bytes(record: ArrayRecord) -> int:

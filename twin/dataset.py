@@ -9,12 +9,13 @@ import multiprocessing
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -22,12 +23,37 @@ from dtfl_app.errors import ScenarioError, TwinError
 from dtfl_app.schema import INSTANCE
 from twin.base import Scenario, Twin
 
-__all__ = ["FORMAT_VERSION", "TwinDataset", "build_dataset", "dataset_digest"]
+__all__ = [
+    "FORMAT_VERSION",
+    "ReportingTwin",
+    "SolverReport",
+    "TwinDataset",
+    "build_dataset",
+    "dataset_digest",
+]
 
 # Part of every cache name: raise it when the same plan would give other bytes.
 FORMAT_VERSION = 1
 
 _log = logging.getLogger(__name__)
+
+
+class SolverReport(Protocol):
+    """How the solver fared in one scenario."""
+
+    @property
+    def warnings(self) -> Mapping[str, int]:
+        """Text of a solver warning -> number of steps that gave it."""
+        ...
+
+
+@runtime_checkable
+class ReportingTwin(Protocol):
+    """A twin that also tells how its solver fared; one that does not counts as no warnings."""
+
+    def simulate_with_report(self, scenario: Scenario) -> tuple[pd.DataFrame, SolverReport]:
+        """Run one scenario as ``Twin.simulate`` does."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +66,8 @@ class TwinDataset:
     path : Parquet file that holds it; the JSON beside it holds the plan.
     hours_per_second : simulated hours per second of wall time when it was built.
     dropped : scenario name -> reason, for those that did not converge.
-    solver_warnings : solver warnings over all scenarios that ran.
+    solver_warnings : text of a solver warning -> number of steps with it, over all scenarios that
+        ran.
     from_cache : whether it was read and not simulated.
     """
 
@@ -48,20 +75,17 @@ class TwinDataset:
     path: Path
     hours_per_second: float
     dropped: Mapping[str, str]
-    solver_warnings: int
+    solver_warnings: Mapping[str, int]
     from_cache: bool
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What one scenario gave: a series, or the reason why there is none."""
+    """What one scenario gave: a series and its solver warnings, or why there is none."""
 
     series: pd.DataFrame | None
+    warnings: Mapping[str, int]
     reason: str = ""
-
-    @property
-    def warnings(self) -> int:
-        return 0 if self.series is None else int(self.series.attrs.get("solver_warnings", 0))
 
 
 def build_dataset(
@@ -176,9 +200,12 @@ def _simulate_in_worker(scenario: Scenario) -> _Outcome:
 
 def _simulate(twin: Twin, scenario: Scenario) -> _Outcome:
     try:
-        return _Outcome(twin.simulate(scenario))
+        if isinstance(twin, ReportingTwin):
+            series, report = twin.simulate_with_report(scenario)
+            return _Outcome(series, dict(report.warnings))
+        return _Outcome(twin.simulate(scenario), {})
     except ScenarioError as error:
-        return _Outcome(None, str(error))
+        return _Outcome(None, {}, str(error))
 
 
 def _joined(scenarios: Sequence[Scenario], outcomes: Sequence[_Outcome]) -> pd.DataFrame:
@@ -194,14 +221,7 @@ def _joined(scenarios: Sequence[Scenario], outcomes: Sequence[_Outcome]) -> pd.D
             "two scenarios returned the same instance name; the twin must name each "
             "instance after its scenario"
         )
-    return pd.concat([_without_attrs(part) for part in parts], ignore_index=True)
-
-
-def _without_attrs(series: pd.DataFrame) -> pd.DataFrame:
-    # attrs would travel into the Parquet metadata and make equal data sets differ.
-    bare = series.copy(deep=False)
-    bare.attrs = {}
-    return bare
+    return pd.concat(parts, ignore_index=True)
 
 
 # -- caching ------------------------------------------------------------------------------------
@@ -218,7 +238,7 @@ def _record(
         "schema": twin.schema.digest(),
         "plan": _plan(scenarios),
         "dropped": {s.name: o.reason for s, o in failed if o.series is None},
-        "solver_warnings": sum(o.warnings for o in outcomes),
+        "solver_warnings": dict(sum((Counter(o.warnings) for o in outcomes), Counter[str]())),
         "hours_per_second": sum(s.hours for s in ran) / max(seconds, 1e-9),
     }
 
@@ -255,7 +275,7 @@ def _read_cache(path: Path) -> TwinDataset | None:
             path=path,
             hours_per_second=float(record["hours_per_second"]),
             dropped=dict(record["dropped"]),
-            solver_warnings=int(record["solver_warnings"]),
+            solver_warnings=dict(record["solver_warnings"]),
             from_cache=True,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

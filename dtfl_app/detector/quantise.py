@@ -19,7 +19,8 @@ def quantise(params: Params) -> Quantised:
     out: Quantised = {}
     for key, value in params.items():
         scale = float(np.abs(value).max()) / 127.0
-        out[key] = np.rint(value / (scale or 1.0)).astype(np.int8)
+        # in float64, as a scale below the smallest float32 would divide by zero
+        out[key] = np.rint(value.astype(np.float64) / (scale or 1.0)).astype(np.int8)
         out[key + _SCALE] = np.array([scale], dtype=np.float32)
     return out
 

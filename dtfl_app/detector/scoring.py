@@ -52,7 +52,8 @@ def stack_windows(
     position = np.arange(len(values))
     offsets = np.arange(window - 1, -1, -1)
     index = np.maximum(position[:, None] - offsets, _run_starts(instance)[:, None])
-    stacked: NDArray[np.float32] = values[index].reshape(len(values), -1)  # shape: (n, w*d)
+    width = window * values.shape[1]  # not -1: a site may have no calibration rows
+    stacked: NDArray[np.float32] = values[index].reshape(len(values), width)  # shape: (n, w*d)
     return stacked
 
 

@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 
 from dtfl_app.errors import ConfigError, DataError
 
-__all__ = ["CLIP", "CONSTANT_SHARE", "UNIT_SHARE", "ChannelSums", "Scaler"]
+__all__ = ["ACCURACY", "CLIP", "ChannelSums", "Scaler"]
 
-# A standard deviation below this share of the physical range is rounding, not operation. The
-# quietest live channel of BATADAL, P_J280, is at 3e-5 of its range.
-CONSTANT_SHARE = 1e-6
-# A channel that never moved is scaled by this share of its range: a pump that never ran and now
-# does shows up as 10 standard deviations, a tenth of a pressure range as one.
-UNIT_SHARE = 0.1
+# Accuracy class of a common industrial transmitter, as a share of its full scale. Variation below
+# it is rounding or drift of the sensor, not operation, and must not be blown up to one unit.
+ACCURACY = 1e-3
 # Readings this far out are abnormal beyond doubt; farther would only swamp the gradient.
 CLIP = 10.0
 
@@ -123,20 +120,21 @@ class Scaler:
 
     @classmethod
     def from_sums(cls, sums: ChannelSums, spans: NDArray[np.float64], clip: float = CLIP) -> Scaler:
-        """Scale by the pooled standard deviation ``sqrt(m2 / n)``.
+        """Scale by the pooled standard deviation ``sqrt(m2 / n)``, but never below ``ACCURACY``.
+
+        A channel that never moved thus has the smallest scale its sensor can justify: a pump that
+        never ran and now does reaches the clip.
 
         Parameters
         ----------
         sums : pooled moments.
         spans : width of each feature's physical range (``features.feature_spans``), shape (d,).
-            A feature whose standard deviation is below ``CONSTANT_SHARE * span`` never moved, or
-            was never there; it is scaled by ``UNIT_SHARE * span``.
+        clip : see the class.
         """
         if spans.shape != sums.n.shape:
             raise DataError(f"{spans.size} ranges do not fit moments of {sums.n.size} features")
         std = np.sqrt(sums.m2 / np.maximum(sums.n, 1.0))
-        constant = std < CONSTANT_SHARE * spans
-        return cls(sums.mean.copy(), np.where(constant, UNIT_SHARE * spans, std), clip)
+        return cls(sums.mean.copy(), np.maximum(std, ACCURACY * spans), clip)
 
     def transform(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Scale `values`, shape (n, d); the result has no NaN and lies in [-clip, clip]."""

@@ -12,9 +12,9 @@ from flwr.app import Message, MetricRecord
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
 from dtfl_app.detector.models import Params
 from dtfl_app.errors import ReplyError
-from dtfl_app.wire import array_bytes, to_arrays, with_prefix
+from dtfl_app.wire import Arrays, to_arrays
 
-__all__ = ["EXAMPLES_LIMIT", "Expected", "Reply", "admit"]
+__all__ = ["EXAMPLES_LIMIT", "Expected", "Reply", "admit", "admit_sketch"]
 
 # Above any site's rows; a larger count is an attempt to outweigh all others.
 EXAMPLES_LIMIT = 10_000_000
@@ -65,8 +65,13 @@ def admit(message: Message, expected: Expected) -> Reply:
     if message.has_error():
         raise ReplyError(f"site failed: {message.error.reason}")
     content = message.content
-    for part in ("arrays", "metrics", "identity"):
-        if part not in content:
+    parts: dict[str, Mapping[str, object]] = {
+        "arrays": content.array_records,
+        "metrics": content.metric_records,
+        "identity": content.config_records,
+    }
+    for part, records in parts.items():
+        if part not in records:
             raise ReplyError(f"record {part!r} is missing")
     identity = content.config_records["identity"]
     if (identity.get("site"), identity.get("server-round")) != (
@@ -77,21 +82,30 @@ def admit(message: Message, expected: Expected) -> Reply:
             f"reply says site {identity.get('site')!r}, round {identity.get('server-round')!r}; "
             f"expected {expected.site!r}, round {expected.server_round}"
         )
-    record = content.array_records["arrays"]
+    arrays = to_arrays(content.array_records["arrays"])
     metrics = content.metric_records["metrics"]
     return Reply(
         site=expected.site,
-        params=_checked_params(with_prefix("model", to_arrays(record)), expected.shapes),
+        params=_checked_params(arrays, expected.shapes),
         examples=_whole(metrics, "num-examples", 1, EXAMPLES_LIMIT),
         loss=_finite(metrics, "loss"),
         steps=_whole(metrics, "steps", 0, EXAMPLES_LIMIT),
-        sketch=read_sketch(metrics),
-        payload=array_bytes(record),
+        sketch=_read_sketch(metrics),
+        # of what was read: the record's own dtype and shape are the site's to write
+        payload=sum(array.nbytes for array in arrays.values()),
     )
 
 
-def read_sketch(metrics: MetricRecord) -> Sketch:
-    """Read the calibration sketch of a reply; raises ReplyError unless it is whole and finite."""
+def admit_sketch(message: Message) -> Sketch:
+    """Turn a site's answer to the closing query into a sketch, or raise ReplyError."""
+    if message.has_error():
+        raise ReplyError(f"site failed: {message.error.reason}")
+    if "metrics" not in message.content.metric_records:
+        raise ReplyError("record 'metrics' is missing")
+    return _read_sketch(message.content.metric_records["metrics"])
+
+
+def _read_sketch(metrics: MetricRecord) -> Sketch:
     count = _whole(metrics, "calibration-count", 0, EXAMPLES_LIMIT)
     values = metrics.get("calibration-scores")
     if count == 0:
@@ -104,18 +118,20 @@ def read_sketch(metrics: MetricRecord) -> Sketch:
     return Sketch(count, array)
 
 
-def _checked_params(arrays: Mapping[str, object], shapes: Mapping[str, tuple[int, ...]]) -> Params:
-    if set(arrays) != set(shapes):
-        raise ReplyError(f"layers are {sorted(arrays)}, expected {sorted(shapes)}")
+def _checked_params(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Params:
+    names = {key: f"model/{key}" for key in shapes}
+    if set(arrays) != set(names.values()):
+        raise ReplyError(f"layers are {sorted(arrays)}, expected {sorted(names.values())}")
     params: Params = {}
     for key, shape in shapes.items():
-        array = arrays[key]
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
-            got = f"{getattr(array, 'dtype', '?')} {getattr(array, 'shape', '?')}"
-            raise ReplyError(f"layer {key!r} is {got}, expected float32 {shape}")
+        array = arrays[names[key]]
+        if array.dtype != np.float32 or array.shape != shape:
+            raise ReplyError(
+                f"layer {key!r} is {array.dtype} {array.shape}, expected float32 {shape}"
+            )
         if not np.isfinite(array).all():
             raise ReplyError(f"layer {key!r} holds values that are not finite")
-        params[key] = array
+        params[key] = array.astype(np.float32, copy=False)
     return params
 
 

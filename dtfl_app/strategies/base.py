@@ -11,7 +11,6 @@ round t is therefore known when round t + 1 is in, and a closing query settles t
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 import zlib
@@ -30,16 +29,15 @@ from dtfl_app.detector.calibration import Sketch, pooled_threshold
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.errors import ConfigError, FederationError, ReplyError
+from dtfl_app.logs import log
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.settings import Value, to_mapping
-from dtfl_app.strategies.admission import Expected, Reply, admit, read_sketch
+from dtfl_app.strategies.admission import Expected, Reply, admit, admit_sketch
 from dtfl_app.strategies.parameters import weighted_mean
 from dtfl_app.strategies.twin_trainer import TwinTrainer
 from dtfl_app.wire import Arrays, Ledger, array_bytes, prefixed, to_arrays, to_record
 
 __all__ = ["DTFLStrategy", "NoSettings", "State", "Workbench"]
-
-log = logging.getLogger("flwr.dtfl")
 
 CALIBRATE = "query.calibrate"
 
@@ -322,14 +320,14 @@ class DTFLStrategy(Strategy):
             self._message(node, CALIBRATE, {"server-round": self._line.round, "site": site})
             for node, site in sorted(self.bench.directory.items(), key=lambda item: item[1])
         ]
-        sketches: list[tuple[str, Sketch]] = []
+        sketches: dict[str, Sketch] = {}
         for reply in grid.send_and_receive(messages, timeout=timeout):
             site = self.bench.directory[reply.metadata.src_node_id]
-            if reply.has_error():
-                log.warning("site %s did not calibrate: %s", site, reply.error.reason)
-                continue
-            sketches.append((site, read_sketch(reply.content.metric_records["metrics"])))
-        return [sketch for _, sketch in sorted(sketches, key=lambda item: item[0])]
+            try:
+                sketches[site] = admit_sketch(reply)
+            except ReplyError as error:
+                log.warning("site %s did not calibrate: %s", site, error)
+        return [sketches[site] for site in sorted(sketches)]
 
     def _settle(
         self, line: RoundLine, model: Params, sketches: list[Sketch], result: Result

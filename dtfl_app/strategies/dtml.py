@@ -23,7 +23,7 @@ class DTMLSettings:
     """Settings of DTML; ``meta_lr = 0`` is FedAvg."""
 
     meta_lr: float = setting(1.0, "DTML: step size b on the twin's gradient", low=0.0)
-    meta_steps: int = setting(20, "DTML: gradient steps per round; 1 = the paper", low=0)
+    meta_steps: int = setting(50, "DTML: gradient steps per round; 1 = the paper", low=0)
     meta_batch: int = setting(1024, "DTML: twin rows per gradient", low=1)
 
 

@@ -31,8 +31,8 @@ class LPESettings:
     lpe_policy: str = setting(
         "static", "LPE: fixed layers, or by measured drift", choices=("static", "adaptive")
     )
-    lpe_low: int = setting(2, "LPE: layers up to this one come from the twin", low=0)
-    lpe_high: int = setting(2, "LPE: layers above this one go to the twin", low=0)
+    lpe_low: int = setting(3, "LPE: layers up to this one come from the twin", low=0)
+    lpe_high: int = setting(3, "LPE: layers above this one go to the twin", low=0)
     lpe_probe: int = setting(5, "LPE adaptive: all layers are uploaded every n-th round", low=1)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ class WalkTwin:
         if scenario.name.startswith("fail"):
             raise ScenarioError(f"{scenario.name} did not converge")
         rng = np.random.default_rng(scenario.seed)
-        series = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "instance": scenario.name,
                 "time": pd.date_range("2020-01-01", periods=scenario.hours, freq="h", unit="ns"),
@@ -42,8 +43,18 @@ class WalkTwin:
                 "event": "",
             }
         )
-        series.attrs["solver_warnings"] = 2
-        return series
+
+
+@dataclass
+class Report:
+    warnings: dict[str, int]
+
+
+class WarningTwin(WalkTwin):
+    """Its solver warns twice per scenario."""
+
+    def simulate_with_report(self, scenario: Scenario) -> tuple[pd.DataFrame, Report]:
+        return self.simulate(scenario), Report({"negative pressures": 2})
 
 
 PLAN = [Scenario("s0", 24, 5), Scenario("fail1", 24, 6), Scenario("s2", 12, 7)]
@@ -59,16 +70,23 @@ def test_parallel_equals_serial_bit_for_bit(tmp_path):
 
 
 def test_series_come_in_plan_order_and_failed_scenarios_are_named(tmp_path, caplog):
-    """Two scenarios run, 24 + 12 rows, 2 solver warnings each; the failed one gives no row."""
+    """Two scenarios run, 24 + 12 rows; the failed one gives no row."""
     with caplog.at_level(logging.WARNING):
         built = build_dataset(WalkTwin(), PLAN, tmp_path)
 
     assert list(built.series["instance"].unique()) == ["s0", "s2"]
     assert len(built.series) == 36
     assert built.dropped == {"fail1": "fail1 did not converge"}
-    assert built.solver_warnings == 4
     assert built.hours_per_second > 0
     assert "scenario 'fail1' dropped: fail1 did not converge" in caplog.text
+
+
+def test_solver_warnings_of_the_scenarios_that_ran_are_added_up(tmp_path):
+    """Two of three scenarios run, with 2 warnings each: 4."""
+    built = build_dataset(WarningTwin(), PLAN, tmp_path)
+
+    assert built.solver_warnings == {"negative pressures": 4}
+    assert build_dataset(WarningTwin(), PLAN, tmp_path).solver_warnings == built.solver_warnings
 
 
 def test_the_json_beside_the_data_holds_the_plan(tmp_path):

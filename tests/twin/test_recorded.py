@@ -93,7 +93,12 @@ def test_hours_crop_long_instances_to_a_window_and_keep_short_ones_whole():
     plan = {s.name: s for s in twin.plan(4, 3, 1, ["closure", "leak"])}
     windows = {name: twin.simulate(scenario) for name, scenario in plan.items()}
 
-    assert {name: len(rows) for name, rows in windows.items()} == {"a": 12, "b": 12, "c": 8, "d": 12}
+    assert {name: len(rows) for name, rows in windows.items()} == {
+        "a": 12,
+        "b": 12,
+        "c": 8,
+        "d": 12,
+    }
     assert plan["c"].hours == 2
     assert (np.diff(windows["a"]["P"]) == 1000).all()
     starts = {twin.simulate(Scenario("a", 3, seed))["P"].iloc[0] for seed in range(20)}

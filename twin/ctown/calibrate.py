@@ -5,7 +5,8 @@ Nothing but the series passed in is used. The steps, each in a module of its own
 1. demand of every DMA from its tank mass balance (``balance``);
 2. PLC set-points from the levels at which status flips (``setpoints``);
 3. pump curves and roughness from flows and pressures of single hours (``steady``);
-4. sensor noise: of flow meters from links that stand still, of level sensors from the mass
+4. PLC step from how far levels run past the set-points (``timing``);
+5. sensor noise: of flow meters from links that stand still, of level sensors from the mass
    balance, of pressure sensors from the best-explained one.
 
 Calibration in a federation: a site calibrates at home and shares its `PlantModel` and nothing
@@ -33,6 +34,7 @@ from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.scada import LINKS, SCADA
 from twin.ctown.setpoints import fit_setpoint
 from twin.ctown.steady import Snapshots, fit_hydraulics, readings, solve, take_snapshots
+from twin.ctown.timing import fit_plc_step
 
 __all__ = ["CalibrationReport", "FittedQuantity", "calibrate", "merge_calibrations"]
 
@@ -82,7 +84,7 @@ class CalibrationReport:
 
 
 def calibrate(
-    scada: pd.DataFrame, base: PlantModel, snapshots: int = 120
+    scada: pd.DataFrame, base: PlantModel, snapshots: int = 120, trial_h: int = 2160
 ) -> tuple[PlantModel, CalibrationReport]:
     """Fit a plant to normal SCADA.
 
@@ -90,9 +92,10 @@ def calibrate(
     ----------
     scada : labelled series in the SCADA schema, at least 72 hours (4 weeks for a weekly pattern),
         normal operation. Unlabelled rows count as normal: the caller vouches for them.
-    base : plant to start from; its network file, PLC step, season and the tank that each link
-        watches are kept, and so is all that the readings say nothing about.
+    base : plant to start from; its network file, season and the tank that each link watches are
+        kept, and so is all that the readings say nothing about.
     snapshots : hours to fit hydraulics to, >= 24; 120 are enough for 0.1% without noise.
+    trial_h : hours of each of the two simulations that fit the PLC step; 0 keeps the base's step.
 
     Returns
     -------
@@ -120,13 +123,15 @@ def calibrate(
         demands={name: fit.demand for name, fit in fits.items()},
         setpoints={link: rule for link, (rule, _) in rules.items()},
     )
-    solved = [solve(plant, network, taken) for plant in (base, fitted)]
-    noise = _sensor_noise(scada, list(fits.values()), solved[1] - taken.read)
+    before, after = (solve(plant, network, taken) for plant in (base, fitted))
+    noise = _sensor_noise(scada, list(fits.values()), after - taken.read)
     fitted = replace(fitted, sensor_noise={**base.sensor_noise, **noise})
+    step, lags = fit_plc_step(scada, fitted, trial_h) if trial_h else (base.plc_step_s, 0)
+    fitted = replace(fitted, plc_step_s=step)
     flips = {link: count for link, (_, count) in rules.items()}
     return fitted, CalibrationReport(
-        quantities=_quantities(base, fitted, hours, flips, taken),
-        agreement=_agreement(solved[0], solved[1], taken),
+        quantities=_quantities(base, fitted, hours, flips, taken, lags),
+        agreement=_agreement(before, after, taken),
     )
 
 
@@ -177,13 +182,16 @@ def _quantities(
     hours: Mapping[str, DmaHours],
     flips: Mapping[str, int],
     taken: Snapshots,
+    lags: int,
 ) -> tuple[FittedQuantity, ...]:
+    step, fitted_step = float(base.plc_step_s), float(fitted.plc_step_s)
     return (
         *(q for name, h in hours.items() for q in _of_demand(name, base, fitted, h)),
         *(q for link, count in flips.items() for q in _of_setpoint(link, base, fitted, count)),
         *(q for pump in base.pump_curves for q in _of_pump(pump, base, fitted, taken)),
         *_of_roughness(base, fitted, len(taken)),
         *_of_sensors(base, fitted, len(taken)),
+        FittedQuantity("PLC step", "all", "s", step, fitted_step, lags),
     )
 
 
@@ -193,10 +201,10 @@ def _of_demand(
     old, new = base.demands[name], fitted.demands[name]
     rows = [
         ("mean demand", "L/s", old.mean_lps, new.mean_lps),
-        ("lowest hour of the demand pattern", "1", min(old.pattern), min(new.pattern)),
-        ("highest hour of the demand pattern", "1", max(old.pattern), max(new.pattern)),
+        ("lowest hour of pattern", "1", min(old.pattern), min(new.pattern)),
+        ("highest hour of pattern", "1", max(old.pattern), max(new.pattern)),
         ("demand noise, sd", "1", old.noise_sd, new.noise_sd),
-        ("demand noise, lag-1 autocorrelation", "1", old.noise_ar, new.noise_ar),
+        ("demand noise, lag-1", "1", old.noise_ar, new.noise_ar),
     ]
     return [FittedQuantity(q, name, unit, b, a, hours.row.size) for q, unit, b, a in rows]
 
@@ -218,8 +226,8 @@ def _of_pump(
     old_flow, last = base.pump_curves[pump][-1][0], fitted.pump_curves[pump][-1][0]
     runs = int(taken.on[:, LINKS.index(pump)].sum())
     return [
-        FittedQuantity(f"head gain at {new_flow:g} L/s", pump, "m", old, new, runs),
-        FittedQuantity("flow at the curve's last point", pump, "L/s", old_flow, last, runs),
+        FittedQuantity(f"head at {new_flow:g} L/s", pump, "m", old, new, runs),
+        FittedQuantity("flow at last point", pump, "L/s", old_flow, last, runs),
     ]
 
 

@@ -52,8 +52,8 @@ def demand_series(
     d[t] = mean * pattern[hour of the week] * (1 + season * cos(2 pi (day - 196) / 365))
     * (1 + e[t]), with e from `ar1_noise`. shape: (hours,)
     """
-    hour = np.arange(hours) + start.dayofweek * 24 + start.hour
-    day = start.dayofyear + (start.hour + np.arange(hours)) / 24.0
+    hour = np.arange(hours) + start.day_of_week * 24 + start.hour
+    day = start.day_of_year + (start.hour + np.arange(hours)) / 24.0
     pattern = np.asarray(demand.pattern, dtype=np.float64)[hour % len(demand.pattern)]
     season = 1.0 + demand.season * np.cos(2.0 * np.pi * (day - _PEAK_DAY) / 365.0)
     noise = ar1_noise(hours, demand.noise_sd, demand.noise_ar, rng)

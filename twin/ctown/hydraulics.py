@@ -19,7 +19,7 @@ __all__ = ["Hydraulics"]
 
 # EPANET 2.2 toolkit codes (epanet2_enums.h).
 _EMITTER, _DEMAND, _PRESSURE = 3, 9, 11
-_FLOW, _STATUS, _SETTING = 8, 11, 5
+_FLOW, _STATUS, _SETTING = 8, 11, 12
 _UNBALANCED, _FIRST_ERROR = 1, 100
 _WARNINGS = {
     2: "hydraulics may be unstable",
@@ -165,11 +165,7 @@ class Hydraulics:
 
     def set_pump(self, pump: str, speed: float) -> None:
         """Run a pump at a relative speed; 0 = off."""
-        # The status first: a closed pump stays closed when only its speed is set, and opening a
-        # pump sets its speed to 1.
-        self._call("EN_setlinkvalue", self._links[pump], _STATUS, ctypes.c_double(speed > 0))
-        if speed > 0:
-            self._call("EN_setlinkvalue", self._links[pump], _SETTING, ctypes.c_double(speed))
+        self._call("EN_setlinkvalue", self._links[pump], _SETTING, ctypes.c_double(speed))
 
     def set_valve(self, valve: str, is_open: bool) -> None:
         """Open or close the throttle valve."""

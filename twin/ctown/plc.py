@@ -45,4 +45,4 @@ class PlcRack:
         """Decide once on the tank levels received, in m, and remember the outcome per link."""
         for link, rule in rules.items():
             self.status[link] = next_status(rule, readings[rule.tank], self.status[link])
-        return self.status
+        return dict(self.status)

@@ -93,6 +93,26 @@ def draw_start(network: Network, seed: int) -> StartState:
     return StartState(_FIRST_DAY + pd.Timedelta(weeks=week), burn_in, levels)
 
 
+class _TankAccount:
+    """Adds up what flows in and out of the tanks, independently of their levels."""
+
+    def __init__(self, network: Network, water: Hydraulics) -> None:
+        self._areas = np.array([network.tanks[name].area_m2 for name in TANKS])
+        self._first = np.array(water.levels())
+        self._net, self._moved = np.zeros(len(TANKS)), np.zeros(len(TANKS))
+
+    def add(self, inflows: list[float], seconds: int) -> None:
+        """Book a step's net inflows, in L/s."""
+        volume = np.array(inflows) * (seconds / 1000.0)
+        self._net += volume
+        self._moved += np.abs(volume)
+
+    def close(self, water: Hydraulics) -> dict[str, TankBalance]:
+        stored = (np.array(water.levels()) - self._first) * self._areas
+        rows = np.column_stack([self._net, stored, self._moved]).tolist()
+        return {name: TankBalance(*row) for name, row in zip(TANKS, rows, strict=True)}
+
+
 class ScenarioRun:
     """Runs one scenario once.
 
@@ -145,30 +165,19 @@ class ScenarioRun:
         the hydraulics do not converge.
         """
         with self._water as water:
-            first, net, moved = np.array(water.levels()), np.zeros(7), np.zeros(7)
+            account = _TankAccount(self._network, water)
             while True:
                 self._before_solve(water)
                 water.solve()
                 self._after_solve(water)
-                inflow = np.array(water.inflows())
+                inflows = water.inflows()
                 step = water.advance()
                 if not step:
                     break
-                net += inflow * step / 1000.0
-                moved += np.abs(inflow) * step / 1000.0
-            stored = (np.array(water.levels()) - first) * self._areas()
-        report = SimulationReport(
-            solves=water.solves,
-            warnings=dict(sorted(water.warnings.items())),
-            tanks={
-                name: TankBalance(*(float(v) for v in row))
-                for name, *row in zip(TANKS, net, stored, moved, strict=True)
-            },
-        )
+                account.add(inflows, step)
+            tanks = account.close(water)
+        report = SimulationReport(water.solves, dict(sorted(water.warnings.items())), tanks)
         return self._finish(), report
-
-    def _areas(self) -> FloatArray:
-        return np.array([self._network.tanks[name].area_m2 for name in TANKS])
 
     def _hour(self, water: Hydraulics) -> float:
         return water.time_s / _HOUR_S - self.start.burn_in_h
@@ -180,11 +189,12 @@ class ScenarioRun:
         hour = self._hour(water)
         active = [effect for effect in self._effects if effect.active(hour)]
         self._control(water, hour, active)
-        self._set_leaks(water, active)
+        if self._leaks:
+            self._set_leaks(water, active)
 
     def _control(self, water: Hydraulics, hour: float, active: list[Effect]) -> None:
         readings = dict(zip(TANKS, water.levels(), strict=True))
-        rules = dict(self._plant.setpoints)
+        rules = self._plant.setpoints
         for effect in active:
             readings = {tank: effect.reading(tank, v, hour) for tank, v in readings.items()}
             rules = {link: effect.rule(link, rule) for link, rule in rules.items()}

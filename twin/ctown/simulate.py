@@ -23,7 +23,7 @@ from twin.ctown.scada import LINKS, PUMPS, SCADA, TANKS
 __all__ = ["CTownTwin", "SimulationReport", "check_plant"]
 
 #: Change it whenever the same plant and scenario would give other numbers than before.
-_MODEL_VERSION = "1"
+_MODEL_VERSION = "2"
 
 
 class CTownTwin:

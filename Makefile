@@ -1,0 +1,32 @@
+# make run and make test work from a bare clone with Python 3.11+, pip and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: run test check bench clean
+
+# Ten simulated water plants learn together, once per method.
+run: $(STAMP)
+	$(BIN)/dtfl run strategy=fedavg,dtml,fpf,lpe,cwa,dtkd cache-dir=.cache results-dir=results
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/batadal.py
+	$(BIN)/python benchmarks/threew.py
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache results .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,136 @@
+"""dtfl: run federations through Flower's engine, show results, work with the twin."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dtfl_app.config import SECTIONS, RunConfig
+from dtfl_app.errors import ConfigError, DTFLError
+from dtfl_app.launch import simulate, superlink
+from dtfl_app.logs import MARK
+from dtfl_app.results.show import show_run
+from dtfl_app.settings import Value, key_of
+from dtfl_app.strategies.registry import BUILT_IN, default_settings, strategy_names
+from dtfl_app.twin_cli import twin_app
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(twin_app, name="twin")
+
+_DEFAULT_SITES = 10
+
+
+@app.command()
+def run(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(help='settings as key=value, e.g. strategy="cwa,fedavg" rounds=50'),
+    ] = None,
+    app_dir: Annotated[Path, typer.Option("--app", help="folder of the Flower app")] = Path(),
+    actors: Annotated[int, typer.Option(help="worker processes; 0 = one per core")] = 0,
+) -> None:
+    """Simulate a federation on this host and show what came of it.
+
+    The same as `flwr run`, with a SuperLink of its own, as many SuperNodes as sites, and an exit
+    code that says whether the run succeeded.
+    """
+    console = Console()
+    with _clear_errors():
+        chosen = _with_defaults(parse_settings(settings or []))
+        # The ServerApp checks them too; here a slip costs no start of an engine.
+        strategy_names(RunConfig.from_mapping(chosen))
+        path = Path(str(chosen["results-dir"])) / str(chosen["run-name"])
+        sites = int(chosen["sites"])
+        with superlink() as link:
+            lines = simulate(link, app_dir, chosen, sites, actors or os.cpu_count() or 1)
+            _follow(lines, path, console)
+        show_run(path, console)
+
+
+@app.command()
+def show(path: Annotated[Path, typer.Argument(help="folder of a run")]) -> None:
+    """Show the results of a finished run."""
+    with _clear_errors():
+        show_run(path, Console())
+
+
+@app.command()
+def settings(
+    toml: Annotated[bool, typer.Option("--toml", help="as [tool.flwr.app.config]")] = False,
+) -> None:
+    """Print every setting as a Markdown table: key, default, what it does and may be."""
+    if toml:
+        for key, value in {**RunConfig.from_mapping({}).to_mapping(), **default_settings()}.items():
+            typer.echo(f"{key} = {json.dumps(value)}")
+        return
+    typer.echo("| key | default | what it does | may be |\n| --- | --- | --- | --- |")
+    for section in [*SECTIONS, *(cls.Settings for cls in BUILT_IN.values())]:
+        for field in fields(section):
+            meta = field.metadata
+            bounds = ", ".join(
+                f"{name} {meta[word]:g}"
+                for word, name in (("above", "above"), ("low", "from"), ("high", "to"))
+                if meta[word] is not None
+            )
+            allowed = ", ".join(meta["choices"]) or bounds
+            typer.echo(f"| `{key_of(field)}` | `{field.default!r}` | {meta['doc']} | {allowed} |")
+
+
+def parse_settings(words: list[str]) -> dict[str, Value]:
+    """Read key=value words; a value is TOML, and text may go without quotes."""
+    chosen: dict[str, Value] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"setting {word!r}: expected key=value, e.g. rounds=50")
+        try:
+            chosen[key] = tomllib.loads(f"x = {value}")["x"]
+        except tomllib.TOMLDecodeError:
+            chosen[key] = value
+    return chosen
+
+
+def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
+    """Name sites, run and folders, so that this process knows where the results will be."""
+    name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
+    full = {"sites": _DEFAULT_SITES, "run-name": name, "results-dir": "results", **chosen}
+    for key in ("results-dir", "cache-dir", "data-dir", "twin-network", "twin-plant"):
+        if full.get(key):
+            full[key] = str(Path(str(full[key])).expanduser().absolute())
+    return full
+
+
+def _follow(lines: Iterator[str], path: Path, console: Console) -> None:
+    """Show the app's own lines and warnings; keep the whole stream in the run's folder."""
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / "flower.log").open("w") as log:
+        for line in lines:
+            text = re.sub(r"\x1b\[[0-9;]*m", "", line)
+            log.write(text + "\n")
+            before, mark, message = text.partition(MARK)
+            if mark:
+                style = "yellow" if "WARNING" in before else ""
+                console.print(message, style=style, highlight=False, markup=False)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Print an error of ours as one message and leave with code 2."""
+    try:
+        yield
+    except DTFLError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from None

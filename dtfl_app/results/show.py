@@ -1,0 +1,84 @@
+"""A finished run on the terminal: the table, what became of each attack, and where things are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from dtfl_app.detector.metrics import EventResult, event_results
+from dtfl_app.errors import DataError
+
+__all__ = ["show_run"]
+
+_FIGURES = {"balanced_accuracy": "balanced accuracy", "auc_pr": "AUC-PR", "s": "S"}
+
+
+def show_run(path: Path, console: Console) -> None:
+    """Print the results in folder `path`; raises DataError when it holds no finished run."""
+    summaries, target = _read(path)
+    console.print(_summary_table(summaries, target))
+    best = max(
+        (s for s in summaries if s["final"]),
+        key=lambda s: s["final"]["balanced_accuracy"] or 0.0,
+        default=None,
+    )
+    if best is not None:
+        _show_events(path, best["strategy"], console)
+    console.print(f"\nresults in {path}")
+    for name in sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()):
+        console.print(f"  {name}", highlight=False)
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], float]:
+    try:
+        summaries = json.loads((path / "summary.json").read_text())
+        config = json.loads((path / "config.json").read_text())
+        return summaries, float(config["settings"]["target"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path} holds no finished run ({error})") from error
+
+
+def _summary_table(summaries: list[dict[str, Any]], target: float) -> Table:
+    table = Table(title=f"target: balanced accuracy {target:g} on unseen attacks")
+    table.add_column("strategy")
+    for title in ("rounds to target", "MB to target", *_FIGURES.values(), "found"):
+        table.add_column(title, justify="right")
+    for s in summaries:
+        final, rounds = s["final"], s["rounds_to_target"]
+        table.add_row(
+            s["strategy"],
+            f"not in {s['rounds']}" if rounds is None else str(rounds),
+            _text(s["megabytes_to_target"], 1),
+            *(_text(final.get(name), 2) for name in _FIGURES),
+            f"{final['events_found']}/{final['events']}" if final else "-",
+        )
+    return table
+
+
+def _show_events(path: Path, strategy: str, console: Console) -> None:
+    alarms = pd.read_csv(path / "alarms" / f"{strategy.replace(':', '.')}.csv")
+    known = alarms[alarms["label"] >= 0]
+    events = known["event"].fillna("").to_numpy(dtype=str)
+    results = event_results(known["alarm"].to_numpy(dtype=bool), events)
+    table = Table(title=f"alarms of {strategy} on each attack")
+    for title in ("attack", "time steps", "first alarm", "channel"):
+        table.add_column(title)
+    for result in results:
+        table.add_row(*_event_row(result, known[events == result.event]))
+    console.print(table)
+
+
+def _event_row(result: EventResult, rows: pd.DataFrame) -> list[str]:
+    if result.delay is None:
+        return [result.event, str(result.steps), "missed", ""]
+    first = rows.iloc[result.delay]
+    return [result.event, str(result.steps), f"step {result.delay + 1}", str(first["channel"])]
+
+
+def _text(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,109 @@
+"""Flower's grid without Flower's processes: messages are answered where they are sent.
+
+It serves fast tests of what server and sites say to each other; it does not replace tests on the
+real engine.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from flwr.app import Context, Error, Message, RecordDict, UserConfigValue
+from flwr.serverapp import Grid
+from flwr.supercore.task_identity import TaskIdentity
+
+import client_app
+
+__all__ = ["InProcessGrid", "identify"]
+
+Handler = Callable[[Message, Context], Message]
+
+
+def identify() -> None:
+    """Say who this process is, as Flower's launcher does before an app may make a message."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+
+
+@dataclass
+class InProcessGrid(Grid):
+    """K nodes with random ids and contexts of their own; every node is one site.
+
+    Parameters
+    ----------
+    sites : K; node number i has partition-id i.
+    run_config : what all of them are told.
+    handler : the ClientApp; an exception in it becomes an error reply, as in Flower.
+    ids_seed : seed of the node ids.
+    backwards : give the replies in reverse order.
+    failing : partition ids whose node always fails.
+    silent : partition ids whose node never answers a training task.
+
+    `sent` and `received` hold all messages, in the order in which they were answered.
+    """
+
+    sites: int
+    run_config: dict[str, UserConfigValue] = field(default_factory=dict)
+    handler: Handler = client_app.app
+    ids_seed: int = 0
+    backwards: bool = False
+    failing: Collection[int] = ()
+    silent: Collection[int] = ()
+    sent: list[Message] = field(default_factory=list)
+    received: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        identify()
+        ids = np.random.default_rng(self.ids_seed).integers(2**62, size=self.sites).tolist()
+        self.contexts = {node: self._context(node, index) for index, node in enumerate(ids)}
+
+    def _context(self, node: int, index: int) -> Context:
+        place = {"partition-id": index, "num-partitions": self.sites}
+        return Context(1, node, place, RecordDict(), self.run_config)
+
+    def get_node_ids(self) -> list[int]:
+        return list(self.contexts)
+
+    def partition(self, message: Message) -> int:
+        """Partition id of the node that a task was sent to."""
+        return int(self.contexts[message.metadata.dst_node_id].node_config["partition-id"])
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> list[Message]:
+        replies = [self._answer(m) for m in messages if not self._is_silent(m)]
+        self.received += replies
+        return replies[::-1] if self.backwards else replies
+
+    def _is_silent(self, message: Message) -> bool:
+        return message.metadata.message_type == "train" and self.partition(message) in self.silent
+
+    def _answer(self, message: Message) -> Message:
+        self.sent.append(message)
+        try:
+            if message.metadata.message_type == "train" and self.partition(message) in self.failing:
+                raise RuntimeError("the gateway is on fire")
+            return self.handler(message, self.contexts[message.metadata.dst_node_id])
+        except Exception as error:
+            return Message(Error(code=2, reason=str(error)), reply_to=message)
+
+    def tasks(self, kind: str = "train") -> Sequence[Message]:
+        """All messages of one type that reached a node, in order."""
+        return [m for m in self.sent if m.metadata.message_type == kind]
+
+    # What a strategy never calls, but Flower's base class asks for.
+
+    def set_run(self, run: object) -> None:
+        raise NotImplementedError
+
+    @property
+    def run(self) -> object:
+        raise NotImplementedError
+
+    def create_message(self, *args: object, **kwargs: object) -> Message:
+        raise NotImplementedError
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        raise NotImplementedError
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        raise NotImplementedError

@@ -1,0 +1,39 @@
+"""What a strategy works with, without a run around it."""
+
+import numpy as np
+
+from dtfl_app.config import RunConfig
+from dtfl_app.detector.calibration import Sketch
+from dtfl_app.detector.models import Params
+from dtfl_app.settings import Value
+from dtfl_app.strategies.admission import Reply
+from dtfl_app.strategies.base import Workbench
+from dtfl_app.strategies.registry import create_strategy
+from dtfl_app.strategies.twin_trainer import TwinTrainer
+
+__all__ = ["NO_SCORES", "reply", "strategy_on", "workbench"]
+
+NO_SCORES = Sketch(0, np.zeros(0))
+
+
+def reply(site: str, params: Params, examples: int = 10) -> Reply:
+    """An admitted reply of which only the arguments matter."""
+    return Reply(site, params, examples, loss=1.0, steps=1, sketch=NO_SCORES, payload=0)
+
+
+def workbench(twin: TwinTrainer | None = None, **settings: Value) -> Workbench:
+    """A workbench without sites; `settings` are run-config keys, written with _ for -."""
+    config = RunConfig.from_mapping({k.replace("_", "-"): v for k, v in settings.items()})
+    return Workbench(
+        config=config,
+        directory={},
+        scaler={},
+        twin=twin,
+        evaluate=None,
+        record=lambda line: None,
+    )
+
+
+def strategy_on(name: str, twin: TwinTrainer | None = None, **settings: Value):
+    """The strategy `name` with these settings, on such a workbench."""
+    return create_strategy(name, workbench(twin, **settings))

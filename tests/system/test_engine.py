@@ -1,0 +1,115 @@
+"""Every strategy through Flower's simulation engine with Ray."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dtfl_app.errors import FederationError
+from dtfl_app.launch import SuperLink, simulate
+from dtfl_app.results.lines import RoundLine, read_lines
+from dtfl_app.results.models import load_model
+from tests.system.conftest import REPOSITORY, SMALL
+
+STRATEGIES = ["fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd"]
+
+
+def run(engine: SuperLink, folder: Path, cache: Path, name: str, **settings: object) -> list[str]:
+    chosen = {
+        **SMALL,
+        "results-dir": str(folder),
+        "cache-dir": str(cache),
+        "run-name": name,
+        **{k.replace("_", "-"): v for k, v in settings.items()},
+    }
+    return list(simulate(engine, REPOSITORY, chosen, sites=3, actors=2))
+
+
+@pytest.fixture(scope="module")
+def finished(engine: SuperLink, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    run(engine, folder, cache, "all", strategy=",".join(STRATEGIES))
+    return folder / "all"
+
+
+@pytest.fixture(scope="module")
+def lines(finished: Path) -> list[RoundLine]:
+    return read_lines(finished / "metrics.jsonl")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_strategy_runs_three_rounds_with_all_sites(
+    strategy: str, lines: list[RoundLine]
+) -> None:
+    mine = [line for line in lines if line.strategy == strategy]
+
+    assert [line.round for line in mine] == [0, 1, 2, 3]
+    assert [line.sites for line in mine[1:]] == [3, 3, 3]
+    assert sum(line.refused for line in mine) == 0
+    assert all(np.isfinite(line.loss) and line.site_steps > 0 for line in mine[1:])
+    assert all(line.metrics is not None for line in mine)
+
+
+def test_bytes_that_travelled_equal_bytes_of_the_shapes(
+    finished: Path, lines: list[RoundLine]
+) -> None:
+    """Three sites, float32 parameters of p numbers, scaler of 2 x 43 + 1 float64 numbers.
+
+    Down, round 1: 3 (4p + 8 * 87); later rounds 3 * 4p, for the scaler is kept. Up: 3 * 4p.
+    """
+    params = load_model(finished / "models" / "fedavg.safetensors").params
+    model = sum(array.size for array in params.values()) * 4
+    fedavg = [line for line in lines if line.strategy == "fedavg"]
+
+    assert [line.bytes_up for line in fedavg] == [0, 3 * model, 3 * model, 3 * model]
+    first = 3 * (model + 8 * 87)
+    assert [line.bytes_down for line in fedavg] == [0, first, 3 * model, 3 * model]
+
+
+def test_lpe_uploads_only_the_layers_above_the_twins(
+    finished: Path, lines: list[RoundLine]
+) -> None:
+    settings = json.loads((finished / "config.json").read_text())["settings"]
+    params = load_model(finished / "models" / "lpe.safetensors").params
+    arrays = list(params.values())[2 * settings["lpe-low"] :]
+    lpe = [line for line in lines if line.strategy == "lpe"]
+
+    assert [line.bytes_up for line in lpe[1:]] == [3 * 4 * sum(a.size for a in arrays)] * 3
+
+
+def test_dtkd_sends_its_teacher_once(finished: Path, lines: list[RoundLine]) -> None:
+    params = load_model(finished / "models" / "dtkd.safetensors").params
+    model = 3 * 4 * sum(array.size for array in params.values())
+    dtkd = [line for line in lines if line.strategy == "dtkd"]
+
+    assert [line.bytes_down for line in dtkd[1:]] == [2 * model + 3 * 8 * 87, model, model]
+
+
+def test_results_folder_is_complete(finished: Path) -> None:
+    expected = {"config.json", "metrics.jsonl", "summary.json", "curves.png", "models", "alarms"}
+
+    assert expected <= {path.name for path in finished.iterdir()}
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert {p.stem for p in (finished / "models").iterdir()} == set(STRATEGIES)
+
+
+def test_repeated_run_gives_equal_weights_from_the_cache(
+    engine: SuperLink, finished: Path, cache: Path, tmp_path: Path
+) -> None:
+    before = sorted(path.name for path in cache.iterdir())
+
+    log = run(engine, tmp_path, cache, "again", strategy="cwa", rounds=3)
+
+    again = load_model(tmp_path / "again" / "models" / "cwa.safetensors").params
+    first = load_model(finished / "models" / "cwa.safetensors").params
+    assert all(np.array_equal(first[key], again[key]) for key in first)
+    assert sorted(path.name for path in cache.iterdir()) == before
+    assert any("from the cache" in line for line in log)
+
+
+def test_wrong_number_of_supernodes_stops_the_run_with_a_clear_error(
+    engine: SuperLink, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FederationError, match="sites = 4, but 3 SuperNodes are connected"):
+        run(engine, tmp_path, cache, "mismatch", sites=4, join_timeout=0.5)

@@ -1,0 +1,172 @@
+"""What is read off the network file, embedded and named."""
+
+import math
+from collections import Counter
+
+import pytest
+
+from dtfl_app.errors import TwinError
+from twin.ctown.defaults import SETPOINTS, default_plant, diurnal_pattern
+from twin.ctown.inpfile import format_inp, read_inp
+from twin.ctown.network import connected_areas, ctown_file, load_network, network_of, tank_areas
+from twin.ctown.scada import STATION_PRESSURES, TANK_LINKS, TANK_MAX_LEVEL, tank_of_link
+
+EMBEDDED = default_plant()
+
+
+@pytest.fixture(scope="module")
+def calibrated(data_dir):
+    return str(data_dir / "ctown" / "ctown_map.inp")
+
+
+def variant(tmp_path, **sections):
+    """Write the embedded file with some sections replaced."""
+    path = tmp_path / "variant.inp"
+    path.write_text(format_inp({**network_of(EMBEDDED).sections, **sections}), encoding="latin-1")
+    return path
+
+
+def test_districts_are_found_from_the_pipes_alone():
+    """88 + 9 + 5 + 4 nodes make DMA2; the last area holds the reservoir and the pumps' inlet."""
+    network = network_of(EMBEDDED)
+
+    areas = connected_areas(network.sections, through_prv=False)
+
+    assert sorted(map(len, areas)) == sorted([151, 88, 9, 5, 4, 54, 46, 35, 4])
+    assert Counter(network.dma.values()) == {
+        "DMA1": 151,
+        "DMA2": 88 + 9 + 5 + 4,
+        "DMA3": 35,
+        "DMA4": 54,
+        "DMA5": 46,
+        "": 4,
+    }
+
+
+def test_metered_links_of_each_district():
+    feeds = network_of(EMBEDDED).dma_feeds()
+
+    assert feeds["DMA2"] == (("PU6", 1), ("PU7", 1))
+    assert [link for link, sign in feeds["DMA1"] if sign > 0] == ["PU1", "PU2", "PU3"]
+    assert [link for link, sign in feeds["DMA1"] if sign < 0] == [f"PU{n}" for n in range(4, 12)]
+
+
+def test_shares_of_each_district_add_up_to_one():
+    network = network_of(EMBEDDED)
+
+    for name in ("DMA1", "DMA2", "DMA3", "DMA4", "DMA5"):
+        total = sum(share for node, share in network.shares.items() if network.dma[node] == name)
+        assert total == pytest.approx(1.0)
+
+
+def test_without_demands_a_junction_counts_by_its_pipes():
+    """Share of J511: half the length of its pipes over half the length of all pipe ends in DMA2."""
+    network = network_of(EMBEDDED)
+    inside = [row for row in network.sections["PIPES"] if network.dma[row[1]] == "DMA2"]
+    tanks = {node for node in network.tanks if network.dma[node] == "DMA2"}
+    ends = [(node, float(row[3])) for row in inside for node in row[1:3] if node not in tanks]
+
+    expected = sum(length for node, length in ends if node == "J511")
+
+    assert network.shares["J511"] == pytest.approx(expected / sum(length for _, length in ends))
+
+
+def test_tank_areas_follow_from_the_diameters():
+    """T7 is 7.14 m across: pi / 4 * 7.14^2 = 40.04 m2."""
+    areas = tank_areas(EMBEDDED)
+
+    assert areas["T7"] == pytest.approx(40.04, abs=0.005)
+    assert areas["T1"] == pytest.approx(math.pi / 4 * 31.3**2)
+
+
+def test_the_asset_tables_agree_with_the_file():
+    network = network_of(EMBEDDED)
+
+    assert {name: tank.max_level for name, tank in network.tanks.items()} == dict(TANK_MAX_LEVEL)
+    assert all(rule.tank == tank_of_link(link) for link, rule in SETPOINTS.items())
+    assert set(network.ends) >= {link for links in TANK_LINKS.values() for link in links}
+    assert all(node in network.elevation for nodes in STATION_PRESSURES.values() for node in nodes)
+
+
+def test_the_default_pattern_is_a_week_of_mean_one():
+    pattern = diurnal_pattern()
+
+    assert len(pattern) == 168
+    assert sum(pattern) / 168 == pytest.approx(1.0)
+
+
+def test_a_calibrated_file_speaks_for_itself(calibrated):
+    """Mean demands known from BATADAL's mass balance, curves and set-points from the file."""
+    plant = default_plant(calibrated)
+
+    means = {name: demand.mean_lps for name, demand in plant.demands.items()}
+    assert means == pytest.approx(
+        {"DMA1": 67.4, "DMA2": 41.9, "DMA3": 14.7, "DMA4": 25.2, "DMA5": 21.1}, abs=0.05
+    )
+    assert all(sum(d.pattern) / 168 == pytest.approx(1.0) for d in plant.demands.values())
+    assert plant.pump_curves["PU7"] == ((0.0, 120.0), (30.0, 110.0), (70.0, 30.0))
+    assert plant.setpoints["V2"] == SETPOINTS["V2"]
+    assert plant.setpoints["PU8"].off_above == 4.5
+    assert "PU3" not in plant.setpoints
+
+
+def test_both_files_have_the_same_districts(calibrated):
+    assert network_of(default_plant(calibrated)).dma == network_of(EMBEDDED).dma
+
+
+def test_a_pattern_and_the_demand_multiplier_count(tmp_path):
+    """Base demand 2 L/s, pattern mean 1.5, multiplier 10: 30 L/s on average, day and night."""
+    path = variant(
+        tmp_path,
+        DEMANDS=[("J411", "2", "P1")],
+        PATTERNS=[("P1", "1", "2")],
+        OPTIONS=[("Units", "LPS"), ("Demand", "Multiplier", "10")],
+    )
+
+    assert load_network(path).base_demand["J411"] == pytest.approx(30.0)
+    assert load_network(path).base_demand["J414"] == 0.0
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(TwinError, match=r"nowhere.inp: does not exist.*twin-network"):
+        default_plant(str(tmp_path / "nowhere.inp"))
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path):
+    path = tmp_path / "notes.inp"
+    path.write_text("just some notes\n")
+
+    with pytest.raises(TwinError, match=r"no \[SECTION\]"):
+        load_network(path)
+
+
+def test_another_network_is_refused(tmp_path):
+    tanks = [row for row in network_of(EMBEDDED).sections["TANKS"] if row[0] != "T7"]
+
+    with pytest.raises(TwinError, match=r"not C-Town, section \[TANKS\] lacks \['T7'\]"):
+        load_network(variant(tmp_path, TANKS=tanks))
+
+
+def test_other_units_are_refused(tmp_path):
+    with pytest.raises(TwinError, match="flow units are GPM, expected LPS"):
+        load_network(variant(tmp_path, OPTIONS=[("Units", "GPM")]))
+
+
+def test_a_garbled_row_is_refused(tmp_path):
+    pipes = [("P1", "J175", "J174", "long")]
+
+    with pytest.raises(TwinError, match="a row cannot be read"):
+        load_network(variant(tmp_path, PIPES=[*network_of(EMBEDDED).sections["PIPES"], *pipes]))
+
+
+def test_a_named_file_without_demands_cannot_be_a_plant():
+    with pytest.raises(TwinError, match=r"no demand in \['DMA1'.*calibrate"):
+        default_plant(str(ctown_file(EMBEDDED)))
+
+
+def test_a_file_without_controls_cannot_be_a_plant(calibrated, tmp_path):
+    path = tmp_path / "bare.inp"
+    path.write_text(format_inp({**read_inp(ctown_file(default_plant(calibrated))), "CONTROLS": []}))
+
+    with pytest.raises(TwinError, match=r"\[CONTROLS\] lack"):
+        default_plant(str(path))
