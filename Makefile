@@ -20,8 +20,8 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/batadal.py
-	$(BIN)/python benchmarks/threew.py
+	$(BIN)/python -m benchmarks.batadal
+	$(BIN)/python -m benchmarks.threew
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

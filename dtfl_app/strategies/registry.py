@@ -44,7 +44,8 @@ def strategy_names(config: RunConfig) -> list[str]:
         )
     for name in names:
         find_strategy(name)
-    reject_unknown(config.extra, default_settings())
+    # with the app's own keys, so that the nearest of all is named
+    reject_unknown(config.extra, [*RunConfig.from_mapping({}).to_mapping(), *default_settings()])
     return names
 
 

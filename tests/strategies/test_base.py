@@ -152,7 +152,7 @@ def test_without_an_evaluation_set_there_are_no_figures_and_no_early_end():
 
 
 def test_a_run_stops_with_the_model_that_reached_the_target():
-    """The model of round 2 says 4 and is the first at 0.8; a third round is played to judge it."""
+    """The model of round 2 says 4 and is the first at 0.8; its line is the last."""
     federation = Federation(accuracy=lambda b: 0.2 * b, stop_at_target=True, target=0.8)
 
     federation.run(rounds=10)
@@ -160,7 +160,6 @@ def test_a_run_stops_with_the_model_that_reached_the_target():
     assert bias(federation.strategy.state.model) == 4.0
     assert federation.strategy.threshold == 4.0
     assert [line.round for line in federation.lines] == [0, 1, 2]
-    assert len(federation.sites_asked()) == 3
 
 
 def test_a_target_does_not_stop_a_run_that_was_not_asked_to():
@@ -171,16 +170,16 @@ def test_a_target_does_not_stop_a_run_that_was_not_asked_to():
     assert [line.round for line in federation.lines] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("missing", [{"failing": {1}}, {"silent": {1}}, {"handler": wrong(1)}])
+@pytest.mark.parametrize("missing", [{"failing": {0}}, {"silent": {0}}, {"handler": wrong(0)}])
 def test_the_round_goes_on_without_a_bad_site(missing):
-    """Sites 0 and 2 add 1 and 3: 2 a round, as their mean happens to be."""
+    """Sites 1 and 2 add 2 and 3, so 2.5 a round; their losses are 1 and 2."""
     federation = Federation(**missing)
 
     federation.run(rounds=2)
 
-    assert bias(federation.strategy.state.model) == 4.0
+    assert bias(federation.strategy.state.model) == 5.0
     assert [(line.sites, line.refused) for line in federation.lines] == [(0, 0), (2, 1), (2, 1)]
-    assert [line.loss for line in federation.lines[1:]] == [1.0, 1.0]  # of losses 0 and 2
+    assert [line.loss for line in federation.lines[1:]] == [1.5, 1.5]
     assert [line.bytes_up for line in federation.lines[1:]] == [2 * MODEL_BYTES] * 2
 
 
@@ -350,7 +349,8 @@ def test_a_bad_answer_to_the_closing_query_is_left_out(caplog, value):
 
 def test_a_site_that_fails_in_the_closing_query_is_left_out(caplog):
     def failing(message, context):
-        if message.metadata.message_type == "query.calibrate":
+        asked = message.metadata.message_type == "query.calibrate"
+        if asked and context.node_config["partition-id"] == 1:
             raise RuntimeError("out of memory")
         return scripted_site(message, context)
 
@@ -358,8 +358,8 @@ def test_a_site_that_fails_in_the_closing_query_is_left_out(caplog):
 
     federation.run(rounds=1)
 
-    assert caplog.text.count("did not calibrate: site failed: out of memory") == 3
-    assert math.isnan(federation.strategy.threshold)
+    assert "site site-1 did not calibrate: site failed: out of memory" in caplog.text
+    assert federation.strategy.threshold == 2.0
 
 
 def test_a_twin_begins_every_round_afresh():

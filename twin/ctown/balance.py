@@ -11,9 +11,18 @@ import pandas as pd
 
 from dtfl_app.errors import DataError
 from dtfl_app.schema import TIME, iter_instances
+from twin.ctown.network import DMA_TANKS, Network
 from twin.ctown.plant import DmaDemand
 
-__all__ = ["DemandFit", "DmaBoundary", "DmaHours", "fit_demand", "hourly_demand", "split_noise"]
+__all__ = [
+    "DemandFit",
+    "DmaBoundary",
+    "DmaHours",
+    "dma_boundaries",
+    "fit_demand",
+    "hourly_demand",
+    "split_noise",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -63,6 +72,18 @@ class DmaHours:
     steady: Bools
 
 
+def dma_boundaries(network: Network) -> dict[str, DmaBoundary]:
+    """Return the boundary of every DMA of a network."""
+    return {
+        name: DmaBoundary(
+            areas={tank: network.tanks[tank].area_m2 for tank in sorted(DMA_TANKS[name])},
+            inflow=tuple(link for link, sign in feeds if sign > 0),
+            outflow=tuple(link for link, sign in feeds if sign < 0),
+        )
+        for name, feeds in network.dma_feeds().items()
+    }
+
+
 def hourly_demand(scada: pd.DataFrame, boundary: DmaBoundary) -> DmaHours:
     """Return a DMA's demand hour by hour from its tank mass balance.
 
@@ -84,7 +105,7 @@ def hourly_demand(scada: pd.DataFrame, boundary: DmaBoundary) -> DmaHours:
             "normal period"
         )
     times = pd.DatetimeIndex(scada[TIME].iloc[row])
-    slot = (times.dayofweek * 24 + times.hour).to_numpy(np.int64)
+    slot = (times.day_of_week * 24 + times.hour).to_numpy(np.int64)
     return DmaHours(row, slot, demand[row], _unswitched(scada, boundary)[row])
 
 

@@ -28,8 +28,8 @@ import pandas as pd
 
 from dtfl_app.errors import DataError, TwinError
 from dtfl_app.schema import ABNORMAL, LABEL
-from twin.ctown.balance import DemandFit, DmaBoundary, DmaHours, fit_demand, hourly_demand
-from twin.ctown.network import DMA_TANKS, Network, network_of
+from twin.ctown.balance import DemandFit, DmaHours, dma_boundaries, fit_demand, hourly_demand
+from twin.ctown.network import network_of
 from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.scada import LINKS, SCADA
 from twin.ctown.setpoints import fit_setpoint
@@ -113,7 +113,7 @@ def calibrate(
         )
     scada = scada.reset_index(drop=True)
     network = network_of(base)
-    bounds = _boundaries(network)
+    bounds = dma_boundaries(network)
     hours = {name: hourly_demand(scada, bound) for name, bound in bounds.items()}
     fits = {n: fit_demand(hours[n], bounds[n], base.demands[n].season) for n in bounds}
     rules = {link: fit_setpoint(scada, link, rule) for link, rule in base.setpoints.items()}
@@ -133,17 +133,6 @@ def calibrate(
         quantities=_quantities(base, fitted, hours, flips, taken, lags),
         agreement=_agreement(before, after, taken),
     )
-
-
-def _boundaries(network: Network) -> dict[str, DmaBoundary]:
-    return {
-        name: DmaBoundary(
-            areas={t: network.tanks[t].area_m2 for t in sorted(DMA_TANKS[name])},
-            inflow=tuple(link for link, sign in feeds if sign > 0),
-            outflow=tuple(link for link, sign in feeds if sign < 0),
-        )
-        for name, feeds in network.dma_feeds().items()
-    }
 
 
 def _sensor_noise(scada: pd.DataFrame, fits: Sequence[DemandFit], off: Floats) -> dict[str, float]:

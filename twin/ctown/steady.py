@@ -36,6 +36,7 @@ _MIN_SNAPSHOTS = 24
 _MIN_RUNNING = 6  # snapshots in which a pump must run for a curve of its own
 _PRIOR_SD = 0.5  # relative sd of curves and roughness around their base: weak, but a direction
 _BOUND = float(np.log(4.0))  # no factor beyond a quarter or fourfold
+_CONSTANT = 1e-3  # L/s or m; below it a channel's sd is rounding
 _DIFF_STEP = 1e-2  # EPANET stops at 0.1% flow change: smaller steps would see that, not the slope
 
 
@@ -225,11 +226,11 @@ def _with_standby(factors: dict[str, float], network: Network) -> dict[str, floa
 
 
 def _channel_scale(snapshots: Snapshots) -> Floats:
-    """Sd per channel, of flows while on; at least 0.5 L/s or 0.5 m: near-constant channels."""
+    """Sd of what was read per channel, noise included, of flows while on; 1 if it is constant."""
     judged = snapshots.running(snapshots.read)
     judged = np.where(np.isfinite(judged).any(axis=0), judged, 0.0)
-    scale: Floats = np.maximum(np.nanstd(judged, axis=0), 0.5)
-    return scale
+    sd = np.nanstd(judged, axis=0)
+    return np.where(sd > _CONSTANT, sd, 1.0)
 
 
 def _matrix(scada: pd.DataFrame, quantity: str, names: tuple[str, ...]) -> Floats:

@@ -1,0 +1,1 @@
+"""Scripts that measure the methods through Flower's engine and store what they measured."""

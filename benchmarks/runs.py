@@ -1,0 +1,120 @@
+"""Running the cells of a benchmark and turning their figures into one table.
+
+A finished cell (its folder holds summary.json) is not run again, so an aborted benchmark resumes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from dtfl_app.config import RunConfig
+from dtfl_app.launch import SuperLink, simulate
+from dtfl_app.settings import Value
+
+REPOSITORY = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+WORK = REPOSITORY / "results" / "benchmarks"
+
+STRATEGIES = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One Flower run: its folder's name, its settings and how many sites it has."""
+
+    name: str
+    settings: Mapping[str, Value]
+    sites: int
+
+    def all_settings(self) -> dict[str, Value]:
+        """Settings with the folders filled in."""
+        return {
+            "results-dir": str(WORK),
+            "cache-dir": str(REPOSITORY / ".cache"),
+            "data-dir": str(data_dir()),
+            "run-name": self.name,
+            **self.settings,
+        }
+
+    def config(self) -> RunConfig:
+        """The same settings as the app reads them."""
+        return RunConfig.from_mapping(self.all_settings())
+
+
+def data_dir() -> Path:
+    """Folder of the public data sets: DTFL_DATA, or ../shared/data beside the checkout."""
+    folder = Path(os.environ.get("DTFL_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        sys.exit(f"no data folder {folder}; set DTFL_DATA to the folder with batadal/ and 3w/")
+    return folder
+
+
+def run_cells(link: SuperLink, cells: Sequence[Cell]) -> None:
+    """Run every cell that is not finished yet, one after the other."""
+    todo = [cell for cell in cells if not (WORK / cell.name / "summary.json").exists()]
+    started = time.monotonic()
+    for done, cell in enumerate(todo):
+        left = (time.monotonic() - started) / done * (len(todo) - done) if done else math.nan
+        print(f"[{done + 1}/{len(todo)}] {cell.name}, about {left / 60:.0f} min left", flush=True)
+        for line in simulate(
+            link, REPOSITORY, cell.all_settings(), cell.sites, os.cpu_count() or 1
+        ):
+            if "ERROR" in line or "refused" in line:
+                print(line, flush=True)
+
+
+def summaries(cell: Cell) -> dict[str, dict[str, object]]:
+    """Strategy -> its summary, of a finished cell."""
+    entries = json.loads((WORK / cell.name / "summary.json").read_text())
+    return {entry["strategy"]: entry for entry in entries}
+
+
+def spread(values: Sequence[float | None], digits: int = 3) -> str:
+    """Mean and standard deviation, or the number alone where there is one."""
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    if not known:
+        return "-"
+    mean = f"{np.mean(known):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(known, ddof=1):.{digits}f}"
+
+
+def rounds_text(rounds: Sequence[int | None], horizon: int) -> str:
+    """Rounds to the target per seed, e.g. "2, 2, 3"; "-" stands for not within the horizon."""
+    if all(r is None for r in rounds):
+        return f"not in {horizon}"
+    return ", ".join("-" if r is None else str(r) for r in rounds)
+
+
+def write_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> None:
+    """Print the table and store it as Markdown with where it comes from."""
+    RESULTS.mkdir(exist_ok=True)
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    text = f"{notes}\n\n" + "\n".join(lines) + f"\n\n{_origin()}\n"
+    (RESULTS / f"{name}.md").write_text(text)
+    print(text)
+
+
+def _origin() -> str:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    ).stdout.strip()  # fmt: skip
+    versions = ", ".join(f"{p} {version(p)}" for p in ("flwr", "ray", "torch", "wntr"))
+    return (
+        f"Made by `{command}` "
+        f"at commit {commit or 'unknown'} on {date.today()}; {versions}, "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}."
+    )
