@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.runs import (
+    BASELINES,
     RESULTS,
     STRATEGIES,
     WORK,
     Cell,
+    average,
     rounds_text,
     run_cells,
     spread,
+    stored_baselines,
     summaries,
     write_table,
 )
-from dtfl_app.baselines import gather, measure
-from dtfl_app.datasets import open_dataset
 from dtfl_app.launch import superlink
 from dtfl_app.results.lines import read_lines
 
@@ -39,14 +39,6 @@ PAPER = {
     "fedavg": "not in 100",
     "dtkd": "not in 100",
 }
-BASELINES = (
-    "random score",
-    "untrained model",
-    "one-class PCA",
-    "twin only",
-    "site alone",
-    "centralised",
-)
 FIGURES = ("balanced_accuracy", "auc_pr", "roc_auc", "s", "s_ttd", "s_clf")
 HEAD = (
     "method", "rounds to 0.80, per seed", "paper", "MB to 0.80", "site steps", "server steps",
@@ -81,6 +73,7 @@ def federated_rows(seeds: list[int], rounds: int) -> list[list[str]]:
 
 
 def federated_row(name: str, paper: str, entries: list[dict]) -> list[str]:
+    """Cells of one method; `entries` are its summaries, one per seed."""
     finals = [e["final"] for e in entries]
     return [
         name,
@@ -97,7 +90,7 @@ def federated_row(name: str, paper: str, entries: list[dict]) -> list[str]:
 
 def baseline_rows(seeds: list[int], rounds: int) -> list[list[str]]:
     """Rows of methods that do not federate; computed once per seed and stored."""
-    per_seed = [stored_baselines(seed, rounds) for seed in seeds]
+    per_seed = [stored_baselines(cells(seed, rounds)[""]) for seed in seeds]
     rows = []
     for name in BASELINES:
         groups = [entry[name] for entry in per_seed]
@@ -108,22 +101,8 @@ def baseline_rows(seeds: list[int], rounds: int) -> list[list[str]]:
     return rows
 
 
-def stored_baselines(seed: int, rounds: int) -> dict[str, list[dict[str, float]]]:
-    path = WORK / f"batadal-baselines-{rounds}-{seed}.json"
-    if not path.exists():
-        config = cells(seed, rounds)[""].config()
-        measured = measure(gather(config, open_dataset(config), SITES))
-        plain = {name: [m.as_dict() for m in entries] for name, entries in measured.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plain))
-    return json.loads(path.read_text())
-
-
-def average(entries: list[dict[str, float]]) -> dict[str, float]:
-    return {key: float(np.mean([e[key] for e in entries])) for key in entries[0]}
-
-
 def baseline_row(name: str, entries: list[dict[str, float]]) -> list[str]:
+    """Cells of one baseline; `entries` are its figures, one per seed."""
     return [
         name, *["-"] * 5,
         *(spread([e[k] for e in entries]) for k in FIGURES),
@@ -154,6 +133,7 @@ def plot(seeds: list[int], rounds: int, path: Path) -> None:
 
 
 def accuracy(cell: Cell, strategy: str) -> list[float]:
+    """Balanced accuracy per round, from round 0."""
     lines = read_lines(WORK / cell.name / "metrics.jsonl")
     return [x.metrics.balanced_accuracy for x in lines if x.strategy == strategy and x.metrics]
 

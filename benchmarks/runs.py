@@ -20,7 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dtfl_app.baselines import gather, measure
 from dtfl_app.config import RunConfig
+from dtfl_app.datasets import open_dataset
 from dtfl_app.launch import SuperLink, simulate
 from dtfl_app.settings import Value
 
@@ -28,6 +30,14 @@ REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 WORK = REPOSITORY / "results" / "benchmarks"
 
+BASELINES = (
+    "random score",
+    "untrained model",
+    "one-class PCA",
+    "twin only",
+    "site alone",
+    "centralised",
+)
 STRATEGIES = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
 
 
@@ -82,6 +92,24 @@ def summaries(cell: Cell) -> dict[str, dict[str, object]]:
     return {entry["strategy"]: entry for entry in entries}
 
 
+def stored_baselines(cell: Cell) -> dict[str, list[dict[str, float]]]:
+    """Measure the rows that do not federate, or read them where they are stored already."""
+    path = WORK / f"{cell.name}-baselines.json"
+    if not path.exists():
+        config = cell.config()
+        measured = measure(gather(config, open_dataset(config), cell.sites))
+        plain = {name: [m.as_dict() for m in entries] for name, entries in measured.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(plain))
+    stored: dict[str, list[dict[str, float]]] = json.loads(path.read_text())
+    return stored
+
+
+def average(entries: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of every figure."""
+    return {key: float(np.mean([e[key] for e in entries])) for key in entries[0]}
+
+
 def spread(values: Sequence[float | None], digits: int = 3) -> str:
     """Mean and standard deviation, or the number alone where there is one."""
     known = [v for v in values if v is not None and math.isfinite(v)]
@@ -112,6 +140,7 @@ def _origin() -> str:
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     ).stdout.strip()  # fmt: skip
+    command = " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     versions = ", ".join(f"{p} {version(p)}" for p in ("flwr", "ray", "torch", "wntr"))
     return (
         f"Made by `{command}` "

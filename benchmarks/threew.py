@@ -8,24 +8,23 @@ labels. Everything else as by default.
 from __future__ import annotations
 
 import argparse
-import json
 
 import numpy as np
 
-from benchmarks.runs import STRATEGIES, WORK, Cell, run_cells, spread, summaries, write_table
-from dtfl_app.baselines import gather, measure
-from dtfl_app.datasets import open_dataset
+from benchmarks.runs import (
+    BASELINES,
+    STRATEGIES,
+    Cell,
+    average,
+    run_cells,
+    spread,
+    stored_baselines,
+    summaries,
+    write_table,
+)
 from dtfl_app.launch import superlink
 
 WELLS = ("00003", "00009", "00010", "00011", "00012", "00013")
-BASELINES = (
-    "random score",
-    "untrained model",
-    "one-class PCA",
-    "twin only",
-    "site alone",
-    "centralised",
-)
 HEAD = (
     "method", "ROC-AUC", "worst well", "AUC-PR", "base rate", "balanced accuracy", "worst well",
     "rounds to 0.80", "ROC-AUC, pooled", "balanced accuracy, pooled",
@@ -52,6 +51,7 @@ def cell(well: str, seed: int, rounds: int, warm: bool) -> Cell:
 
 
 def federated(well: str, seeds: list[int], rounds: int, warm: bool, strategy: str) -> list[dict]:
+    """Summaries of one method, one per seed; `well` "" is the pooled protocol."""
     return [summaries(cell(well, seed, rounds, warm))[strategy] for seed in seeds]
 
 
@@ -64,6 +64,8 @@ def federated_row(strategy: str, seeds: list[int], rounds: int, warm: bool) -> l
 
 
 def row(name: str, finals: dict[str, list[Figures]], rounds: str) -> list[str]:
+    """Cells of one row; `finals` are the figures per well ("" = pooled) and seed."""
+
     def per_well(key: str) -> list[float]:
         return [float(np.mean([f[key] for f in finals[well]])) for well in WELLS]
 
@@ -81,27 +83,20 @@ def row(name: str, finals: dict[str, list[Figures]], rounds: str) -> list[str]:
 
 
 def rounds_summary(hits: list[int | None]) -> str:
+    """Median round of the runs that reached the target, and how many did."""
     reached = [hit for hit in hits if hit is not None]
     if not reached:
         return f"never in {len(hits)} runs"
     return f"median {np.median(reached):.0f} ({len(reached)} of {len(hits)} runs)"
 
 
-def baseline(well: str, seed: int, rounds: int) -> dict[str, list[Figures]]:
-    """Measure the rows that do not federate, or read them where they are stored."""
-    this = cell(well, seed, rounds, warm=False)
-    path = WORK / f"{this.name}-baselines.json"
-    if not path.exists():
-        config = this.config()
-        measured = measure(gather(config, open_dataset(config), this.sites))
-        plain = {name: [m.as_dict() for m in entries] for name, entries in measured.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plain))
-    return json.loads(path.read_text())
-
-
 def baseline_rows(seeds: list[int], rounds: int) -> list[list[str]]:
-    stored = {(w, s): baseline(w, s, rounds) for w in (*WELLS, "") for s in seeds}
+    """One row per baseline, over the seeds."""
+    stored = {
+        (w, s): stored_baselines(cell(w, s, rounds, warm=False))
+        for w in (*WELLS, "")
+        for s in seeds
+    }
     rows = []
     for name in BASELINES:
         finals = {
@@ -109,10 +104,6 @@ def baseline_rows(seeds: list[int], rounds: int) -> list[list[str]]:
         }
         rows.append(row(name, finals, "-"))
     return rows
-
-
-def average(entries: list[Figures]) -> Figures:
-    return {key: float(np.mean([e[key] for e in entries])) for key in entries[0]}
 
 
 def main() -> None:

@@ -157,7 +157,7 @@ def test_a_corrupt_cache_is_reported_and_rebuilt(tmp_path, caplog, damage):
 def test_all_scenarios_failing_is_an_error_and_leaves_no_file(tmp_path):
     plan = [Scenario("fail0", 1, 0), Scenario("fail1", 1, 0)]
 
-    with pytest.raises(TwinError, match="all 2 scenarios failed.*fail0 did not converge"):
+    with pytest.raises(TwinError, match=r"all 2 scenarios failed.*fail0 did not converge"):
         build_dataset(WalkTwin(), plan, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
