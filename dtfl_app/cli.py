@@ -7,7 +7,6 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +16,13 @@ import typer
 from rich.console import Console
 
 from dtfl_app.config import SECTIONS, RunConfig
-from dtfl_app.errors import ConfigError, DTFLError
+from dtfl_app.errors import ConfigError
 from dtfl_app.launch import simulate, superlink
 from dtfl_app.logs import MARK
 from dtfl_app.results.show import show_run
 from dtfl_app.settings import Value, key_of
 from dtfl_app.strategies.registry import BUILT_IN, default_settings, strategy_names
+from dtfl_app.terminal import clear_errors
 from dtfl_app.twin_cli import twin_app
 
 __all__ = ["app"]
@@ -48,7 +48,7 @@ def run(
     code that says whether the run succeeded.
     """
     console = Console()
-    with _clear_errors():
+    with clear_errors():
         chosen = _with_defaults(parse_settings(settings or []))
         # The ServerApp checks them too; here a slip costs no start of an engine.
         strategy_names(RunConfig.from_mapping(chosen))
@@ -63,7 +63,7 @@ def run(
 @app.command()
 def show(path: Annotated[Path, typer.Argument(help="folder of a run")]) -> None:
     """Show the results of a finished run."""
-    with _clear_errors():
+    with clear_errors():
         show_run(path, Console())
 
 
@@ -124,13 +124,3 @@ def _follow(lines: Iterator[str], path: Path, console: Console) -> None:
             if mark:
                 style = "yellow" if "WARNING" in before else ""
                 console.print(message, style=style, highlight=False, markup=False)
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Print an error of ours as one message and leave with code 2."""
-    try:
-        yield
-    except DTFLError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(2) from None

@@ -54,9 +54,9 @@ class DataSettings:
     cache_dir: str = setting("", "cache of simulated data; empty = ~/.cache/dtfl")
     sites: int = setting(0, "number of sites; 0 = one per SuperNode", low=0)
     partition: str = setting(
-        "time-blocks",
-        "how one data set becomes K sites",
-        choices=("time-blocks", "attack-per-site", "dirichlet"),
+        "auto",
+        "batadal: how the plant's year becomes K sites; auto = time-blocks",
+        choices=("auto", "time-blocks", "attack-per-site", "dirichlet"),
     )
     dirichlet_alpha: float = setting(0.5, "skew of the dirichlet partition", above=0.0)
     protocol: str = setting(
@@ -64,7 +64,12 @@ class DataSettings:
         "what the evaluation is (docs/evaluation.md)",
         choices=("unseen-attacks", "random-split", "leave-one-site-out", "pooled"),
     )
-    held_out: str = setting("", "leave-one-site-out: the site that never takes part")
+    held_out: str = setting("", "threew: the well that never takes part; empty = the last")
+    known_attacks: int = setting(
+        0, "batadal: attacks of dataset04 that sites may learn from", low=0, high=7
+    )
+    evaluation_file: str = setting("", "batadal: file to judge by; empty = dataset04")
+    channels: str = setting("", "threew: channels, separated by commas; empty = P-TPT,T-TPT")
     data_seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
     calibration_share: float = setting(
         0.2, "share of each site's rows kept to set the threshold", above=0.0, high=0.9

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from dtfl_app.config import RunConfig
 from dtfl_app.errors import ConfigError
+from dtfl_app.sites.batadal import DATASET04
 from dtfl_app.sites.batadal_sites import HOURLY, BatadalDataset
 from dtfl_app.sites.features import FeatureSpec
 from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
+from dtfl_app.sites.threew import DEFAULT_CHANNELS
 from dtfl_app.sites.threew_sites import FIVE_MINUTES, ThreeWDataset
 
 __all__ = ["cache_dir", "open_dataset"]
@@ -38,22 +40,28 @@ def _spec(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
 
 
 def _batadal(config: RunConfig) -> FederatedDataset:
+    partition = config.data.partition
     return BatadalDataset(
         data_dir=resolve_data_dir(config.data.data_dir),
-        partition=config.data.partition,
+        partition="time-blocks" if partition == "auto" else partition,
         protocol=config.data.protocol,
         seed=config.data.data_seed,
         calibration_share=config.data.calibration_share,
         dirichlet_alpha=config.data.dirichlet_alpha,
+        known_attacks=config.data.known_attacks,
+        evaluation_file=config.data.evaluation_file or DATASET04,
         feature_spec=_spec(config, HOURLY),
     )
 
 
 def _threew(config: RunConfig) -> FederatedDataset:
+    _refuse_partition(config)
+    channels = tuple(c.strip() for c in config.data.channels.split(",") if c.strip())
     return ThreeWDataset(
         data_dir=resolve_data_dir(config.data.data_dir),
         protocol=config.data.protocol,
         held_out=config.data.held_out,
+        channels=channels or DEFAULT_CHANNELS,
         calibration_share=config.data.calibration_share,
         feature_spec=_spec(config, FIVE_MINUTES),
     )
@@ -63,6 +71,7 @@ def _plants(config: RunConfig) -> FederatedDataset:
     # EPANET is loaded where plants are simulated, not at a gateway with its own data.
     from dtfl_app.sites.plants import PlantsDataset  # noqa: PLC0415 - see above
 
+    _refuse_partition(config)
     return PlantsDataset(
         cache=cache_dir(config),
         days=config.data.plant_days,
@@ -70,8 +79,17 @@ def _plants(config: RunConfig) -> FederatedDataset:
         seed=config.data.data_seed,
         calibration_share=config.data.calibration_share,
         workers=config.twin.twin_workers,
+        protocol=config.data.protocol,
         feature_spec=_spec(config, HOURLY),
     )
+
+
+def _refuse_partition(config: RunConfig) -> None:
+    if config.data.partition != "auto":
+        raise ConfigError(
+            f"run config: partition = {config.data.partition!r}, but the sites of "
+            f"{config.data.dataset} are what they are; leave partition at 'auto'"
+        )
 
 
 _OPENERS: dict[str, Callable[[RunConfig], FederatedDataset]] = {

@@ -92,8 +92,7 @@ def _check(
     directory: dict[int, str] = {}
     moments: dict[str, ChannelSums] = {}
     for node, content in profiles.items():
-        identity = content.config_records["identity"]
-        site, schema = str(identity["site"]), str(identity["schema"])
+        site, schema = _identity(node, content)
         if site in moments:
             raise FederationError(f"two sites call themselves {site!r}; names must differ")
         if schema != dataset.schema.digest():
@@ -104,6 +103,17 @@ def _check(
         directory[node] = site
         moments[site] = _moments(site, content)
     return directory, moments
+
+
+def _identity(node: int, content: RecordDict) -> tuple[str, str]:
+    try:
+        identity = content.config_records["identity"]
+        return str(identity["site"]), str(identity["schema"])
+    except KeyError as error:
+        raise FederationError(
+            f"node {node} does not say who it is: {error} is missing in its profile; "
+            "it must run the same version of this app"
+        ) from error
 
 
 def _moments(site: str, content: RecordDict) -> ChannelSums:

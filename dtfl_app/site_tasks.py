@@ -169,7 +169,7 @@ def _rows(site: Site, training: Prepared, model: Detector) -> Rows:
     rows = training.rows(device).for_model(model)
     if not len(rows):
         raise DataError(
-            f"site {site.name}: no rows to train a {model.spec.kind} on; it needs "
+            f"site {site.name}: no rows to train the {model.spec.kind} on; it needs "
             + ("labelled rows" if model.spec.kind == "classifier" else "rows of normal operation")
         )
     return rows

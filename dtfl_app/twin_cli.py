@@ -79,7 +79,8 @@ def calibrate_command(
     """Fit the plant's demands, set-points, pumps, roughness, noise and PLC step to normal SCADA."""
     with _clear_errors():
         _make_folder(out)
-        fitted, report = calibrate(_read_scada(file), _plant(network, plant))
+        base = _plant(network, plant)
+        fitted, report = calibrate(_read_scada(file), base)
         out.write_text(fitted.to_json())
         _print_table(report.table(), "fitted numbers")
         _print_table(report.agreement.dropna().reset_index(), "rms of solved minus read")
@@ -100,10 +101,11 @@ def compare_command(
     Rows labelled abnormal are left out; the twin simulates normal operation.
     """
     with _clear_errors():
+        twin = CTownTwin(_plant(network, plant))
         recorded = _read_scada(file)
         normal = recorded[recorded[LABEL] != ABNORMAL]
         scenario = Scenario("normal operation", hours or max(len(normal), 1), seed)
-        simulated = CTownTwin(_plant(network, plant)).simulate(scenario)
+        simulated = twin.simulate(scenario)
         table = compare(simulated, normal, SCADA)
         if out is not None:
             _make_folder(out)

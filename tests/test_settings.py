@@ -55,7 +55,7 @@ def test_a_whole_number_is_good_enough_for_a_float():
         ("speed-limit", "0.5", "speed-limit = '0.5' is str, expected float"),
         ("reversed", 1, "reversed = 1 is int, expected bool, e.g. reversed=false"),
         ("reversed", "false", "reversed = 'false' is str, expected bool"),
-        ("mode", 1, "mode = 1 is int, expected str, e.g. mode=\"auto\""),
+        ("mode", 1, 'mode = 1 is int, expected str, e.g. mode="auto"'),
     ],
 )
 def test_a_value_of_another_type_is_refused_with_an_example(key, value, message):

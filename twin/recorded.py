@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,8 +73,9 @@ class RecordedTwin:
         hours : longest stretch to take of an instance, > 0; a longer instance is cropped to a
             window at a random position, a shorter one is taken whole.
         seed : seed of the draw and of the windows' positions.
-        families : event names that may occur; an instance with any other event is left out, one
-            with no event at all is always eligible.
+        families : kinds of event that may occur; an instance with any other is left out, one with
+            no event at all is always eligible. The kind is an event's name up to the first
+            space, ":" or "#" ("leak" of "leak:J10#0"), for each part of one joined by "+".
         """
         if count < 1 or hours < 1:
             raise TwinError(f"{self._name}: count {count} and hours {hours} must be at least 1")
@@ -81,8 +83,8 @@ class RecordedTwin:
         if count > len(eligible):
             raise TwinError(
                 f"{self._name}: {count} scenarios asked for, {len(eligible)} instances are "
-                f"recorded with events in {sorted(families)}; ask for at most that many, or "
-                f"name more event families (recorded: {self._recorded_events()})"
+                f"recorded with no event but {sorted(families)}; ask for at most that many, or "
+                f"name more families (recorded: {self._recorded_kinds()})"
             )
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(eligible), size=count, replace=False)
@@ -114,14 +116,20 @@ class RecordedTwin:
         return rows.iloc[first : first + length].reset_index(drop=True)
 
     def _eligible(self, families: Sequence[str]) -> list[str]:
-        allowed = {"", *families}
-        return [n for n, rows in self._instances.items() if set(rows[EVENT].unique()) <= allowed]
+        allowed = set(families)
+        return [name for name, rows in self._instances.items() if _kinds(rows) <= allowed]
 
-    def _recorded_events(self) -> list[str]:
-        return sorted({e for rows in self._instances.values() for e in rows[EVENT].unique()} - {""})
+    def _recorded_kinds(self) -> list[str]:
+        return sorted({kind for rows in self._instances.values() for kind in _kinds(rows)})
 
     def _hours(self, instance: str) -> int:
         return math.ceil(len(self._instances[instance]) * self._schema.period_s / 3600)
+
+
+def _kinds(rows: pd.DataFrame) -> set[str]:
+    """Kinds of the events in these rows, see `RecordedTwin.plan`."""
+    parts = (part for event in rows[EVENT].unique() for part in str(event).split("+"))
+    return {re.split("[ :#]", part)[0] for part in parts} - {""}
 
 
 def read_series(path: Path | str, schema: Schema) -> pd.DataFrame:
@@ -154,7 +162,7 @@ def _normalised(raw: pd.DataFrame, schema: Schema, where: str) -> pd.DataFrame:
     series[TIME] = _times(series[TIME], where)
     series[LABEL] = _labels(series[LABEL], where)
     for column in (INSTANCE, EVENT):
-        series[column] = series[column].fillna("").astype(str)
+        series[column] = series[column].astype(object).where(series[column].notna(), "").astype(str)
     schema.validate(series, where)
     _check_period(series, schema, where)
     return series.astype(dict.fromkeys(schema.names, np.float64))

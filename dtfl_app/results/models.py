@@ -64,17 +64,17 @@ def load_model(path: Path) -> SavedModel:
         with safe_open(str(path), framework="numpy") as file:
             about = json.loads(file.metadata()["dtfl"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        return SavedModel(
+            spec=ModelSpec(**about["spec"]),
+            params={k[6:]: v for k, v in tensors.items() if k.startswith("model/")},
+            scaler={k[7:]: v for k, v in tensors.items() if k.startswith("scaler/")},
+            threshold=about["threshold"],
+            smoothing=about["smoothing"],
+            features=tuple(about["features"]),
+            schema=about["schema"],
+        )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: not a model of this app ({error}); expected a .safetensors file from the "
             "models folder of a run"
         ) from error
-    return SavedModel(
-        spec=ModelSpec(**about["spec"]),
-        params={k[6:]: v for k, v in tensors.items() if k.startswith("model/")},
-        scaler={k[7:]: v for k, v in tensors.items() if k.startswith("scaler/")},
-        threshold=about["threshold"],
-        smoothing=about["smoothing"],
-        features=tuple(about["features"]),
-        schema=about["schema"],
-    )

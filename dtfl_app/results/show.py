@@ -44,9 +44,9 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], float]:
 
 
 def _summary_table(summaries: list[dict[str, Any]], target: float) -> Table:
-    table = Table(title=f"target: balanced accuracy {target:g} on unseen attacks")
+    table = Table(title=f"what it took to reach balanced accuracy {target:g}, and where it ended")
     table.add_column("strategy")
-    for title in ("rounds to target", "MB to target", *_FIGURES.values(), "found"):
+    for title in ("rounds", "megabytes", *_FIGURES.values(), "found"):
         table.add_column(title, justify="right")
     for s in summaries:
         final, rounds = s["final"], s["rounds_to_target"]

@@ -21,7 +21,7 @@ import pandas as pd
 
 from dtfl_app.ctown_scada import SCADA
 from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import INSTANCE, Schema
+from dtfl_app.schema import EVENT, INSTANCE, Schema
 from dtfl_app.sites.batadal_sites import HOURLY
 from dtfl_app.sites.features import Features, FeatureSpec, concat, make_features
 from dtfl_app.sites.federation import SiteData, build_site
@@ -89,7 +89,7 @@ class PlantsDataset:
         """Names of `k` plants."""
         if not 1 <= k <= _MOST_PLANTS:
             raise DataError(f"plants: {k} sites; expected 1 to {_MOST_PLANTS}")
-        return [f"plant-{i + 1:02d}" for i in range(k)]
+        return [_name(index) for index in range(k)]
 
     def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
         """Simulate what is not cached yet, a process per core, so that sites only read."""
@@ -135,7 +135,10 @@ class PlantsDataset:
     def _part(self, index: int, part: str) -> pd.DataFrame:
         twin, scenarios = self._plan(index)
         series = build_dataset(twin, scenarios, self.cache).series
-        return series[series[INSTANCE] == _instance(index, part)].reset_index(drop=True)
+        chosen = series[series[INSTANCE] == _instance(index, part)].reset_index(drop=True)
+        # Two plants may suffer the same kind of attack; each is an event of its own.
+        chosen[EVENT] = [f"{_name(index)} {event}" if event else "" for event in chosen[EVENT]]
+        return chosen
 
     def _simulate(self, index: int) -> None:
         build_dataset(*self._plan(index), self.cache)
@@ -194,5 +197,9 @@ def _vary_setpoint(rule: SetPoint, gap: float, rng: np.random.Generator) -> SetP
     return SetPoint(rule.tank, max(rule.on_below + low, 0.1), rule.off_above - abs(high))
 
 
+def _name(index: int) -> str:
+    return f"plant-{index + 1:02d}"
+
+
 def _instance(index: int, part: str) -> str:
-    return f"plant-{index + 1:02d}/{part}"
+    return f"{_name(index)}/{part}"

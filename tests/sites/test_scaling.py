@@ -60,14 +60,15 @@ def test_a_site_without_readings_changes_nothing():
 def test_scaling_by_hand():
     """Column 1: mean 3, standard deviation sqrt(8 / 2) = 2; 7 -> 2, missing -> 0, 103 -> clip 10.
 
-    Column 2 is constant at 1 with a range of 1: scaled by a tenth of it; 0 -> -10, 0.9 -> -1.
+    Column 2 is constant at 1 with a range of 1: scaled by the sensor's accuracy, a thousandth of
+    the range; 0.998 -> -2, and a real change, to 0, is cut at -10.
     """
     sums = ChannelSums.of(np.array([[1.0, 1.0], [5.0, 1.0]]))
 
     scaler = Scaler.from_sums(sums, spans=np.array([100.0, 1.0]), clip=10)
-    scaled = scaler.transform(np.array([[7, 0], [np.nan, 0.9], [103, 1]], dtype=np.float32))
+    scaled = scaler.transform(np.array([[7, 0], [np.nan, 0.998], [103, 1]]))
 
-    np.testing.assert_allclose(scaled, [[2, -10], [0, -1], [10, 0]], atol=1e-5)
+    np.testing.assert_allclose(scaled, [[2, -10], [0, -2], [10, 0]], atol=1e-5)
     assert scaled.dtype == np.float32
 
 

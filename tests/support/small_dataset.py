@@ -20,6 +20,7 @@ SMALL = Schema(
     (Channel("level", "m", "level", -50.0, 50.0), Channel("flow", "L/s", "flow", -50.0, 50.0)),
     period_s=60.0,
 )
+EACH_MINUTE = FeatureSpec(60, 60, ("last",))
 
 
 def small_series(
@@ -59,7 +60,7 @@ class SmallDataset:
     label: int = 0
     names: tuple[str, ...] = ()
     schema: Schema = SMALL
-    feature_spec: FeatureSpec = FeatureSpec(60, 60, ("last",))
+    feature_spec: FeatureSpec = EACH_MINUTE
 
     def sites(self, k: int) -> list[str]:
         return list(self.names or (f"site-{i}" for i in range(k)))

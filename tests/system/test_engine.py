@@ -39,9 +39,7 @@ def lines(finished: Path) -> list[RoundLine]:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_strategy_runs_three_rounds_with_all_sites(
-    strategy: str, lines: list[RoundLine]
-) -> None:
+def test_strategy_runs_three_rounds_with_all_sites(strategy: str, lines: list[RoundLine]) -> None:
     mine = [line for line in lines if line.strategy == strategy]
 
     assert [line.round for line in mine] == [0, 1, 2, 3]

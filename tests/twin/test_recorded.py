@@ -77,6 +77,17 @@ def test_plan_leaves_out_instances_with_other_events():
     assert {s.name for s in twin.plan(3, 100, 0, ["closure"])} == {"a", "b", "c"}
 
 
+def test_an_event_counts_by_its_kind():
+    """Names as the C-Town twin ("leak:J10#0", joined by "+") and 3W ("closure WELL-1") give."""
+    series = recording({"a": (4, "leak:J10#0"), "b": (4, "closure WELL-1"), "c": (4, "leak#1+x:y")})
+    twin = RecordedTwin.from_series(series, SCHEMA, "memory")
+
+    assert [s.name for s in twin.plan(1, 1, 0, ["leak"])] == ["a"]
+    assert {s.name for s in twin.plan(2, 1, 0, ["leak", "x"])} == {"a", "c"}
+    with pytest.raises(TwinError, match=r"recorded: \['closure', 'leak', 'x'\]"):
+        twin.plan(4, 1, 0, ["leak", "x", "closure"])
+
+
 def test_plan_says_how_many_instances_there_are():
     twin = RecordedTwin.from_series(SERIES, SCHEMA, "olga.parquet")
 

@@ -34,7 +34,7 @@ from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.scada import LINKS, SCADA
 from twin.ctown.setpoints import fit_setpoint
 from twin.ctown.steady import Snapshots, fit_hydraulics, readings, solve, take_snapshots
-from twin.ctown.timing import fit_plc_step
+from twin.ctown.timing import PLC_STEPS, fit_plc_step
 
 __all__ = ["CalibrationReport", "FittedQuantity", "calibrate", "merge_calibrations"]
 
@@ -244,11 +244,12 @@ def merge_calibrations(models: Sequence[PlantModel], weights: Sequence[float]) -
     """Average the plants that sites calibrated at home, weighted, e.g. by hours of data.
 
     Every number is the weighted mean of the sites' numbers: x = sum_i w_i x_i / sum_i w_i. Demand
-    is averaged hour by hour, a daily pattern counting as the same day seven times.
+    is averaged hour by hour, a daily pattern counting as the same day seven times; a mean PLC step
+    becomes the nearest of ``timing.PLC_STEPS``, as it must divide an hour.
 
     Parameters
     ----------
-    models : fitted plants of the same network file, PLC step, links and curve lengths.
+    models : fitted plants of the same network file, links and curve lengths.
     weights : one per model, none below 0, sum above 0.
 
     Raises TwinError when the models cannot be averaged or the weights do not fit.
@@ -268,6 +269,7 @@ def merge_calibrations(models: Sequence[PlantModel], weights: Sequence[float]) -
             p: _mean_curve([m.pump_curves[p] for m in models], share) for p in first.pump_curves
         },
         roughness=_mean_values([m.roughness for m in models], share, 1.0),
+        plc_step_s=_mean_step([m.plc_step_s for m in models], share),
         sensor_noise=_mean_values([m.sensor_noise for m in models], share, 0.0),
     )
 
@@ -282,13 +284,12 @@ def _check_mergeable(models: Sequence[PlantModel]) -> None:
                 )
 
 
-_FORM = ("network", "plc_step_s", "DMAs", "tanks of set-points", "points per pump curve")
+_FORM = ("network", "DMAs", "tanks of set-points", "points per pump curve")
 
 
 def _form_of(model: PlantModel) -> tuple[object, ...]:
     return (
         model.network,
-        model.plc_step_s,
         sorted(model.demands),
         {link: rule.tank for link, rule in model.setpoints.items()},
         {pump: len(curve) for pump, curve in model.pump_curves.items()},
@@ -316,6 +317,13 @@ def _mean_curve(
 ) -> tuple[tuple[float, float], ...]:
     points = np.tensordot(share, np.array(curves), axes=1)  # shape: (points, 2)
     return tuple((float(flow), float(head)) for flow, head in points)
+
+
+def _mean_step(steps: Sequence[int], share: Floats) -> int:
+    if len(set(steps)) == 1:
+        return steps[0]
+    mean = float(share @ np.array(steps))
+    return min(PLC_STEPS, key=lambda known: abs(known - mean))
 
 
 def _mean_values(

@@ -25,7 +25,7 @@ from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS, PRESSURE_NODES, PUMPS, TANKS, VALVE
 from twin.ctown.scenario_file import scenario_inp
 
-__all__ = ["Snapshots", "fit_hydraulics", "readings", "solve", "take_snapshots"]
+__all__ = ["Snapshots", "fit_hydraulics", "readings", "scaled_curve", "solve", "take_snapshots"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -159,11 +159,11 @@ def fit_hydraulics(plant: PlantModel, network: Network, snapshots: Snapshots) ->
     The second term keeps a factor that the readings say nothing about at its base.
     """
     fit = _Fit(plant, network, snapshots)
-    start = np.zeros(fit.size)
     found = least_squares(
         fit.residuals,
-        start,
-        bounds=(-_BOUND, _BOUND),
+        # Around 1 and not 0: scipy's step is relative to the variable.
+        np.ones(fit.size),
+        bounds=(1 - _BOUND, 1 + _BOUND),
         loss="soft_l1",
         diff_step=_DIFF_STEP,
         x_scale=0.1,
@@ -175,7 +175,7 @@ def fit_hydraulics(plant: PlantModel, network: Network, snapshots: Snapshots) ->
 
 
 class _Fit:
-    """The least-squares problem: vector of log factors -> plant -> residuals."""
+    """The least-squares problem: vector of 1 + log factors -> plant -> residuals."""
 
     def __init__(self, base: PlantModel, network: Network, snapshots: Snapshots) -> None:
         self._base, self._network, self._snapshots = base, network, snapshots
@@ -186,7 +186,7 @@ class _Fit:
         self.size = 2 * len(self._pumps) + len(self._areas)
 
     def plant(self, x: Floats) -> PlantModel:
-        factors = np.exp(x)
+        factors = np.exp(x - 1)
         split = 2 * len(self._pumps)
         pairs = factors[:split].reshape(-1, 2)
         heads = _with_standby(dict(zip(self._pumps, pairs[:, 0], strict=True)), self._network)
@@ -206,7 +206,7 @@ class _Fit:
         off = (solved - self._snapshots.read) / self._scale
         # A plant whose hydraulics fail must lose against every plant whose do not.
         off = np.nan_to_num(off, nan=10.0)
-        return np.concatenate([off.ravel(), x / _PRIOR_SD])
+        return np.concatenate([off.ravel(), (x - 1) / _PRIOR_SD])
 
 
 def scaled_curve(curve: Curve, head: float, flow: float) -> Curve:

@@ -1,0 +1,112 @@
+import json
+import platform
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.errors import ConfigError
+from dtfl_app.results import files
+from dtfl_app.results.files import write_atomically
+from dtfl_app.results.lines import read_lines
+from dtfl_app.results.models import SavedModel, load_model
+from dtfl_app.results.run import RunDirectory
+from tests.support.figures import line_of
+
+SETTINGS = {"rounds": 2, "strategy": "cwa", "lr": 0.001, "stop-at-target": False}
+SPEC = ModelSpec("autoencoder", features=1, hidden=2, latent=1)
+MODEL = SavedModel(SPEC, get_params(build_model(SPEC, 0)), {}, 0.5, 1, ("level",), "abc")
+
+
+@pytest.fixture
+def run(tmp_path) -> RunDirectory:
+    return RunDirectory(tmp_path / "runs" / "first", SETTINGS, target=0.8)
+
+
+def test_the_settings_and_versions_are_there_from_the_start(run):
+    about = json.loads((run.path / "config.json").read_text())
+
+    assert about["settings"] == SETTINGS
+    assert about["versions"]["torch"] == version("torch")
+    assert about["versions"]["flwr"] == version("flwr")
+    assert about["python"] == platform.python_version()
+
+
+def test_lines_are_written_as_they_come(run):
+    """A run that is broken off leaves all it had."""
+    run.record(line_of("cwa", 0, 0.5))
+    assert len(read_lines(run.path / "metrics.jsonl")) == 1
+    run.record(line_of("cwa", 1, 0.6))
+
+    assert read_lines(run.path / "metrics.jsonl")[1] == line_of("cwa", 1, 0.6)
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(run):
+    with pytest.raises(ConfigError, match=r"first already holds a run; choose another run-name"):
+        RunDirectory(run.path, SETTINGS, target=0.8)
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    RunDirectory(tmp_path, SETTINGS, target=0.8)
+
+    assert (tmp_path / "config.json").exists()
+
+
+def test_models_and_alarms_are_stored_by_strategy(run):
+    alarms = pd.DataFrame({"time": ["2024-01-01"], "score": [0.25], "alarm": [True]})
+
+    run.save_model("cwa", MODEL)
+    run.save_alarms("cwa", alarms)
+
+    assert load_model(run.path / "models" / "cwa.safetensors").features == ("level",)
+    pd.testing.assert_frame_equal(pd.read_csv(run.path / "alarms" / "cwa.csv"), alarms)
+
+
+def test_a_strategy_of_ones_own_gets_a_file_name_every_system_takes(run):
+    run.save_model("my_pkg.mine:Mine", MODEL)
+
+    assert [p.name for p in (run.path / "models").iterdir()] == ["my_pkg.mine.Mine.safetensors"]
+
+
+def test_the_end_gives_a_summary_and_a_picture(run):
+    for number, accuracy in enumerate((0.5, 0.85)):
+        run.record(line_of("cwa", number, accuracy))
+
+    summaries = run.finish("a plant")
+
+    stored = json.loads((run.path / "summary.json").read_text())
+    assert stored == [summary.to_mapping() for summary in summaries]
+    assert stored[0]["rounds_to_target"] == 1
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_end_of_a_run_without_an_evaluation_has_a_summary_all_the_same(run):
+    run.record(line_of("cwa", 0, None))
+
+    run.finish("a plant")
+
+    assert json.loads((run.path / "summary.json").read_text())[0]["final"] == {}
+
+
+def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
+    """The disk is full when the file is flushed: the old content stays, nothing lies beside it."""
+    path = tmp_path / "model"
+    write_atomically(path, b"old")
+
+    def full(_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, b"new")
+
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_settings_that_json_cannot_say_are_refused(tmp_path):
+    """NaN is no JSON: other readers would stumble over it."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        RunDirectory(tmp_path / "x", {"lr": np.nan}, target=0.8)

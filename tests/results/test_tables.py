@@ -1,0 +1,63 @@
+import math
+from dataclasses import replace
+
+from dtfl_app.results.lines import summarise
+from dtfl_app.results.tables import SUMMARY_HEAD, markdown, plain, summary_rows
+from tests.support.figures import figures, line_of
+
+REACHED = summarise([line_of("cwa", n, a) for n, a in enumerate((0.5, 0.85))], 0.8)
+MISSED = summarise([line_of("fedavg", n, a) for n, a in enumerate((0.5, 0.6))], 0.8)
+UNJUDGED = summarise([line_of("lpe", n, None) for n in range(2)], 0.8)
+
+
+def test_a_row_says_what_the_target_cost_and_what_came_out():
+    (row,) = summary_rows(REACHED)
+
+    assert dict(zip(SUMMARY_HEAD, row, strict=True)) == {
+        "strategy": "cwa",
+        "rounds to target": "1",
+        "MB to target": "5.00",
+        "site steps": "10",
+        "server steps": "104",
+        "s to target": "0.5",
+        "balanced accuracy": "0.850",
+        "AUC-PR": "0.610",
+        "ROC-AUC": "0.720",
+        "S": "0.850",
+        "events found": "5/7",
+        "false alarms/day": "0.12",
+    }
+
+
+def test_a_target_that_was_missed_says_for_how_long():
+    (row,) = summary_rows(MISSED)
+
+    assert row[:6] == ["fedavg", "not in 1", "-", "-", "-", "-"]
+    assert row[6] == "0.600"
+
+
+def test_a_run_without_an_evaluation_has_dashes():
+    assert summary_rows(UNJUDGED) == [["lpe", "not in 1", *["-"] * 10]]
+
+
+def test_an_undefined_figure_is_a_dash():
+    lines = [replace(line_of("cwa", 0, 0.9), metrics=figures(0.9, auc_pr=math.nan))]
+
+    (row,) = summary_rows(summarise(lines, 0.8))
+
+    assert dict(zip(SUMMARY_HEAD, row, strict=True))["AUC-PR"] == "-"
+
+
+def test_plain_text_is_aligned_and_has_no_spaces_at_the_end():
+    text = plain(("name", "n", "last"), [["a", "100", "x"], ["longer", "7", "y"]])
+
+    assert text.splitlines() == ["name    n    last", "a       100  x", "longer  7    y"]
+
+
+def test_a_table_without_rows_is_its_head():
+    assert plain(("a", "b"), []) == "a  b"
+    assert markdown(("a", "b"), []) == "| a | b |\n| --- | --- |"
+
+
+def test_markdown_has_one_line_per_row():
+    assert markdown(("a", "b"), [["1", "2"]]).splitlines()[2:] == ["| 1 | 2 |"]
