@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
@@ -48,7 +48,7 @@ class RunDirectory:
         self.path = path
         self.target = target
         self._metrics = path / "metrics.jsonl"
-        versions = {name: version(name) for name in _PACKAGES}
+        versions = {name: _version(name) for name in _PACKAGES}
         about = {
             "settings": dict(settings),
             "versions": versions,
@@ -82,6 +82,14 @@ class RunDirectory:
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, allow_nan=False)
         write_atomically(self.path / name, text.encode())
+
+
+def _version(package: str) -> str:
+    """Version of a package; the app itself may travel as a Flower bundle and not be installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _file_name(strategy: str) -> str:

@@ -70,7 +70,7 @@ def test_a_wider_gap_is_a_wider_distance(dataset, tmp_path):
     wide.prepare(K, lambda done, total: None)
 
     def distance(text: str) -> float:
-        return float(text.split("twin ")[1].split(" ")[0])
+        return float(text.split("twin ")[1].split(" ", maxsplit=1)[0])
 
     assert distance(wide.describe(K)) > distance(dataset.describe(K))
 
