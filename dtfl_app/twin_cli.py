@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +15,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dtfl_app.ctown_scada import SCADA
-from dtfl_app.errors import ConfigError, DataError, DTFLError
+from dtfl_app.errors import ConfigError, DataError
 from dtfl_app.schema import ABNORMAL, LABEL
 from dtfl_app.sites.batadal import read_batadal
+from dtfl_app.terminal import clear_errors
 from twin.base import Scenario
 from twin.ctown.calibrate import calibrate
 from twin.ctown.compare import compare, exceptions, summarise
@@ -59,7 +58,7 @@ def simulate_command(
     cache: Annotated[Path, typer.Option(help="folder of simulated data")] = _CACHE,
 ) -> None:
     """Simulate scenarios into one labelled Parquet file."""
-    with _clear_errors():
+    with clear_errors():
         _make_folder(out)
         twin = CTownTwin(_plant(network, plant))
         kinds = [kind.strip() for kind in families.split(",") if kind.strip()]
@@ -77,7 +76,7 @@ def calibrate_command(
     plant: Plant = None,
 ) -> None:
     """Fit the plant's demands, set-points, pumps, roughness, noise and PLC step to normal SCADA."""
-    with _clear_errors():
+    with clear_errors():
         _make_folder(out)
         base = _plant(network, plant)
         fitted, report = calibrate(_read_scada(file), base)
@@ -100,7 +99,7 @@ def compare_command(
 
     Rows labelled abnormal are left out; the twin simulates normal operation.
     """
-    with _clear_errors():
+    with clear_errors():
         twin = CTownTwin(_plant(network, plant))
         recorded = _read_scada(file)
         normal = recorded[recorded[LABEL] != ABNORMAL]
@@ -115,16 +114,6 @@ def compare_command(
         typer.echo(f"mean and sd not within 5%: {', '.join(exceptions(table).index) or 'none'}")
         typer.echo(f"mean Kolmogorov-Smirnov distance: {distance.mean_ks:.3f}")
         typer.echo(f"two-sample forest AUC: {distance.forest_auc:.3f} (0.5 = indistinguishable)")
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Print an error of ours as one line to stderr and leave with code 2."""
-    try:
-        yield
-    except DTFLError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from None
 
 
 def _make_folder(out: Path) -> None:

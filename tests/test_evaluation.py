@@ -25,7 +25,7 @@ def evaluator(smoothing: int = 1) -> Evaluator:
         label=np.array([0, -1, 0, 1, 1], dtype=np.int8),
         time=np.datetime64("2024-01-01", "ns") + np.arange(5) * np.timedelta64(1, "h"),
         instance=np.array(["run"] * 5),
-        event=np.array(["", "", "", "attack", "attack"]),
+        event=np.array(["", "attack", "", "attack", "attack"]),
     )
     return Evaluator(build_model(LINE, 0), prepare(features, PLAIN, 1), smoothing, step_s=3600.0)
 

@@ -14,10 +14,13 @@ from dtfl_app.detector.models import Params
 from dtfl_app.errors import ReplyError
 from dtfl_app.wire import Arrays, to_arrays
 
-__all__ = ["EXAMPLES_LIMIT", "Expected", "Reply", "admit", "admit_sketch"]
+__all__ = ["EXAMPLES_LIMIT", "WEIGHT_LIMIT", "Expected", "Reply", "admit", "admit_sketch"]
 
 # Above any site's rows; a larger count is an attempt to outweigh all others.
 EXAMPLES_LIMIT = 10_000_000
+# Inputs are standardised and clipped, so trained weights stay below 100; one reply of 1e30 would
+# be finite and ruin the mean all the same.
+WEIGHT_LIMIT = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,10 @@ def _checked_params(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Pa
             raise ReplyError(
                 f"layer {key!r} is {array.dtype} {array.shape}, expected float32 {shape}"
             )
-        if not np.isfinite(array).all():
-            raise ReplyError(f"layer {key!r} holds values that are not finite")
+        if not (np.abs(array) <= WEIGHT_LIMIT).all():
+            raise ReplyError(
+                f"layer {key!r} holds values that are not finite or beyond {WEIGHT_LIMIT:g}"
+            )
         params[key] = array.astype(np.float32, copy=False)
     return params
 

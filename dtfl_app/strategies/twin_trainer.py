@@ -8,6 +8,7 @@ import numpy as np
 
 from dtfl_app.detector.models import Detector, Params, build_model, set_params
 from dtfl_app.detector.training import Distillation, Rows, TrainingSpec, gradient, train_params
+from dtfl_app.errors import TwinError
 
 __all__ = ["TwinTrainer"]
 
@@ -24,6 +25,8 @@ class TwinTrainer:
     spec : step size and batch size of twin steps.
     steps : mini-batches per round (0 = the twin teaches nothing).
     seed : seed of the mini-batches.
+
+    Raises TwinError when no row is of use to this kind of model.
     """
 
     def __init__(
@@ -31,6 +34,12 @@ class TwinTrainer:
     ) -> None:
         self._model = model
         self._rows = rows.for_model(model)
+        if not len(self._rows):
+            raise TwinError(
+                f"none of the twin's {len(rows)} rows can train the {model.spec.kind}; it needs "
+                + ("labelled rows" if model.spec.kind == "classifier" else "normal operation")
+                + ', or set twin = "none"'
+            )
         self._spec = spec
         self._steps = steps
         self._seed = seed

@@ -3,6 +3,7 @@ import pytest
 
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
 from dtfl_app.detector.training import Rows, TrainingSpec
+from dtfl_app.errors import TwinError
 from dtfl_app.strategies.twin_trainer import TwinTrainer
 from tests.support.line_model import LINE, bias, line, line_twin
 
@@ -68,6 +69,18 @@ def test_an_autoencoder_never_sees_the_twins_attacks():
 
     assert bias(twin.train(line(0))) == pytest.approx(0.5, abs=1e-6)
     assert bias(twin.gradient(line(0), 100)) == pytest.approx(-20.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "needed"),
+    [("autoencoder", 1, "normal operation"), ("classifier", -1, "labelled rows")],
+)
+def test_a_twin_that_can_teach_nothing_is_refused(kind, label, needed):
+    """Its steps would be counted and change nothing."""
+    message = f"none of the twin's 60 rows can train the {kind}; it needs {needed}"
+
+    with pytest.raises(TwinError, match=message):
+        trainer(kind=kind, labels=[label] * 60)
 
 
 def test_what_it_is_given_is_never_changed():
