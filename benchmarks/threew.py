@@ -110,7 +110,7 @@ def main() -> None:
     """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=10)
     chosen = parser.parse_args()
     seeds, rounds = list(range(chosen.seeds)), chosen.rounds
     with superlink() as link:

@@ -6,11 +6,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
 from dtfl_app.config import RunConfig
 from dtfl_app.errors import ConfigError, DataError, FederationError, ReplyError
+from dtfl_app.schema import Schema
 from dtfl_app.sites.features import feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
@@ -29,10 +30,27 @@ class Enrolment:
     ----------
     directory : node id -> site name.
     scaler : standardisation agreed from the sites' pooled moments.
+    quality : site -> channel -> shares of readings "missing", "frozen" and "removed".
     """
 
     directory: Mapping[int, str]
     scaler: Scaler
+    quality: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    def findings(self) -> list[str]:
+        """Say, site by site, where readings are missing, partly frozen or were removed.
+
+        A channel that never moves is not one: many plants have stand-by pumps.
+        """
+        found = []
+        for site, channels in sorted(self.quality.items()):
+            for channel, shares in channels.items():
+                frozen = shares["frozen"] if shares["frozen"] < 1.0 else 0.0
+                parts = {**shares, "frozen": frozen}
+                words = [f"{share:.1%} {what}" for what, share in parts.items() if share > 0.0]
+                if words:
+                    found.append(f"{site}, {channel}: {', '.join(words)}")
+        return found
 
 
 def await_nodes(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> list[int]:
@@ -66,7 +84,10 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     spans = feature_spans(dataset.feature_spec.names(dataset.schema), dataset.schema)
     ordered = [moments[site] for site in sorted(moments)]
     scaler = Scaler.from_sums(ChannelSums.pool(ordered), spans, config.data.clip)
-    return Enrolment(directory, scaler)
+    quality = {
+        site: _quality(site, profiles[node], dataset.schema) for node, site in directory.items()
+    }
+    return Enrolment(directory, scaler, quality)
 
 
 def _profiles(grid: Grid, nodes: list[int], timeout: float) -> dict[int, RecordDict]:
@@ -122,3 +143,24 @@ def _moments(site: str, content: RecordDict) -> ChannelSums:
         return ChannelSums(*(arrays[k].astype("float64") for k in ("n", "mean", "m2")))
     except (ReplyError, DataError, KeyError) as error:
         raise FederationError(f"site {site!r} sent unusable moments: {error}") from error
+
+
+def _quality(site: str, content: RecordDict, schema: Schema) -> dict[str, dict[str, float]]:
+    metrics = content.metric_records.get("metrics", MetricRecord())
+    shares: dict[str, list[float]] = {}
+    for name in ("missing", "frozen", "removed"):
+        values = metrics.get(name)
+        if (
+            not isinstance(values, list)
+            or len(values) != len(schema.names)
+            or not all(0.0 <= value <= 1.0 for value in values)
+        ):
+            raise FederationError(
+                f"site {site!r} sent no share of {name} readings for each of its "
+                f"{len(schema.names)} channels"
+            )
+        shares[name] = [float(value) for value in values]
+    return {
+        channel: {name: values[i] for name, values in shares.items()}
+        for i, channel in enumerate(schema.names)
+    }

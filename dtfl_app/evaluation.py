@@ -56,5 +56,5 @@ class Evaluator:
     @staticmethod
     def events(alarms: pd.DataFrame) -> list[EventResult]:
         """Return what became of each event, from the table of `alarms`."""
-        known = alarms
+        known = alarms[alarms["label"] >= 0]
         return event_results(known["alarm"].to_numpy(), known["event"].to_numpy(dtype=str))

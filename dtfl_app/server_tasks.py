@@ -146,6 +146,8 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     evaluation = dataset.load_evaluation(len(nodes))
     enrolment = enrol(grid, nodes, config, dataset)
     log.info("%d sites enrolled: %s", len(nodes), _names(enrolment))
+    for finding in enrolment.findings():
+        log.info("readings of %s", finding)
     window, scaler = config.detector.window, enrolment.scaler
     twin = make_twin_data(config, dataset)
     log.info("twin: %s", twin.source if twin else "none")
@@ -161,7 +163,7 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
         enrolment=enrolment,
         twin=prepare(twin.features, scaler, window) if twin else None,
         evaluator=evaluator,
-        results=_open_results(config),
+        results=_open_results(config, enrolment),
     )
 
 
@@ -182,10 +184,12 @@ def _names(enrolment: Enrolment) -> str:
     return ", ".join(sorted(enrolment.directory.values()))
 
 
-def _open_results(config: RunConfig) -> RunDirectory:
+def _open_results(config: RunConfig, enrolment: Enrolment) -> RunDirectory:
     run = config.run
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     name = run.run_name or f"{stamp}-{config.data.dataset}"
     root = Path(run.results_dir or "results").expanduser().absolute()
     settings = {**default_settings(), **config.to_mapping()}
-    return RunDirectory(root / name, settings, run.target)
+    results = RunDirectory(root / name, settings, run.target)
+    results.save_quality(enrolment.quality)
+    return results

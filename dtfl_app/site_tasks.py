@@ -31,6 +31,7 @@ from dtfl_app.errors import ConfigError, DataError
 from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_from_arrays
 from dtfl_app.settings import Value
 from dtfl_app.sites.federation import SiteData
+from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.wire import Arrays, prefixed, receive, to_record, with_prefix
 
@@ -106,7 +107,7 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], index: int, total: int
 
 
 def profile(message: Message, context: Context) -> Message:
-    """Answer who this site is and the moments of its normal rows, for the common scaling."""
+    """Answer who this site is, the moments of its normal rows, and how sound its readings are."""
     site = open_site(context)
     features = site.data.features_train
     moments = ChannelSums.of(features.values[features.label < 1])
@@ -114,7 +115,7 @@ def profile(message: Message, context: Context) -> Message:
         {
             "arrays": to_record({"n": moments.n, "mean": moments.mean, "m2": moments.m2}),
             "identity": ConfigRecord({"site": site.name, "schema": site.data.schema.digest()}),
-            "metrics": MetricRecord({"num-examples": len(features)}),
+            "metrics": MetricRecord(_quality_metrics(site.data.quality)),  # type: ignore[arg-type] # lists
         }
     )
     return Message(content=content, reply_to=message)
@@ -192,6 +193,14 @@ def _distillation(site: Site, task: Mapping[str, object], arrays: Arrays) -> Dis
 def _sketch(site: Site, model: Detector, calibration: Prepared) -> Sketch:
     scores = calibration.score(model, site.config.detector.smoothing).total
     return sketch_scores(scores[calibration.features.label < 1])
+
+
+def _quality_metrics(quality: QualityReport) -> dict[str, list[float]]:
+    """Per channel: shares of readings that were missing, frozen, and set to missing."""
+    return {
+        name: [float(getattr(channel, name)) for channel in quality.channels]
+        for name in ("missing", "frozen", "removed")
+    }
 
 
 def _sketch_metrics(sketch: Sketch) -> dict[str, int | list[float]]:

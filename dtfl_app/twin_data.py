@@ -69,7 +69,9 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
         return None
     settings = config.twin
     scenarios = _scenarios(config, twin)
-    workers = settings.twin_workers or os.cpu_count() or 1
+    # Replaying is quicker than handing the recording to another process.
+    replayed = isinstance(twin, RecordedTwin)
+    workers = 1 if replayed else settings.twin_workers or os.cpu_count() or 1
     built = build_dataset(twin, scenarios, cache_dir(config), workers, _log_progress)
     features = make_features(built.series, dataset.schema, dataset.feature_spec)
     if not len(features):

@@ -156,5 +156,32 @@ def test_the_data_set_has_its_own_feature_window_until_told_otherwise(tmp_path):
     assert (told.window_s, told.step_s) == (7200, 10800)
 
 
+def test_every_setting_of_the_data_reaches_the_data_set(tmp_path):
+    config = RunConfig.from_mapping(
+        {
+            "dataset": "batadal",
+            "data-dir": str(tmp_path),
+            "partition": "dirichlet",
+            "dirichlet-alpha": 0.125,
+            "data-seed": 4,
+            "calibration-share": 0.25,
+            "known-attacks": 2,
+        }
+    )
+
+    made = open_dataset(config)
+
+    assert (made.partition, made.dirichlet_alpha, made.seed) == ("dirichlet", 0.125, 4)
+    assert (made.calibration_share, made.known_attacks) == (0.25, 2)
+    assert made.data_dir == tmp_path
+
+
+@pytest.mark.parametrize("dataset", ["plants", "threew"])
+def test_sites_that_are_what_they_are_take_no_partition(dataset):
+    message = refusal(dataset=dataset, partition="dirichlet")
+
+    assert f"partition = 'dirichlet', but the sites of {dataset} are what they are" in message
+
+
 def test_every_strategy_key_is_apart_from_the_apps():
     assert not set(default_settings()) & set(RunConfig.from_mapping({}).to_mapping())

@@ -1,5 +1,6 @@
 """What the server asks before round 1, answered by the real ClientApp over small sites."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord
 
 import client_app
 from dtfl_app.config import RunConfig
-from dtfl_app.enrolment import await_nodes, enrol
+from dtfl_app.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.errors import ConfigError, DataError, FederationError
 from dtfl_app.sites.federation import FederatedDataset
 from tests.support.in_process import InProcessGrid
@@ -76,6 +77,42 @@ def test_rows_known_to_be_abnormal_do_not_count(monkeypatch):
     use_small_dataset(monkeypatch, dataset)
 
     assert enrolled(grid_of(2), dataset).scaler.mean.tolist() == [0.0, 0.0]
+
+
+def test_every_site_says_how_sound_its_readings_are(dataset):
+    quality = enrolled(grid_of(2), dataset).quality
+
+    sound = {"missing": 0.0, "frozen": 0.0, "removed": 0.0}
+    assert quality == {f"site-{i}": {"level": sound, "flow": sound} for i in range(2)}
+
+
+def test_findings_name_site_channel_and_share():
+    """A channel frozen throughout is a stand-by pump; one frozen at times is a finding."""
+    sound = {"missing": 0.0, "frozen": 0.0, "removed": 0.0}
+    quality = {
+        "south": {"level": {**sound, "missing": 0.125, "removed": 0.25}, "flow": sound},
+        "north": {"level": {**sound, "frozen": 0.5}, "flow": {**sound, "frozen": 1.0}},
+    }
+
+    assert Enrolment({}, None, quality).findings() == [
+        "north, level: 50.0% frozen",
+        "south, level: 12.5% missing, 25.0% removed",
+    ]
+
+
+@pytest.mark.parametrize("broken", ["absent", "number", "short", "nan", "no metrics"])
+def test_a_site_that_does_not_say_how_sound_its_readings_are_is_refused(dataset, broken):
+    def change(content, place):
+        metrics = content.metric_records["metrics"]
+        if broken == "no metrics":
+            del content["metrics"]
+        elif broken == "absent":
+            del metrics["frozen"]
+        else:
+            metrics["frozen"] = {"number": 0.5, "short": [0.5], "nan": [math.nan, 0.0]}[broken]
+
+    with pytest.raises(FederationError, match="site 'site-0' sent no share of"):
+        enrolled(grid_of(2, change), dataset)
 
 
 def test_two_sites_of_one_name_are_refused(monkeypatch):

@@ -135,11 +135,21 @@ def test_the_config_of_a_run_has_every_setting(everything):
 def test_the_results_folder_is_complete(everything):
     names = {p.relative_to(everything.path).as_posix() for p in everything.path.rglob("*.*")}
 
+    whole_run = {"config.json", "quality.json", "metrics.jsonl", "summary.json", "curves.png"}
     per_method = {f"models/{name}.safetensors" for name in BUILT_IN}
     per_method |= {f"alarms/{name}.csv" for name in BUILT_IN}
-    assert names == {"config.json", "metrics.jsonl", "summary.json", "curves.png", *per_method}
+    assert whole_run | per_method <= names
+    assert not [name for name in names if name.split("/")[-1].startswith(".")]
     summaries = json.loads((everything.path / "summary.json").read_text())
     assert [s["strategy"] for s in summaries] == list(BUILT_IN)
+
+
+def test_the_quality_of_each_sites_readings_is_stored(everything):
+    quality = json.loads((everything.path / "quality.json").read_text())
+
+    assert sorted(quality) == ["site-01", "site-02", "site-03"]
+    assert all(len(channels) == 43 for channels in quality.values())
+    assert set(quality["site-01"]["L_T1"]) == {"missing", "frozen", "removed"}
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "dtkd"])

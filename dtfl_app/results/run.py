@@ -1,6 +1,7 @@
 """The folder of one run.
 
 config.json    every setting used, and the versions of what it ran on
+quality.json   per site and channel: readings missing, frozen, set to missing
 metrics.jsonl  one line per strategy and round
 models/        <strategy>.safetensors: the last model with its scaling and threshold
 alarms/        <strategy>.csv: score and alarm per time step of the evaluation set
@@ -64,6 +65,10 @@ class RunDirectory:
     def save_model(self, strategy: str, model: SavedModel) -> None:
         """Store the last model of a strategy."""
         save_model(self.path / "models" / f"{_file_name(strategy)}.safetensors", model)
+
+    def save_quality(self, quality: Mapping[str, object]) -> None:
+        """Store how sound each site's readings are."""
+        self._write_json("quality.json", quality)
 
     def save_alarms(self, strategy: str, alarms: pd.DataFrame) -> None:
         """Store scores and alarms on the evaluation set."""
