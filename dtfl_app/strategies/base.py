@@ -309,9 +309,10 @@ class DTFLStrategy(Strategy):
                 admitted[node] = admit(message, self._expected[node])
             except ReplyError as error:
                 reasons[node] = str(error)
-        for node in self._expected.keys() - admitted.keys():
-            log.warning("site %s refused: %s", self._expected[node].site, reasons[node])
-            self._ledger.forget(node)
+        for node, expected in self._expected.items():
+            if node not in admitted:
+                log.warning("site %s refused: %s", expected.site, reasons[node])
+                self._ledger.forget(node)
         return sorted(admitted.values(), key=lambda reply: reply.site)
 
     def _query_sketches(self, grid: Grid, timeout: float) -> list[Sketch]:
