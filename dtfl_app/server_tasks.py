@@ -137,8 +137,9 @@ class Session:
 
 
 def open_session(grid: Grid, config: RunConfig) -> Session:
-    """Check the settings, enrol the sites, make the twin's data and open the results folder."""
+    """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies = strategy_names(config)
+    results = _open_results(config)
     dataset = open_dataset(config)
     nodes = await_nodes(grid, config, dataset)
     dataset.prepare(len(nodes), _log_progress)
@@ -146,6 +147,7 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     evaluation = dataset.load_evaluation(len(nodes))
     enrolment = enrol(grid, nodes, config, dataset)
     log.info("%d sites enrolled: %s", len(nodes), _names(enrolment))
+    results.save_quality(enrolment.quality)
     for finding in enrolment.findings():
         log.info("readings of %s", finding)
     window, scaler = config.detector.window, enrolment.scaler
@@ -163,7 +165,7 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
         enrolment=enrolment,
         twin=prepare(twin.features, scaler, window) if twin else None,
         evaluator=evaluator,
-        results=_open_results(config, enrolment),
+        results=results,
     )
 
 
@@ -184,12 +186,10 @@ def _names(enrolment: Enrolment) -> str:
     return ", ".join(sorted(enrolment.directory.values()))
 
 
-def _open_results(config: RunConfig, enrolment: Enrolment) -> RunDirectory:
+def _open_results(config: RunConfig) -> RunDirectory:
     run = config.run
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     name = run.run_name or f"{stamp}-{config.data.dataset}"
     root = Path(run.results_dir or "results").expanduser().absolute()
     settings = {**default_settings(), **config.to_mapping()}
-    results = RunDirectory(root / name, settings, run.target)
-    results.save_quality(enrolment.quality)
-    return results
+    return RunDirectory(root / name, settings, run.target)

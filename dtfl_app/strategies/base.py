@@ -328,6 +328,11 @@ class DTFLStrategy(Strategy):
                 sketches[site] = admit_sketch(reply)
             except ReplyError as error:
                 log.warning("site %s did not calibrate: %s", site, error)
+        if not sketches:
+            raise FederationError(
+                f"none of {len(messages)} sites calibrated the last model, so it has no alarm "
+                "threshold; the reasons are in the log above"
+            )
         return [sketches[site] for site in sorted(sketches)]
 
     def _settle(
@@ -336,6 +341,10 @@ class DTFLStrategy(Strategy):
         """Evaluate a model whose calibration scores are in, and record its line."""
         rate = self.bench.config.detector.false_alarm_rate
         self.threshold = pooled_threshold(sketches, rate)
+        if math.isnan(self.threshold):
+            log.warning(
+                "%s: no site has normal calibration rows, so nothing can raise an alarm", self.name
+            )
         if self.bench.evaluate is not None:
             metrics = self.bench.evaluate(model, self.threshold)
             line = replace(line, metrics=metrics)

@@ -13,6 +13,7 @@ import numpy as np
 
 from dtfl_app.detector.models import Params, layer_keys
 from dtfl_app.errors import ConfigError
+from dtfl_app.logs import log
 from dtfl_app.settings import setting
 from dtfl_app.strategies.admission import Reply
 from dtfl_app.strategies.base import DTFLStrategy, State
@@ -25,14 +26,15 @@ __all__ = ["LPE", "ExchangeMap", "LPESettings", "disagreement", "exchange", "mos
 class LPESettings:
     """Settings of LPE; static with ``lpe_low = 0`` is FedAvg.
 
-    Layers count from 1 at the input; the autoencoder has 4, the classifier 3.
+    Layers count from 1 at the input; the autoencoder has 4, the classifier 3. A number below 0
+    counts from the output: -1 is all layers but the last.
     """
 
     lpe_policy: str = setting(
         "static", "LPE: fixed layers, or by measured drift", choices=("static", "adaptive")
     )
-    lpe_low: int = setting(3, "LPE: layers up to this one come from the twin", low=0)
-    lpe_high: int = setting(3, "LPE: layers above this one go to the twin", low=0)
+    lpe_low: int = setting(-1, "LPE: layers up to this one come from the twin")
+    lpe_high: int = setting(-1, "LPE: layers above this one go to the twin")
     lpe_probe: int = setting(5, "LPE adaptive: all layers are uploaded every n-th round", low=1)
 
 
@@ -45,19 +47,20 @@ class ExchangeMap:
 
 
 def static_map(keys: list[str], low: int, high: int) -> ExchangeMap:
-    """Layers l <= low come from the twin, layers l > high go to it.
+    """Layers l <= low come from the twin, layers l > high go to it; below 0 counts from the end.
 
     Raises ConfigError unless 0 <= low <= high <= number of layers.
     """
     layers = layer_keys(keys)
-    if not low <= high <= len(layers):
+    first, last = (n + len(layers) if n < 0 else n for n in (low, high))
+    if not 0 <= first <= last <= len(layers):
         raise ConfigError(
             f"run config: lpe-low = {low}, lpe-high = {high}; expected "
             f"lpe-low <= lpe-high <= {len(layers)}, the number of layers"
         )
     return ExchangeMap(
-        from_twin=frozenset(k for layer in layers[:low] for k in layer),
-        to_twin=frozenset(k for layer in layers[high:] for k in layer),
+        from_twin=frozenset(k for layer in layers[:first] for k in layer),
+        to_twin=frozenset(k for layer in layers[last:] for k in layer),
     )
 
 
@@ -106,6 +109,8 @@ class LPE(DTFLStrategy):
         """Let the twin's copy start from the initial model; fix the first map."""
         s = self.settings
         self._map = static_map(list(state.model), s.lpe_low, s.lpe_high)
+        if s.lpe_policy == "static" and self._map.from_twin == set(state.model):
+            log.warning("lpe: all layers come from the twin; the sites' training has no effect")
         return replace(state, twin=state.model)
 
     def upload_keys(self, server_round: int) -> list[str]:

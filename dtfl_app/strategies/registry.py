@@ -84,7 +84,8 @@ def default_settings() -> dict[str, Value]:
 def _options(text: str) -> dict[str, Value]:
     """Parse ``key=value, key=value`` with TOML values."""
     try:
-        return tomllib.loads("\n".join(text.split(",")))
+        options: dict[str, Value] = tomllib.loads(f"options = {{{text}}}")["options"]
+        return options
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"run config: strategy-options = {text!r} cannot be read ({error}); "

@@ -12,6 +12,7 @@ LINES = [
     line_of("fedavg", 2, None),
     line_of("cwa", 0, 0.55),
     line_of("cwa", 1, 0.9),
+    line_of("cwa", 2, 0.95),
 ]
 
 
@@ -32,7 +33,7 @@ def drawn(axis) -> dict[str, list[list[float]]]:
 def test_accuracy_is_drawn_over_rounds_by_strategy(axes):
     assert drawn(axes[0]) == {
         "fedavg": [[0, 1], [0.5, 0.6]],
-        "cwa": [[0, 1], [0.55, 0.9]],
+        "cwa": [[0, 1, 2], [0.55, 0.9, 0.95]],
     }
 
 
@@ -40,7 +41,7 @@ def test_accuracy_is_drawn_over_the_bytes_spent_so_far(axes):
     """A round costs 3 + 2 MB, the start nothing."""
     assert drawn(axes[1]) == {
         "fedavg": [[0.0, 5.0], [0.5, 0.6]],
-        "cwa": [[0.0, 5.0], [0.55, 0.9]],
+        "cwa": [[0.0, 5.0, 10.0], [0.55, 0.9, 0.95]],
     }
 
 
