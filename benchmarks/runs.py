@@ -77,8 +77,9 @@ def run_cells(link: SuperLink, cells: Sequence[Cell]) -> None:
     todo = [cell for cell in cells if not (WORK / cell.name / "summary.json").exists()]
     started = time.monotonic()
     for done, cell in enumerate(todo):
-        left = (time.monotonic() - started) / done * (len(todo) - done) if done else math.nan
-        print(f"[{done + 1}/{len(todo)}] {cell.name}, about {left / 60:.0f} min left", flush=True)
+        left = (time.monotonic() - started) / max(done, 1) * (len(todo) - done) / 60
+        ahead = f", about {left:.0f} min left" if done else ""
+        print(f"[{done + 1}/{len(todo)}] {cell.name}{ahead}", flush=True)
         for line in simulate(
             link, REPOSITORY, cell.all_settings(), cell.sites, os.cpu_count() or 1
         ):

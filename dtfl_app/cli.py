@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -48,6 +50,8 @@ def run(
     code that says whether the run succeeded.
     """
     console = Console()
+    # Python's default for SIGTERM skips the clean-up that stops the engine.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with clear_errors():
         chosen = _with_defaults(parse_settings(settings or []))
         # The ServerApp checks them too; here a slip costs no start of an engine.
@@ -124,3 +128,7 @@ def _follow(lines: Iterator[str], path: Path, console: Console) -> None:
             if mark:
                 style = "yellow" if "WARNING" in before else ""
                 console.print(message, style=style, highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    app()

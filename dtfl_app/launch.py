@@ -1,7 +1,7 @@
 """Run the app through Flower's real engine on this host, and find out how it really went.
 
 A private SuperLink in simulation mode is started on free loopback ports with a Flower home of its
-own, so nothing on the host is shared or left behind; it is stopped by its process id.
+own, so nothing on the host is shared; it and all it started are stopped by their process ids.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import psutil
 
 from dtfl_app.errors import FederationError
 from dtfl_app.settings import Value
@@ -27,6 +29,7 @@ from dtfl_app.settings import Value
 __all__ = ["SuperLink", "flower_environment", "simulate", "superlink"]
 
 _START_SECONDS = 60.0
+_STOP_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +179,17 @@ def _await_health(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+    """Stop the SuperLink and all it started: a run under way has Ray processes of its own."""
     try:
-        process.wait(timeout=15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        root = psutil.Process(process.pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        family = []
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+    for member in alive:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()

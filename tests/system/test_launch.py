@@ -1,0 +1,63 @@
+"""Starting and stopping Flower's engine leaves nothing behind."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dtfl_app.errors import FederationError
+from dtfl_app.launch import SuperLink, simulate, superlink
+from tests.system.conftest import REPOSITORY, SMALL
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_everything_it_started(
+    sign: signal.Signals, cache: Path, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "strategy": "fedavg", "rounds": 500, "twin": "none"}
+    words = [f"{key}={value}" for key, value in settings.items()]
+    command = [
+        *(sys.executable, "-m", "dtfl_app.cli", "run", "--app", str(REPOSITORY), *words),
+        *(f"results-dir={tmp_path}", "run-name=cut", f"cache-dir={cache}"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("fedavg round 1/500" in line for line in process.stdout)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert any("ray" in " ".join(member.cmdline()) for member in family)
+
+        process.send_signal(sign)
+        code = process.wait(timeout=60)
+
+    assert code != 0
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    assert (tmp_path / "cut" / "metrics.jsonl").read_text().count("\n") >= 2
+
+
+def test_a_superlink_ends_with_its_block() -> None:
+    with superlink() as link:
+        children = psutil.Process().children(recursive=True)
+        assert any("flower-superlink" in " ".join(child.cmdline()) for child in children)
+        home = link.log.parent
+
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    assert not home.exists()
+
+
+def test_a_run_that_fails_raises_although_flower_exits_with_zero(
+    engine: SuperLink, tmp_path: Path
+) -> None:
+    settings = {
+        **SMALL,
+        "dataset": "threew",
+        "data-dir": str(tmp_path),
+        "results-dir": str(tmp_path),
+    }
+
+    with pytest.raises(FederationError, match="finished:failed"):
+        list(simulate(engine, REPOSITORY, settings, sites=3, actors=2))
