@@ -128,7 +128,7 @@ def main() -> None:
     notes = (
         "3W class 2, six real wells as sites, the OLGA simulations as recorded twin; classifier on "
         "5-minute windows. Left: leave-one-site-out, mean over the six held-out wells; right: "
-        f"pooled. {rounds} rounds, {len(seeds)} seeds (mean ± standard deviation); figures of the "
+        f"pooled. {rounds} rounds, {len(seeds)} seeds (warm starts: {chosen.warm_seeds}; mean ± standard deviation); figures of the "
         'last round; "site alone" is the mean over the training wells.'
     )
     write_table("threew", HEAD, rows, notes)
