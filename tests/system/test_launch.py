@@ -12,6 +12,14 @@ from dtfl_app.errors import FederationError
 from dtfl_app.launch import SuperLink, simulate, superlink
 from tests.system.conftest import REPOSITORY, SMALL
 
+# A test run in the background of a script has SIGINT ignored, and would hand that on.
+START = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from dtfl_app.cli import app
+app()
+"""
+
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_stops_everything_it_started(
@@ -20,7 +28,7 @@ def test_an_interrupted_run_stops_everything_it_started(
     settings = {**SMALL, "strategy": "fedavg", "rounds": 500, "twin": "none"}
     words = [f"{key}={value}" for key, value in settings.items()]
     command = [
-        *(sys.executable, "-m", "dtfl_app.cli", "run", "--app", str(REPOSITORY), *words),
+        *(sys.executable, "-c", START, "run", "--app", str(REPOSITORY), *words),
         *(f"results-dir={tmp_path}", "run-name=cut", f"cache-dir={cache}"),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -39,12 +47,14 @@ def test_an_interrupted_run_stops_everything_it_started(
 
 
 def test_a_superlink_ends_with_its_block() -> None:
+    before = set(psutil.Process().children(recursive=True))
+
     with superlink() as link:
-        children = psutil.Process().children(recursive=True)
+        children = set(psutil.Process().children(recursive=True)) - before
         assert any("flower-superlink" in " ".join(child.cmdline()) for child in children)
         home = link.log.parent
 
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(list(children), timeout=20)
     assert alive == []
     assert not home.exists()
 
