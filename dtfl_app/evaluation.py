@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dtfl_app.detector.metrics import EventResult, Metrics, evaluate_scores, event_results
 from dtfl_app.detector.models import Detector, Params, set_params
@@ -36,7 +38,11 @@ class Evaluator:
         return evaluate_scores(scores, threshold, features.label, features.event, self._step_s)
 
     def alarms(self, params: Params, threshold: float) -> pd.DataFrame:
-        """Per time step: instance, time, label, event, score, alarm and the foremost channel."""
+        """Per time step: instance, time, label, event, score, alarm and the foremost channel.
+
+        That is the feature whose share stands out most from its own median over the set, so that
+        a noisy sensor does not explain everything. It says why, it has no part in the score.
+        """
         set_params(self._model, params)
         features = self._prepared.features
         scores = self._prepared.score(self._model, self._smoothing)
@@ -49,7 +55,7 @@ class Evaluator:
                 "score": scores.total,
                 "threshold": threshold,
                 "alarm": scores.total > threshold,
-                "channel": [features.names[i] for i in scores.per_channel.argmax(axis=1)],
+                "channel": [features.names[i] for i in _foremost(scores.per_channel)],
             }
         )
 
@@ -58,3 +64,11 @@ class Evaluator:
         """Return what became of each event, from the table of `alarms`."""
         known = alarms[alarms["label"] >= 0]
         return event_results(known["alarm"].to_numpy(), known["event"].to_numpy(dtype=str))
+
+
+def _foremost(shares: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Index of the feature that stands out per row; `shares` has shape (n, d), all >= 0."""
+    usual = np.median(shares, axis=0)
+    # The mean keeps features that are usually perfect from standing out by next to nothing.
+    foremost: NDArray[np.intp] = (shares / (usual + usual.mean() + 1e-12)).argmax(axis=1)
+    return foremost

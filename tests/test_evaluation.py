@@ -93,3 +93,25 @@ def test_without_a_threshold_nothing_is_found():
     metrics = evaluator()(line(0.0), math.nan)
 
     assert (metrics.roc_auc, metrics.recall, metrics.events_found) == (1.0, 0.0, 0)
+
+
+def test_a_channel_that_is_always_noisy_does_not_explain_an_alarm():
+    """Shares per row: flow 4, level 0; flow 9, level 4; flow 4, level 0.
+
+    Medians: flow 4, level 0, their mean 2. Flow stands out by 4 / 6, 9 / 6, 4 / 6 of its usual,
+    level by 0, 4 / 2, 0: in the second row it is level, although flow's share is larger.
+    """
+    features = Features(
+        values=np.array([[2, 0], [3, 2], [2, 0]], dtype=np.float32),
+        names=("flow", "level"),
+        label=np.zeros(3, dtype=np.int8),
+        time=np.datetime64("2024-01-01", "ns") + np.arange(3) * np.timedelta64(1, "h"),
+        instance=np.array(["run"] * 3),
+        event=np.array([""] * 3),
+    )
+    scaler = Scaler(np.zeros(2), np.ones(2), clip=100.0)
+    model = build_model(ModelSpec("autoencoder", 2, hidden=4, latent=2), 0)
+    zero = {key: np.zeros_like(value) for key, value in get_params(model).items()}
+    judge = Evaluator(model, prepare(features, scaler, 1), smoothing=1, step_s=3600.0)
+
+    assert judge.alarms(zero, 0.0)["channel"].tolist() == ["flow", "level", "flow"]
