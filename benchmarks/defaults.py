@@ -7,16 +7,9 @@ engine at a fraction of the time.
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 
-from benchmarks.runs import REPOSITORY, spread, write_table
-from dtfl_app.config import RunConfig
-from dtfl_app.results.lines import Summary
-from dtfl_app.server_tasks import open_session
+from benchmarks.runs import run_in_process, spread, write_table
 from dtfl_app.settings import Value
-from dtfl_app.wire import to_record
-from tests.support.in_process import InProcessGrid
 
 SITES, ROUNDS = 10, 30
 GENERAL: dict[str, tuple[Value, ...]] = {
@@ -50,27 +43,9 @@ OF_ONE: list[tuple[str, dict[str, Value]]] = [
 HEAD = ("strategy", "changed", "rounds to 0.80", "balanced accuracy", "AUC-PR", "S")
 
 
-def run(strategy: str, changed: dict[str, Value], folder: Path) -> Summary:
-    """One run in this process; returns its summary."""
-    settings: dict[str, Value] = {
-        "strategy": strategy,
-        "rounds": ROUNDS,
-        "results-dir": str(folder),
-        "run-name": f"{strategy}-{len(list(folder.iterdir()))}",
-        "cache-dir": str(REPOSITORY / ".cache"),
-        **changed,
-    }
-    config = RunConfig.from_mapping(settings)
-    grid = InProcessGrid(SITES, settings)
-    session = open_session(grid, config)
-    chosen = session.create(strategy)
-    chosen.start(grid, to_record(session.initial_params(chosen)), ROUNDS)
-    return session.finish()[0]
-
-
-def row(strategy: str, changed: dict[str, Value], folder: Path) -> list[str]:
+def row(strategy: str, changed: dict[str, Value]) -> list[str]:
     """Cells of one variation."""
-    summary = run(strategy, changed, folder)
+    _, _, summary = run_in_process({"strategy": strategy, "rounds": ROUNDS, **changed}, SITES)
     final, rounds = summary.final, summary.rounds_to_target
     assert final is not None
     cells = [
@@ -92,8 +67,7 @@ def main() -> None:
     for key, values in GENERAL.items():
         variations += [("cwa", {key: value}) for value in values]
     variations += OF_ONE
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [row(strategy, changed, Path(folder)) for strategy, changed in variations]
+    rows = [row(strategy, changed) for strategy, changed in variations]
     notes = (
         f"Embedded plants, {SITES} sites, {ROUNDS} rounds, one seed; each row changes one thing "
         "against the defaults. Figures of the last round."

@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,12 @@ from dtfl_app.baselines import gather, measure
 from dtfl_app.config import RunConfig
 from dtfl_app.datasets import open_dataset
 from dtfl_app.launch import SuperLink, simulate
+from dtfl_app.results.lines import Summary
+from dtfl_app.server_tasks import open_session
 from dtfl_app.settings import Value
+from dtfl_app.strategies.base import DTFLStrategy
+from dtfl_app.wire import to_record
+from tests.support.in_process import InProcessGrid
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -109,6 +115,28 @@ def stored_baselines(cell: Cell) -> dict[str, list[dict[str, float]]]:
 def average(entries: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean of every figure."""
     return {key: float(np.mean([e[key] for e in entries])) for key in entries[0]}
+
+
+def run_in_process(
+    settings: dict[str, Value], sites: int
+) -> tuple[RunConfig, DTFLStrategy, Summary]:
+    """Run one strategy without Flower's processes: the same numbers in a fraction of the time.
+
+    Returns the settings, the strategy with its last model, and its summary.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = {
+            "results-dir": folder,
+            "cache-dir": str(REPOSITORY / ".cache"),
+            **settings,
+        }
+        config = RunConfig.from_mapping(chosen)
+        grid = InProcessGrid(sites, chosen)
+        session = open_session(grid, config)
+        strategy = session.create(config.run.strategy)
+        start = to_record(session.initial_params(strategy))
+        strategy.start(grid, start, config.run.rounds)
+        return config, strategy, session.finish()[0]
 
 
 def spread(values: Sequence[float | None], digits: int = 3) -> str:

@@ -7,22 +7,17 @@ the pooled conformal threshold and at the median of the sites' own ones.
 from __future__ import annotations
 
 import argparse
-import tempfile
 
 import numpy as np
 
-from benchmarks.runs import REPOSITORY, data_dir, write_table
+from benchmarks.runs import data_dir, run_in_process, write_table
 from dtfl_app.baselines import Material, gather
-from dtfl_app.config import RunConfig
 from dtfl_app.datasets import open_dataset
 from dtfl_app.detector.calibration import conformal_threshold
 from dtfl_app.detector.metrics import Metrics, evaluate_scores
 from dtfl_app.detector.models import Detector, Params, build_model, set_params
 from dtfl_app.preparation import Prepared, model_spec
-from dtfl_app.server_tasks import open_session
 from dtfl_app.settings import Value
-from dtfl_app.wire import to_record
-from tests.support.in_process import InProcessGrid
 
 SITES, ROUNDS, STRATEGIES = 10, 40, ("fedavg", "cwa")
 HEAD = (
@@ -30,24 +25,6 @@ HEAD = (
     "pooled threshold", "balanced accuracy", "false alarms", "at the median: balanced accuracy",
     "false alarms",
 )  # fmt: skip
-
-
-def train(strategy: str, folder: str) -> tuple[RunConfig, Params]:
-    """Run the rounds; return the settings and the last model."""
-    settings: dict[str, Value] = {
-        "dataset": "batadal",
-        "data-dir": str(data_dir()),
-        "cache-dir": str(REPOSITORY / ".cache"),
-        "results-dir": folder,
-        "run-name": strategy,
-        "strategy": strategy,
-        "rounds": ROUNDS,
-    }
-    grid = InProcessGrid(SITES, settings)
-    session = open_session(grid, RunConfig.from_mapping(settings))
-    chosen = session.create(strategy)
-    chosen.start(grid, to_record(session.initial_params(chosen)), ROUNDS)
-    return session.config, chosen.state.model
 
 
 def foremost_channel(model: Detector, calibration: Prepared) -> str:
@@ -94,11 +71,16 @@ def main() -> None:
     """Train, judge and write the table."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for strategy in STRATEGIES:
-            config, params = train(strategy, folder)
-            material = gather(config, open_dataset(config), SITES)
-            rows.append(row(strategy, material, params))
+    for name in STRATEGIES:
+        settings: dict[str, Value] = {
+            "dataset": "batadal",
+            "data-dir": str(data_dir()),
+            "strategy": name,
+            "rounds": ROUNDS,
+        }
+        config, strategy, _ = run_in_process(settings, SITES)
+        material = gather(config, open_dataset(config), SITES)
+        rows.append(row(name, material, strategy.state.model))
     notes = (
         f"BATADAL, {SITES} sites, {ROUNDS} rounds, one seed, default settings, wanted false-alarm "
         'rate 0.5%. "False alarms": share of dataset04\'s normal hours with an alarm.'
