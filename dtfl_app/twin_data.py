@@ -134,7 +134,10 @@ def _recorded(config: RunConfig, schema: Schema) -> RecordedTwin:
             'run config: twin = "recorded" needs twin-recording, the path of a labelled series'
         )
     path = resolve_data_dir(config.data.data_dir) / _THREEW_RECORDING
-    return RecordedTwin.from_series(read_threew(path, schema.names), schema, str(path))
+    if not path.exists():
+        path = path.parent  # the published form: a folder per event type
+    series = read_threew(path, schema.names, source="SIMULATED")
+    return RecordedTwin.from_series(series, schema, str(path))
 
 
 def _log_progress(done: int, total: int) -> None:
