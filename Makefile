@@ -22,6 +22,9 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.batadal
 	$(BIN)/python -m benchmarks.threew
+	$(BIN)/python -m benchmarks.twin_distance
+	$(BIN)/python -m benchmarks.defaults
+	$(BIN)/python -m benchmarks.threshold
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 """How far the C-Town twin is from the BATADAL plant, before and after calibration.
 
-Run it from the repository: python benchmarks/twin_distance.py
+Run it from the repository: python -m benchmarks.twin_distance
 It needs batadal/BATADAL_dataset03.csv and ctown/ctown_map.inp in the folder that DTFL_DATA names
 (default ../shared/data), and writes benchmarks/results/twin_distance.csv and .md. About 6 minutes
 on one core. Only dataset03 (normal operation) is read: no row of an evaluation set.
@@ -108,7 +108,7 @@ def report(
         [
             "# Distance of the C-Town twin to the BATADAL plant",
             "",
-            "Written by `python benchmarks/twin_distance.py`. Plant: BATADAL dataset03, one year,",
+            "Written by `python -m benchmarks.twin_distance`. Plant: BATADAL dataset03, one year,",
             "normal operation, itself produced by a simulator. Twin: one simulated year per seed,",
             f"seeds {', '.join(map(str, SEEDS))}. Calibration uses dataset03 alone; the third row",
             "is judged on weeks that it was not calibrated on; in the fourth, only fitted numbers",
