@@ -52,6 +52,8 @@ def run(
     console = Console()
     # Python's default for SIGTERM skips the clean-up that stops the engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # A strategy may lie beside server_app.py, which is where Flower will find it too.
+    sys.path.insert(0, str(app_dir.absolute()))
     with clear_errors():
         chosen = _with_defaults(parse_settings(settings or []))
         # The ServerApp checks them too; here a slip costs no start of an engine.

@@ -1,39 +1,46 @@
 """What the pages tell a reader to do works."""
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from dtfl_app.cli import app
-from dtfl_app.launch import simulate, superlink
 from dtfl_app.results.lines import read_lines
 from tests.system.conftest import REPOSITORY, SMALL
 
 
-def test_strategy_of_the_page_runs_on_the_engine(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strategy_of_the_page_runs_beside_the_server_app(cache: Path, tmp_path: Path) -> None:
     page = (REPOSITORY / "docs" / "your-strategy.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    (tmp_path / "fading_twin.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    app_dir = tmp_path / "app"
+    app_dir.mkdir()
+    for name in ("pyproject.toml", "README.md", "server_app.py", "client_app.py"):
+        shutil.copy(REPOSITORY / name, app_dir)
+    for name in ("dtfl_app", "twin"):
+        shutil.copytree(REPOSITORY / name, app_dir / name)
+    (app_dir / "fading_twin.py").write_text(code)
     settings = {
         **SMALL,
-        "strategy": "fading_twin:FadingTwin",
+        "strategy": "fading_twin:FadingTwin,fedavg",
         "strategy-options": "half-life=2.0",
         "results-dir": str(tmp_path),
         "run-name": "mine",
         "cache-dir": str(cache),
     }
 
-    with superlink() as link:
-        list(simulate(link, REPOSITORY, settings, sites=3, actors=2))
+    command = [sys.executable, "-m", "dtfl_app.cli", "run", "--app", str(app_dir)]
+    command += [f"{key}={value}" for key, value in settings.items()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
+    assert done.returncode == 0, done.stderr
     lines = read_lines(tmp_path / "mine" / "metrics.jsonl")
-    assert [line.round for line in lines] == [0, 1, 2, 3]
-    assert all(line.server_steps > 0 for line in lines[1:])
+    mine = [line for line in lines if line.strategy == "fading_twin:FadingTwin"]
+    assert [line.round for line in mine] == [0, 1, 2, 3]
+    assert all(line.server_steps > 0 for line in mine[1:])
     assert len([row for row in code.splitlines() if row.strip()]) <= 35
 
 
