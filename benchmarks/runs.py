@@ -26,6 +26,7 @@ from dtfl_app.config import RunConfig
 from dtfl_app.datasets import open_dataset
 from dtfl_app.launch import SuperLink, simulate
 from dtfl_app.results.lines import Summary
+from dtfl_app.results.tables import markdown
 from dtfl_app.server_tasks import open_session
 from dtfl_app.settings import Value
 from dtfl_app.strategies.base import DTFLStrategy
@@ -158,8 +159,7 @@ def rounds_text(rounds: Sequence[int | None], horizon: int) -> str:
 def write_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> None:
     """Print the table and store it as Markdown with where it comes from."""
     RESULTS.mkdir(exist_ok=True)
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    text = f"{notes}\n\n" + "\n".join(lines) + f"\n\n{_origin()}\n"
+    text = f"{notes}\n\n{markdown(head, rows)}\n\n{_origin()}\n"
     (RESULTS / f"{name}.md").write_text(text)
     print(text)
 
