@@ -19,12 +19,10 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Finished cells are kept in results/bench: stopped, it goes on where it was.
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks.batadal
-	$(BIN)/python -m benchmarks.threew
+	for grid in benchmarks/*.toml; do $(BIN)/dtfl bench $$grid || exit 1; done
 	$(BIN)/python -m benchmarks.twin_distance
-	$(BIN)/python -m benchmarks.defaults
-	$(BIN)/python -m benchmarks.threshold
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

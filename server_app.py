@@ -23,5 +23,5 @@ def main(grid: Grid, context: Context) -> None:
             num_rounds=config.run.rounds,
             timeout=config.run.round_timeout,
         )
-        session.keep(name, strategy.state.model, strategy.threshold)
+        session.keep(name, strategy.state.model, strategy.calibration)
     session.finish()

@@ -6,31 +6,45 @@ Every row is judged like a federated model: same rows, scaling, calibration and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
-from dtfl_app.detector.calibration import conformal_threshold
-from dtfl_app.detector.metrics import Metrics, evaluate_scores
+from dtfl_app.detector.calibration import Calibration, Sketch, sketch_scores
+from dtfl_app.detector.evidence import PHYSICAL, evidence_floors, evidence_kinds
+from dtfl_app.detector.metrics import Metrics, evaluate_scores, settled_steps
 from dtfl_app.detector.models import Detector, build_model
 from dtfl_app.detector.scoring import smooth
 from dtfl_app.detector.training import Rows, TrainingSpec, train
 from dtfl_app.errors import ConfigError
+from dtfl_app.evaluation import WANTED_RATES
+from dtfl_app.physics import open_physics
 from dtfl_app.preparation import Prepared, model_spec, prepare
-from dtfl_app.sites.features import feature_spans
+from dtfl_app.sites.features import Features, feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.twin_data import make_twin_data
+from twin.ctown.residuals import DemandSums
 
-__all__ = ["Material", "gather", "measure"]
+__all__ = ["BASELINES", "Material", "gather", "measure"]
 
 FloatArray = NDArray[np.float64]
-# What a score function returns for n prepared rows: shape (n,), higher = more abnormal.
-Score = Callable[[Prepared], FloatArray]
+# Evidence against n prepared rows, shape (n, k), higher = more abnormal.
+Evidence = Callable[[Prepared], FloatArray]
+
+BASELINES = (
+    "random score",
+    "untrained model",
+    "physics alone",
+    "one-class PCA",
+    "twin only",
+    "site alone",
+    "centralised",
+)
 
 # Share of the variance that one-class PCA keeps; the rest is its residual.
 _PCA_VARIANCE = 0.95
@@ -71,55 +85,103 @@ def gather(config: RunConfig, dataset: FederatedDataset, k: int) -> Material:
     evaluation, twin = dataset.load_evaluation(k), make_twin_data(config, dataset)
     if evaluation is None:
         raise ConfigError("baselines need a data set with a labelled evaluation set")
-    window = config.detector.window
+    prepared = _preparer(config, dataset, scaler, [s.features_train for s in data])
     return Material(
         config=config,
         names=[s.name for s in data],
-        sites=[
-            (prepare(s.features_train, scaler, window), prepare(s.features_cal, scaler, window))
-            for s in data
-        ],
-        evaluation=prepare(evaluation, scaler, window),
-        twin=prepare(twin.features, scaler, window) if twin else None,
+        sites=[(prepared(s.features_train), prepared(s.features_cal)) for s in data],
+        evaluation=prepared(evaluation),
+        twin=prepare(twin.features, scaler, config.detector.window) if twin else None,
         step_s=dataset.feature_spec.step_s,
     )
 
 
-def measure(material: Material) -> dict[str, list[Metrics]]:
-    """Return the baselines' figures: one entry each, or one per site for "alone"."""
-    everyone = [calibration for _, calibration in material.sites]
-    rows: dict[str, list[Metrics]] = {
-        "random score": [_judge(material, _random(material), everyone)],
-        "untrained model": [_judge(material, _scorer(material, _fresh(material)), everyone)],
-        "one-class PCA": [_judge(material, _pca(material), everyone)],
-        "site alone": _alone(material),
-        "centralised": [_judge(material, _centralised(material), everyone)],
-    }
+def _preparer(
+    config: RunConfig, dataset: FederatedDataset, scaler: Scaler, training: list[Features]
+) -> Callable[[Features], Prepared]:
+    """Prepare rows as the federation does, with demands pooled from all sites' training rows."""
+    physics, window, demand = open_physics(config, dataset), config.detector.window, None
+    if physics is not None and physics.needs_demand:
+        demand = sum((physics.demand_sums(f) for f in training), DemandSums.none()).mean()
+
+    def prepared(features: Features) -> Prepared:
+        found = physics.evidence(features, demand) if physics else {}
+        return prepare(features, scaler, window, found)
+
+    return prepared
+
+
+def measure(material: Material) -> Iterator[tuple[str, list[Metrics]]]:
+    """Yield each of `BASELINES` with its figures: one entry, or one per site for "site alone".
+
+    All but the random score and "physics alone" weigh the kinds of evidence that the settings ask
+    for. Left out: "physics alone" where none of these is physical, "twin only" without a twin.
+    """
+    kinds = evidence_kinds(material.config.detector.evidence)
+    everyone = range(len(material.sites))
+
+    def judged(evidence: Evidence, kinds: Sequence[str] = kinds) -> list[Metrics]:
+        return [_judge(material, evidence, kinds, everyone)]
+
+    yield "random score", judged(_random(material), ("instant",))
+    yield "untrained model", judged(_evidence(material, _fresh(material)))
+    physical = tuple(kind for kind in kinds if kind in PHYSICAL)
+    if physical:
+        yield "physics alone", judged(_physical(physical), physical)
+    yield "one-class PCA", judged(_pca(material, kinds))
     if material.twin is not None:
-        steps = material.config.twin.twin_warm_steps
-        model = _trained(material, [material.twin], steps, material.config.twin.twin_lr)
-        rows["twin only"] = [_judge(material, _scorer(material, model), everyone)]
-    return rows
+        yield "twin only", judged(_twin_only(material, material.twin))
+    yield "site alone", _alone(material, kinds)
+    yield "centralised", judged(_centralised(material))
 
 
-def _judge(material: Material, score: Score, calibration: list[Prepared]) -> Metrics:
-    """Threshold from the calibration rows' normal scores, figures from the evaluation set."""
-    normal = [score(part)[part.features.label < 1] for part in calibration if len(part.x)]
-    scores = np.concatenate(normal) if normal else np.zeros(0)
-    threshold = conformal_threshold(scores, material.config.detector.false_alarm_rate)
-    features = material.evaluation.features
-    judged = score(material.evaluation)
-    return evaluate_scores(judged, threshold, features.label, features.event, material.step_s)
+def _judge(
+    material: Material, evidence: Evidence, kinds: Sequence[str], sites: Iterable[int]
+) -> Metrics:
+    """Calibrate on the normal rows of these sites, then judge the evaluation set."""
+    calibration = Calibration(
+        evidence_floors(kinds),
+        {material.names[i]: _sketches(evidence, kinds, *material.sites[i]) for i in sites},
+    )
+    features, found = material.evaluation.features, evidence(material.evaluation)
+    alarm = calibration.judge(found, material.config.detector.false_alarm_rate)
+    metrics = evaluate_scores(
+        alarm.score, alarm.threshold, features.label, features.event, material.step_s
+    )
+    settled = found[settled_steps(features.label, features.instance, material.step_s)]
+    rates = {
+        name: float(calibration.exceeds(settled, wanted).mean()) if len(settled) else math.nan
+        for wanted, name in WANTED_RATES.items()
+    }
+    return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
 
 
-def _random(material: Material) -> Score:
+def _sketches(
+    evidence: Evidence, kinds: Sequence[str], training: Prepared, calibration: Prepared
+) -> list[Sketch]:
+    """Sketch each kind on normal rows that it was not trained on, as a site does."""
+    normal = [part.features.label < 1 for part in (training, calibration)]
+    scores = evidence(calibration)[normal[1]]
+    sketches = []
+    for column, kind in enumerate(kinds):
+        mine = scores[:, column]
+        if kind in PHYSICAL:
+            mine = np.concatenate([training.physics[kind].total[normal[0]], mine])
+        sketches.append(sketch_scores(mine))
+    return sketches
+
+
+def _random(material: Material) -> Evidence:
     rng = np.random.default_rng(material.config.run.seed)
-    return lambda prepared: rng.random(len(prepared.x))
+    return lambda prepared: rng.random((len(prepared.x), 1))
 
 
-def _scorer(material: Material, model: Detector) -> Score:
-    smoothing = material.config.detector.smoothing
-    return lambda prepared: prepared.score(model, smoothing).total
+def _physical(kinds: Sequence[str]) -> Evidence:
+    return lambda prepared: np.stack([prepared.physics[kind].total for kind in kinds], axis=1)
+
+
+def _evidence(material: Material, model: Detector) -> Evidence:
+    return lambda prepared: prepared.evidence(model, material.config.detector)
 
 
 def _fresh(material: Material) -> Detector:
@@ -137,6 +199,12 @@ def _trained(material: Material, parts: list[Prepared], steps: int, lr: float) -
     return model
 
 
+def _twin_only(material: Material, rows: Prepared) -> Evidence:
+    settings = material.config.twin
+    model = _trained(material, [rows], settings.twin_warm_steps, settings.twin_lr)
+    return _evidence(material, model)
+
+
 def _site_steps(material: Material, training: Prepared) -> int:
     """Optimiser steps that this many rows get in a whole federated run."""
     settings = material.config.train
@@ -144,22 +212,22 @@ def _site_steps(material: Material, training: Prepared) -> int:
     return material.config.run.rounds * settings.local_epochs * batches
 
 
-def _alone(material: Material) -> list[Metrics]:
+def _alone(material: Material, kinds: Sequence[str]) -> list[Metrics]:
     results = []
-    for training, calibration in material.sites:
+    for index, (training, _) in enumerate(material.sites):
         steps = _site_steps(material, training)
         model = _trained(material, [training], steps, material.config.train.lr)
-        results.append(_judge(material, _scorer(material, model), [calibration]))
+        results.append(_judge(material, _evidence(material, model), kinds, [index]))
     return results
 
 
-def _centralised(material: Material) -> Score:
+def _centralised(material: Material) -> Evidence:
     parts = [training for training, _ in material.sites]
     steps = sum(_site_steps(material, training) for training in parts)
-    return _scorer(material, _trained(material, parts, steps, material.config.train.lr))
+    return _evidence(material, _trained(material, parts, steps, material.config.train.lr))
 
 
-def _pca(material: Material) -> Score:
+def _pca(material: Material, kinds: Sequence[str]) -> Evidence:
     """Residual outside the principal subspace of the pooled covariance, one round of sums."""
     normal = [
         training.x[training.features.label < 1].astype(float) for training, _ in material.sites
@@ -172,8 +240,11 @@ def _pca(material: Material) -> Score:
     residual = vectors[:, : len(values) - kept]  # shape: (d, d - kept)
     smoothing = material.config.detector.smoothing
 
-    def score(prepared: Prepared) -> FloatArray:
-        outside = (((prepared.x - mean) @ residual) ** 2).sum(axis=1, keepdims=True)
-        return smooth(outside, prepared.features.instance, smoothing)[:, 0]
+    def evidence(prepared: Prepared) -> FloatArray:
+        outside = (((prepared.x - mean) @ residual) ** 2).sum(axis=1)
+        columns = {kind: found.total for kind, found in prepared.physics.items()}
+        columns["instant"] = outside
+        columns["smoothed"] = smooth(outside[:, None], prepared.features.instance, smoothing)[:, 0]
+        return np.stack([columns[kind] for kind in kinds], axis=1)
 
-    return score
+    return evidence

@@ -17,10 +17,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dtfl_app.bench_cli import bench
 from dtfl_app.config import SECTIONS, RunConfig
 from dtfl_app.errors import ConfigError
+from dtfl_app.evaluate_cli import evaluate
 from dtfl_app.launch import simulate, superlink
 from dtfl_app.logs import MARK
+from dtfl_app.report_cli import report
 from dtfl_app.results.show import show_run
 from dtfl_app.settings import Value, key_of
 from dtfl_app.strategies.registry import BUILT_IN, default_settings, strategy_names
@@ -31,6 +34,9 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(twin_app, name="twin")
+app.command()(bench)
+app.command()(report)
+app.command()(evaluate)
 
 _DEFAULT_SITES = 10
 
@@ -114,7 +120,8 @@ def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
     name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
     full = {"sites": _DEFAULT_SITES, "run-name": name, "results-dir": "results", **chosen}
     for key in ("results-dir", "cache-dir", "data-dir", "twin-network", "twin-plant"):
-        if full.get(key):
+        # "embedded" names the network in the wheel, not a file.
+        if full.get(key) and full[key] != "embedded":
             full[key] = str(Path(str(full[key])).expanduser().absolute())
     return full
 

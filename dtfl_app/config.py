@@ -19,6 +19,7 @@ __all__ = [
     "RunSettings",
     "TrainSettings",
     "TwinSettings",
+    "WireSettings",
 ]
 
 
@@ -62,9 +63,22 @@ class DataSettings:
     protocol: str = setting(
         "unseen-attacks",
         "what the evaluation is (docs/evaluation.md)",
-        choices=("unseen-attacks", "random-split", "leave-one-site-out", "pooled"),
+        choices=(
+            "unseen-attacks",
+            "unseen-families",
+            "random-split",
+            "leave-one-site-out",
+            "pooled",
+        ),
     )
-    held_out: str = setting("", "threew: the well that never takes part; empty = the last")
+    held_out: str = setting(
+        "", "threew, plants: the well or plant that never takes part; empty = the last"
+    )
+    unseen_families: str = setting(
+        "",
+        "unseen-families: kinds of event that the twin never simulates, separated by commas; "
+        "empty = falsified_level,signal_altered",
+    )
     known_attacks: int = setting(
         0, "batadal: attacks of dataset04 that sites may learn from", low=0, high=7
     )
@@ -82,6 +96,15 @@ class DataSettings:
     feature_step_s: int = setting(0, "seconds between windows; 0 = the dataset's own", low=0)
     clip: float = setting(10.0, "standardised readings are cut at +- this", above=0.0)
 
+    @property
+    def unseen_kinds(self) -> tuple[str, ...]:
+        """Kinds of event that neither twin nor sites may show the detector; () = all may occur."""
+        if self.protocol != "unseen-families":
+            return ()
+        named = tuple(kind.strip() for kind in self.unseen_families.split(",") if kind.strip())
+        # Both alter the level that a PLC receives: holding out one alone would hold out nothing.
+        return named or ("falsified_level", "signal_altered")
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
@@ -91,7 +114,12 @@ class DetectorSettings:
     window: int = setting(1, "consecutive time steps the model sees at once", low=1)
     hidden: int = setting(256, "width of the outer hidden layers", low=1)
     latent: int = setting(24, "width of the innermost layer", low=1)
-    smoothing: int = setting(8, "scores are averaged over this many past steps", low=1)
+    evidence: str = setting(
+        "smoothed",
+        "what raises an alarm: one or more of instant, smoothed (the model's residual), plc, "
+        "pump, balance (laws of physics; C-Town plants)",
+    )
+    smoothing: int = setting(8, "smoothed residuals: mean of this many past steps", low=1)
     false_alarm_rate: float = setting(
         0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
     )
@@ -104,7 +132,18 @@ class TrainSettings:
     local_epochs: int = setting(2, "passes over a site's rows per round", low=1)
     lr: float = setting(0.001, "Adam's step size at the sites", above=0.0)
     batch_size: int = setting(128, "rows per mini-batch", low=1)
-    proximal_mu: float = setting(0.0, "FedProx pull towards the global model; 0 = off", low=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class WireSettings:
+    """What travels between server and sites."""
+
+    upload_precision: str = setting(
+        "float32", "a site's layers, or their rounded change", choices=("float32", "int8")
+    )
+    download_precision: str = setting(
+        "float32", "the model, or its rounded change for each site", choices=("float32", "int8")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +163,9 @@ class TwinSettings:
     )
     twin_demand_factor: float = setting(1.0, "make the twin wrong in demand", above=0.0)
     twin_roughness_factor: float = setting(1.0, "make the twin wrong in roughness", above=0.0)
+    twin_threshold_factor: float = setting(
+        1.0, "make the twin wrong in the levels at which its PLCs switch", above=0.0
+    )
     twin_steps: int = setting(100, "mini-batches on twin data per round", low=0)
     twin_lr: float = setting(0.001, "Adam's step size on twin data", above=0.0)
     twin_warm_start: bool = setting(False, "start from a model trained on twin data")
@@ -131,7 +173,14 @@ class TwinSettings:
     twin_workers: int = setting(0, "processes that simulate; 0 = one per core", low=0)
 
 
-SECTIONS = (RunSettings, DataSettings, DetectorSettings, TrainSettings, TwinSettings)
+SECTIONS = (
+    RunSettings,
+    DataSettings,
+    DetectorSettings,
+    TrainSettings,
+    WireSettings,
+    TwinSettings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +194,7 @@ class RunConfig:
     data: DataSettings
     detector: DetectorSettings
     train: TrainSettings
+    wire: WireSettings
     twin: TwinSettings
     extra: Mapping[str, Value]
 
@@ -157,6 +207,7 @@ class RunConfig:
             data=read_settings(DataSettings, mapping),
             detector=read_settings(DetectorSettings, mapping),
             train=read_settings(TrainSettings, mapping),
+            wire=read_settings(WireSettings, mapping),
             twin=read_settings(TwinSettings, mapping),
             extra={k: v for k, v in mapping.items() if k not in own},
         )

@@ -50,6 +50,7 @@ def _batadal(config: RunConfig) -> FederatedDataset:
         dirichlet_alpha=config.data.dirichlet_alpha,
         known_attacks=config.data.known_attacks,
         evaluation_file=config.data.evaluation_file or DATASET04,
+        unseen=config.data.unseen_kinds,
         feature_spec=_spec(config, HOURLY),
     )
 
@@ -80,6 +81,7 @@ def _plants(config: RunConfig) -> FederatedDataset:
         calibration_share=config.data.calibration_share,
         workers=config.twin.twin_workers,
         protocol=config.data.protocol,
+        held_out=config.data.held_out,
         feature_spec=_spec(config, HOURLY),
     )
 

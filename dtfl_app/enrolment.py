@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
+from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
 from dtfl_app.errors import ConfigError, DataError, FederationError, ReplyError
@@ -15,7 +17,8 @@ from dtfl_app.schema import Schema
 from dtfl_app.sites.features import feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
-from dtfl_app.wire import to_arrays
+from dtfl_app.wire import Arrays, to_arrays
+from twin.ctown.residuals import DemandSums
 
 __all__ = ["Enrolment", "await_nodes", "enrol"]
 
@@ -30,12 +33,15 @@ class Enrolment:
     ----------
     directory : node id -> site name.
     scaler : standardisation agreed from the sites' pooled moments.
+    demand : mean demand in L/s by district and hour of the week, shape (5, 168), pooled from the
+        sites' sums; None where no physical evidence needs it.
     quality : site -> channel -> shares of readings "missing", "frozen" and "removed".
     """
 
     directory: Mapping[int, str]
     scaler: Scaler
     quality: Mapping[str, Mapping[str, Mapping[str, float]]]
+    demand: NDArray[np.float64] | None = None
 
     def findings(self) -> list[str]:
         """Say, site by site, where readings are missing, partly frozen or were removed.
@@ -87,7 +93,7 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     quality = {
         site: _quality(site, profiles[node], dataset.schema) for node, site in directory.items()
     }
-    return Enrolment(directory, scaler, quality)
+    return Enrolment(directory, scaler, quality, _demand(directory, profiles))
 
 
 def _profiles(grid: Grid, nodes: list[int], timeout: float) -> dict[int, RecordDict]:
@@ -143,6 +149,33 @@ def _moments(site: str, content: RecordDict) -> ChannelSums:
         return ChannelSums(*(arrays[k].astype("float64") for k in ("n", "mean", "m2")))
     except (ReplyError, DataError, KeyError) as error:
         raise FederationError(f"site {site!r} sent unusable moments: {error}") from error
+
+
+def _demand(
+    directory: Mapping[int, str], profiles: Mapping[int, RecordDict]
+) -> NDArray[np.float64] | None:
+    """Pool the sites' demand sums, by site name; None where no site sends any."""
+    pooled, sent = DemandSums.none(), False
+    for node, site in sorted(directory.items(), key=lambda item: item[1]):
+        arrays = to_arrays(profiles[node].array_records["arrays"])
+        if "demand-count" in arrays:
+            pooled, sent = pooled + _demand_sums(site, arrays), True
+    return pooled.mean() if sent else None
+
+
+def _demand_sums(site: str, arrays: Arrays) -> DemandSums:
+    nothing = np.zeros(0)
+    count, total = (
+        arrays.get(f"demand-{part}", nothing).astype(np.float64) for part in ("count", "total")
+    )
+    wanted = DemandSums.none().count.shape
+    sound = np.isfinite(count).all() and np.isfinite(total).all() and (count >= 0).all()
+    if count.shape != wanted or total.shape != wanted or not sound:
+        raise FederationError(
+            f"site {site!r} sent unusable sums of its demands; expected counts and totals of shape "
+            f"{wanted}, districts by hours of the week"
+        )
+    return DemandSums(count, total)
 
 
 def _quality(site: str, content: RecordDict, schema: Schema) -> dict[str, dict[str, float]]:

@@ -115,9 +115,14 @@ def simulate(
         stdin=subprocess.DEVNULL, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        for line in process.stdout:
-            tail = [*tail[-40:], line.rstrip()]
-            yield line.rstrip()
+        try:
+            for line in process.stdout:
+                tail = [*tail[-40:], line.rstrip()]
+                yield line.rstrip()
+        except BaseException:
+            # Left early: a run that is silent just now would keep us waiting for its end.
+            process.terminate()
+            raise
     status = _last_status(link)
     if process.returncode or status != "finished:completed":
         raise FederationError(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dtfl_app.config import DetectorSettings
+from dtfl_app.detector.evidence import PhysicalEvidence, evidence_kinds
 from dtfl_app.detector.models import Detector, ModelSpec
-from dtfl_app.detector.scoring import Scores, score, stack_windows
+from dtfl_app.detector.scoring import Scores, score, smooth, stack_windows
 from dtfl_app.detector.training import Rows
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.scaling import Scaler
@@ -26,10 +28,12 @@ class Prepared:
     ----------
     x : detector inputs, float32, shape (n, w*d).
     features : the same n rows in physical units, with labels and times.
+    physics : physical evidence on the same rows, by kind; empty where none is wanted.
     """
 
     x: NDArray[np.float32]
     features: Features
+    physics: Mapping[str, PhysicalEvidence] = field(default_factory=dict)
 
     def rows(self, device: torch.device) -> Rows:
         """Return the rows as training material on `device`."""
@@ -39,11 +43,25 @@ class Prepared:
         """Score every row."""
         return score(model, self.x, self.features.instance, smoothing)
 
+    def evidence(self, model: Detector, settings: DetectorSettings) -> NDArray[np.float64]:
+        """Return all evidence that the settings ask for, shape (n, k), kinds in their order."""
+        instance = self.features.instance
+        residual = score(model, self.x, instance, smoothing=1).total
+        columns = {kind: found.total for kind, found in self.physics.items()}
+        columns["instant"] = residual
+        columns["smoothed"] = smooth(residual[:, None], instance, settings.smoothing)[:, 0]
+        return np.stack([columns[kind] for kind in evidence_kinds(settings.evidence)], axis=1)
 
-def prepare(features: Features, scaler: Scaler, window: int) -> Prepared:
+
+def prepare(
+    features: Features,
+    scaler: Scaler,
+    window: int,
+    physics: Mapping[str, PhysicalEvidence] | None = None,
+) -> Prepared:
     """Scale the features and give each row its window of past rows."""
     scaled = scaler.transform(features.values)
-    return Prepared(stack_windows(scaled, features.instance, window), features)
+    return Prepared(stack_windows(scaled, features.instance, window), features, physics or {})
 
 
 def model_spec(settings: DetectorSettings, features: int) -> ModelSpec:

@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 
 from dtfl_app.config import RunConfig
 from dtfl_app.datasets import open_dataset
+from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
     Detector,
     ModelSpec,
@@ -23,17 +24,20 @@ from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.errors import ConfigError
 from dtfl_app.evaluation import Evaluator
+from dtfl_app.groups import EventGroups, event_groups
 from dtfl_app.logs import log
+from dtfl_app.physics import open_physics
 from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_to_arrays
 from dtfl_app.results.lines import RoundLine, Summary
 from dtfl_app.results.models import SavedModel
 from dtfl_app.results.run import RunDirectory
-from dtfl_app.results.tables import SUMMARY_HEAD, plain, summary_rows
+from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain, summary_rows
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.strategies.base import DTFLStrategy, Workbench
 from dtfl_app.strategies.registry import create_strategy, default_settings, strategy_names
 from dtfl_app.strategies.twin_trainer import TwinTrainer
 from dtfl_app.twin_data import make_twin_data
+from dtfl_app.wire import Arrays
 
 __all__ = ["Session", "open_session"]
 
@@ -53,6 +57,7 @@ class Session:
     enrolment : who takes part, and the scaling.
     twin : the twin's data, scaled; None without a twin.
     evaluator : judges models; None without an evaluation set.
+    groups : the evaluation's groups of events; None where the protocol has none.
     results : the run's folder.
     """
 
@@ -62,6 +67,7 @@ class Session:
     enrolment: Enrolment
     twin: Prepared | None
     evaluator: Evaluator | None
+    groups: EventGroups | None
     results: RunDirectory
 
     def create(self, name: str) -> DTFLStrategy:
@@ -73,6 +79,7 @@ class Session:
             twin=self._twin_trainer(),
             evaluate=self.evaluator,
             record=self._record,
+            physics=_physics_arrays(self.enrolment),
         )
         return create_strategy(name, bench)
 
@@ -85,20 +92,33 @@ class Session:
             raise ConfigError("run config: twin-warm-start needs a twin, and this run has none")
         return strategy.bench.twin.train(params, self.config.twin.twin_warm_steps)
 
-    def keep(self, name: str, params: Params, threshold: float) -> None:
-        """Store a strategy's last model and, with an evaluation set, its alarms."""
+    def keep(self, name: str, params: Params, calibration: Calibration) -> None:
+        """Store a strategy's last model and, with an evaluation set, its alarms and their rates."""
+        detector = self.config.detector
         model = SavedModel(
             spec=_spec(self.config, self.dataset),
             params=params,
             scaler=scaler_to_arrays(self.enrolment.scaler),
-            threshold=threshold,
-            smoothing=self.config.detector.smoothing,
+            physics=_physics_arrays(self.enrolment),
+            calibration=calibration,
+            evidence=detector.evidence,
+            false_alarm_rate=detector.false_alarm_rate,
+            smoothing=detector.smoothing,
             features=self.dataset.feature_spec.names(self.dataset.schema),
             schema=self.dataset.schema.digest(),
         )
         self.results.save_model(name, model)
         if self.evaluator is not None:
-            self.results.save_alarms(name, self.evaluator.alarms(params, threshold))
+            alarms = self.evaluator.alarms(params, calibration)
+            self.results.save_alarms(name, alarms)
+            rates = self.evaluator.observed_rates(params, calibration)
+            self.results.save_calibration(name, [rate.to_mapping() for rate in rates])
+            for rate in rates:
+                if not rate.kept:
+                    log.info("%s: %s", name, rate.describe())
+            if self.groups is not None:
+                step_s = self.dataset.feature_spec.step_s
+                self.results.save_groups(name, self.groups.judge(alarms, step_s))
 
     def finish(self) -> list[Summary]:
         """Write summary and curves; log the table and where everything is."""
@@ -106,7 +126,10 @@ class Session:
         title = f"{data.dataset}, {data.protocol}, {len(self.enrolment.directory)} sites"
         summaries = self.results.finish(title)
         # Unmarked lines: for `flwr run`; `dtfl run` shows a table of its own.
-        for line in plain(SUMMARY_HEAD, summary_rows(summaries)).splitlines():
+        tables = [plain(SUMMARY_HEAD, summary_rows(summaries))]
+        if self.groups is not None:
+            tables.append(plain(GROUP_HEAD, group_rows(summaries)))
+        for line in "\n".join(tables).splitlines():
             log.logger.info("%s", line)
         log.logger.info("results: %s", self.results.path)
         return summaries
@@ -138,13 +161,14 @@ class Session:
 
 def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
-    strategies = strategy_names(config)
+    strategies, groups = strategy_names(config), event_groups(config)
     results = _open_results(config)
     dataset = open_dataset(config)
     nodes = await_nodes(grid, config, dataset)
     dataset.prepare(len(nodes), _log_progress)
     log.info("data: %s", dataset.describe(len(nodes)))
     evaluation = dataset.load_evaluation(len(nodes))
+    physics = open_physics(config, dataset)
     enrolment = enrol(grid, nodes, config, dataset)
     log.info("%d sites enrolled: %s", len(nodes), _names(enrolment))
     results.save_quality(enrolment.quality)
@@ -155,9 +179,10 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     log.info("twin: %s", twin.source if twin else "none")
     evaluator = None
     if evaluation is not None:
-        model, prepared = _model(config, dataset), prepare(evaluation, scaler, window)
+        found = physics.evidence(evaluation, enrolment.demand) if physics else {}
+        prepared = prepare(evaluation, scaler, window, found)
         step_s = dataset.feature_spec.step_s
-        evaluator = Evaluator(model, prepared, config.detector.smoothing, step_s)
+        evaluator = Evaluator(_model(config, dataset), prepared, config.detector, step_s)
     return Session(
         config=config,
         strategies=strategies,
@@ -165,8 +190,13 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
         enrolment=enrolment,
         twin=prepare(twin.features, scaler, window) if twin else None,
         evaluator=evaluator,
+        groups=groups,
         results=results,
     )
+
+
+def _physics_arrays(enrolment: Enrolment) -> Arrays:
+    return {} if enrolment.demand is None else {"demand": enrolment.demand}
 
 
 def _spec(config: RunConfig, dataset: FederatedDataset) -> ModelSpec:

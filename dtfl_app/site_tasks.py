@@ -14,12 +14,15 @@ from functools import lru_cache
 import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
 from dtfl_app.datasets import open_dataset
 from dtfl_app.detector.calibration import Sketch, sketch_scores
+from dtfl_app.detector.evidence import PHYSICAL, evidence_kinds
 from dtfl_app.detector.models import (
     Detector,
+    as_params,
     build_model,
     get_params,
     resolve_device,
@@ -28,14 +31,19 @@ from dtfl_app.detector.models import (
 from dtfl_app.detector.quantise import dequantise
 from dtfl_app.detector.training import Distillation, Rows, TrainingSpec, train
 from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.physics import SitePhysics, open_physics
 from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_from_arrays
 from dtfl_app.settings import Value
+from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.scaling import ChannelSums, Scaler
-from dtfl_app.wire import Arrays, prefixed, receive, to_record, with_prefix
+from dtfl_app.wire import Arrays, compress, prefixed, receive, to_record, with_prefix
 
 __all__ = ["Site", "calibrate", "open_site", "profile", "train_round"]
+
+# What a MetricRecord holds.
+Metrics = dict[str, int | float | list[int] | list[float]]
 
 # The models are small: a second thread costs more than it brings, and sites share the host.
 torch.set_num_threads(1)
@@ -48,11 +56,13 @@ class Site:
     ----------
     config : the run's settings.
     data : the site's features.
+    physics : gives physical evidence; None where none is wanted.
     """
 
-    def __init__(self, config: RunConfig, data: SiteData) -> None:
+    def __init__(self, config: RunConfig, data: SiteData, physics: SitePhysics | None) -> None:
         self.config = config
         self.data = data
+        self.physics = physics
         self._key: dict[str, object] = {}
         self._prepared: tuple[Prepared, Prepared] | None = None
 
@@ -61,16 +71,24 @@ class Site:
         """Stable name; the server knows the site by it."""
         return self.data.name
 
-    def prepared(self, scaler: Scaler) -> tuple[Prepared, Prepared]:
-        """Training and calibration rows in this scaling."""
+    def prepared(self, arrays: Arrays) -> tuple[Prepared, Prepared]:
+        """Training and calibration rows, with the scaling and demands the federation agreed on."""
+        scaler = scaler_from_arrays(with_prefix("scaler", arrays))
         if self._prepared is None or self._key != scaler.to_dict():
-            window = self.config.detector.window
+            expected = with_prefix("physics", arrays).get("demand")
             self._prepared = (
-                prepare(self.data.features_train, scaler, window),
-                prepare(self.data.features_cal, scaler, window),
+                self._prepare(self.data.features_train, scaler, expected),
+                self._prepare(self.data.features_cal, scaler, expected),
             )
             self._key = scaler.to_dict()
         return self._prepared
+
+    def _prepare(
+        self, features: Features, scaler: Scaler, expected: NDArray[np.generic] | None
+    ) -> Prepared:
+        demand = None if expected is None else expected.astype(np.float64)
+        physics = self.physics.evidence(features, demand) if self.physics else {}
+        return prepare(features, scaler, self.config.detector.window, physics)
 
     def model(self, arrays: Arrays, prefix: str = "model") -> Detector:
         """Build the detector with the received parameters."""
@@ -103,19 +121,28 @@ def open_site(context: Context) -> Site:
 @lru_cache(maxsize=64)
 def _open_site(run_config: tuple[tuple[str, Value], ...], index: int, total: int) -> Site:
     config = RunConfig.from_mapping(dict(run_config))
-    return Site(config, open_dataset(config).load_site(index, total))
+    dataset = open_dataset(config)
+    return Site(config, dataset.load_site(index, total), open_physics(config, dataset))
 
 
 def profile(message: Message, context: Context) -> Message:
-    """Answer who this site is, the moments of its normal rows, and how sound its readings are."""
+    """Answer who this site is, the moments of its normal rows, and how sound its readings are.
+
+    Where the balance of districts counts as evidence, also the sums of its demands by hour of the
+    week.
+    """
     site = open_site(context)
     features = site.data.features_train
     moments = ChannelSums.of(features.values[features.label < 1])
+    arrays = {"n": moments.n, "mean": moments.mean, "m2": moments.m2}
+    if site.physics is not None and site.physics.needs_demand:
+        sums = site.physics.demand_sums(features)
+        arrays |= {"demand-count": sums.count, "demand-total": sums.total}
     content = RecordDict(
         {
-            "arrays": to_record({"n": moments.n, "mean": moments.mean, "m2": moments.m2}),
+            "arrays": to_record(arrays),
             "identity": ConfigRecord({"site": site.name, "schema": site.data.schema.digest()}),
-            "metrics": MetricRecord(_quality_metrics(site.data.quality)),  # type: ignore[arg-type] # lists
+            "metrics": MetricRecord(_quality_metrics(site.data.quality)),
         }
     )
     return Message(content=content, reply_to=message)
@@ -126,20 +153,20 @@ def train_round(message: Message, context: Context) -> Message:
     site, arrays = open_site(context), _receive(message, context)
     task = message.content.config_records["task"]
     model = site.model(arrays)
-    training, calibration = site.prepared(scaler_from_arrays(with_prefix("scaler", arrays)))
-    sketch = _sketch(site, model, calibration)
+    training, calibration = site.prepared(arrays)
+    sketches = _sketches(site, model, training, calibration)
     rows = _rows(site, training, model)
     settings, server_round = site.config.train, _server_round(task)
     steps = settings.local_epochs * math.ceil(len(rows) / settings.batch_size)
-    spec = TrainingSpec(settings.lr, settings.batch_size, settings.proximal_mu)
+    spec = TrainingSpec(settings.lr, settings.batch_size, _proximal_mu(task))
     lesson = _distillation(site, task, arrays)
     loss = train(model, rows, steps, spec, site.rng(server_round), lesson)
-    metrics = {"num-examples": len(rows), "loss": loss, "steps": steps, **_sketch_metrics(sketch)}
+    metrics: Metrics = {"num-examples": len(rows), "loss": loss, "steps": steps}
     content = RecordDict(
         {
-            "arrays": to_record(prefixed("model", _uploaded(model, task))),
+            "arrays": to_record(prefixed("model", _uploaded(model, arrays, task, context))),
             "identity": ConfigRecord({"site": site.name, "server-round": server_round}),
-            "metrics": MetricRecord(metrics),  # type: ignore[arg-type] # ints, floats and a list
+            "metrics": MetricRecord(metrics | _sketch_metrics(sketches)),
         }
     )
     return Message(content=content, reply_to=message)
@@ -148,9 +175,8 @@ def train_round(message: Message, context: Context) -> Message:
 def calibrate(message: Message, context: Context) -> Message:
     """Score the calibration rows with the received model."""
     site, arrays = open_site(context), _receive(message, context)
-    _, calibration = site.prepared(scaler_from_arrays(with_prefix("scaler", arrays)))
-    sketch = _sketch(site, site.model(arrays), calibration)
-    metrics = MetricRecord(_sketch_metrics(sketch))  # type: ignore[arg-type] # int and list
+    sketches = _sketches(site, site.model(arrays), *site.prepared(arrays))
+    metrics = MetricRecord(_sketch_metrics(sketches))
     return Message(content=RecordDict({"metrics": metrics}), reply_to=message)
 
 
@@ -176,10 +202,23 @@ def _rows(site: Site, training: Prepared, model: Detector) -> Rows:
     return rows
 
 
-def _uploaded(model: Detector, task: Mapping[str, object]) -> dict[str, np.ndarray]:
+def _uploaded(
+    model: Detector, received: Arrays, task: Mapping[str, object], context: Context
+) -> Arrays:
     upload = task["upload"]
     assert isinstance(upload, list)
-    return {key: value for key, value in get_params(model).items() if key in upload}
+    trained = {key: value for key, value in get_params(model).items() if key in upload}
+    if "upload-tag" not in task:
+        return {**trained}
+    base = as_params(with_prefix("model", received))
+    tag, follows = str(task["upload-tag"]), str(task["upload-follows"])
+    return compress(trained, base, tag, follows, context)
+
+
+def _proximal_mu(task: Mapping[str, object]) -> float:
+    mu = task.get("prox-mu", 0.0)
+    assert isinstance(mu, float)
+    return mu
 
 
 def _distillation(site: Site, task: Mapping[str, object], arrays: Arrays) -> Distillation | None:
@@ -190,12 +229,26 @@ def _distillation(site: Site, task: Mapping[str, object], arrays: Arrays) -> Dis
     return Distillation(site.model(arrays, "teacher"), weight, temperature)
 
 
-def _sketch(site: Site, model: Detector, calibration: Prepared) -> Sketch:
-    scores = calibration.score(model, site.config.detector.smoothing).total
-    return sketch_scores(scores[calibration.features.label < 1])
+def _sketches(
+    site: Site, model: Detector, training: Prepared, calibration: Prepared
+) -> list[Sketch]:
+    """Sketch each kind of evidence on normal rows that it was not trained on.
+
+    Physical evidence is not trained on anything, so all the site's normal rows count.
+    """
+    settings = site.config.detector
+    normal = [part.features.label < 1 for part in (training, calibration)]
+    evidence = calibration.evidence(model, settings)[normal[1]]
+    sketches = []
+    for column, kind in enumerate(evidence_kinds(settings.evidence)):
+        scores = evidence[:, column]
+        if kind in PHYSICAL:
+            scores = np.concatenate([training.physics[kind].total[normal[0]], scores])
+        sketches.append(sketch_scores(scores))
+    return sketches
 
 
-def _quality_metrics(quality: QualityReport) -> dict[str, list[float]]:
+def _quality_metrics(quality: QualityReport) -> Metrics:
     """Per channel: shares of readings that were missing, frozen, and set to missing."""
     return {
         name: [float(getattr(channel, name)) for channel in quality.channels]
@@ -203,6 +256,8 @@ def _quality_metrics(quality: QualityReport) -> dict[str, list[float]]:
     }
 
 
-def _sketch_metrics(sketch: Sketch) -> dict[str, int | list[float]]:
-    scores = {"calibration-scores": sketch.values.tolist()} if sketch.count else {}
-    return {"calibration-count": sketch.count, **scores}
+def _sketch_metrics(sketches: list[Sketch]) -> Metrics:
+    """Counts per kind, and one after the other the scores of those kinds that have any."""
+    values = np.concatenate([sketch.values for sketch in sketches]).tolist()
+    scores: Metrics = {"calibration-scores": values} if values else {}
+    return {"calibration-counts": [sketch.count for sketch in sketches], **scores}

@@ -16,12 +16,14 @@ from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
 from dtfl_app.sites.threew import read_threew
 from twin.base import Scenario, Twin
 from twin.ctown.defaults import SETPOINTS, default_plant
+from twin.ctown.events import kinds_of
+from twin.ctown.network import network_of
 from twin.ctown.plant import PlantModel
 from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset
 from twin.recorded import RecordedTwin
 
-__all__ = ["TwinData", "make_twin", "make_twin_data"]
+__all__ = ["TwinData", "make_twin", "make_twin_data", "own_plant"]
 
 # What a classifier can learn from the C-Town twin; an autoencoder needs normal operation alone.
 FAMILIES = ("attack", "fault")
@@ -53,7 +55,7 @@ def make_twin(config: RunConfig, schema: Schema) -> Twin | None:
     kind = _OWN_TWIN.get(config.data.dataset, "none") if settings.twin == "auto" else settings.twin
     if kind == "none":
         return None
-    twin = CTownTwin(_plant(config)) if kind == "ctown" else _recorded(config, schema)
+    twin = CTownTwin(_simulated_plant(config)) if kind == "ctown" else _recorded(config, schema)
     if twin.schema.names != schema.names:
         raise ConfigError(
             f"the twin's channels {twin.schema.names} are not the sites' {schema.names}; "
@@ -86,31 +88,56 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
 def _scenarios(config: RunConfig, twin: Twin) -> list[Scenario]:
     settings, seed = config.twin, config.data.data_seed
     if isinstance(twin, RecordedTwin):
+        if config.data.unseen_kinds:
+            raise ConfigError(
+                "run config: protocol = 'unseen-families' needs a twin that simulates on demand, "
+                'and a recorded one holds what it holds; set twin to "ctown" or "none"'
+            )
         names = twin.instances[: settings.twin_scenarios]
         return [Scenario(name, settings.twin_hours, seed) for name in names]
-    families = [f.strip() for f in settings.twin_families.split(",") if f.strip()]
-    if not families and config.detector.model == "classifier":
-        families = list(FAMILIES)
-    return twin.plan(settings.twin_scenarios, settings.twin_hours, seed, families)
+    return twin.plan(settings.twin_scenarios, settings.twin_hours, seed, _families(config))
 
 
-def _plant(config: RunConfig) -> PlantModel:
+def _families(config: RunConfig) -> list[str]:
+    """Kinds of event that the C-Town twin simulates; none for a detector of normal behaviour."""
+    named = [f.strip() for f in config.twin.twin_families.split(",") if f.strip()]
+    unseen = config.data.unseen_kinds
+    if named and unseen:
+        raise ConfigError(
+            f"run config: twin-families = {config.twin.twin_families!r} and protocol = "
+            "'unseen-families' both say what the twin simulates; leave twin-families empty"
+        )
+    if named or config.detector.model != "classifier":
+        return named
+    return [kind for kind in kinds_of(FAMILIES) if kind not in unseen]
+
+
+def own_plant(config: RunConfig) -> PlantModel:
+    """Return the plant that the run config names, as its owner knows it."""
     settings = config.twin
     if settings.twin_plant:
         path = Path(settings.twin_plant)
         try:
-            plant = PlantModel.from_json(path.read_text(), str(path))
+            return PlantModel.from_json(path.read_text(), str(path))
         except OSError as error:
             raise ConfigError(
                 f"run config: twin-plant = {settings.twin_plant!r} cannot be read ({error}); "
                 "expected a JSON file of 'dtfl twin calibrate'"
             ) from error
-    else:
-        plant = default_plant(_network(config))
-        if config.data.dataset == "batadal" and not settings.twin_network:
-            # The plant's PLC settings are its owner's to know; the file's differ for PU8.
-            plant = replace(plant, setpoints=SETPOINTS)
-    return plant.scaled(settings.twin_demand_factor, settings.twin_roughness_factor)
+    plant = default_plant(_network(config))
+    if config.data.dataset == "batadal" and not settings.twin_network:
+        # The plant's PLC settings are its owner's to know; the file's differ for PU8.
+        plant = replace(plant, setpoints=SETPOINTS)
+    return plant
+
+
+def _simulated_plant(config: RunConfig) -> PlantModel:
+    """Return the plant that the twin simulates: the owner's, made wrong by what is asked for."""
+    settings = config.twin
+    plant = own_plant(config)
+    plant = plant.scaled(settings.twin_demand_factor, settings.twin_roughness_factor)
+    tops = {name: tank.max_level for name, tank in network_of(plant).tanks.items()}
+    return plant.with_thresholds(settings.twin_threshold_factor, tops)
 
 
 def _network(config: RunConfig) -> str:

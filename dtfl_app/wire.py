@@ -4,23 +4,34 @@ An array's name says what it belongs to: ``model/<key>``, ``scaler/<key>``, ``te
 The server lists all arrays a site needs for a task, says which of them the site is to keep, and
 sends only those it has no reason to believe the site holds. A kept array is identified by its
 digest, so a site that lost its state notices, refuses the task, and gets everything next time.
+
+Models may travel as int8 changes. Downwards, a site is sent the change of the very arrays it holds;
+both ends add the rounded change to them, so what one message lost is in the next one. Upwards, a
+site sends the change of what it was sent and adds what rounding lost to its next upload (error
+feedback: Seide et al. 2014; Karimireddy et al. 2019).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context
 from numpy.typing import NDArray
 
+from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.quantise import SCALE, Quantised, dequantise, quantise
 from dtfl_app.errors import ReplyError
 
 __all__ = [
     "Arrays",
     "Ledger",
+    "Parcel",
     "array_bytes",
+    "compress",
     "digest",
     "prefixed",
     "receive",
@@ -32,7 +43,8 @@ __all__ = [
 Arrays = dict[str, NDArray[np.generic]]
 
 _HELD = "held-arrays"
-_NAMES, _DIGESTS = "array-names", "array-digests"
+_NAMES, _DIGESTS, _CHANGED = "array-names", "array-digests", "array-changes"
+_LOST, _LOST_IN = "upload-errors", "upload-errors-of"
 
 
 def to_record(arrays: Mapping[str, NDArray[np.generic]]) -> ArrayRecord:
@@ -82,31 +94,75 @@ def digest(array: NDArray[np.generic]) -> str:
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What one message to a site carries.
+
+    Parameters
+    ----------
+    arrays : the arrays that travel.
+    listing : all arrays of the task, and how the site checks them.
+    contents : the arrays as the site has them once it has unpacked the message.
+    """
+
+    arrays: ArrayRecord
+    listing: ConfigRecord
+    contents: Arrays
+
+
 class Ledger:
     """The server's record of which kept arrays each node holds."""
 
     def __init__(self) -> None:
         self._held: dict[int, dict[str, str]] = {}
+        self._bases: dict[int, Params] = {}
+        # nodes that hold the same version share one copy of it
+        self._versions: WeakValueDictionary[str, NDArray[np.float32]] = WeakValueDictionary()
 
     def pack(
-        self, node: int, wanted: Arrays, keep: Collection[str]
-    ) -> tuple[ArrayRecord, ConfigRecord]:
-        """Return the arrays that `node` lacks of `wanted`, and the list it checks them against.
+        self,
+        node: int,
+        wanted: Arrays,
+        keep: Collection[str],
+        as_changes: Collection[str] = (),
+    ) -> Parcel:
+        """Pack the arrays that `node` lacks of `wanted`, and the list it checks them against.
 
         Names in `keep` are held by the site afterwards, all others it forgets after the task.
+        Those of them in `as_changes`, float32, travel as int8 change of the version that the node
+        holds; in full if it holds none or if the change is not finite.
         """
-        digests = {name: digest(a) for name, a in wanted.items() if name in keep}
-        held = self._held.setdefault(node, {})
-        lacking = {n: a for n, a in wanted.items() if n not in digests or held.get(n) != digests[n]}
-        held.update(digests)
+        held, bases = self._held.get(node, {}), self._bases.get(node, {})
+        travelling: Arrays = {}
+        contents, changed = dict(wanted), []
+        for name, array in wanted.items():
+            if name in keep and held.get(name) == digest(array):
+                continue
+            known = name in as_changes and name in bases
+            change = _change(name, array, bases[name]) if known else {}
+            if change:
+                changed.append(name)
+                contents[name] = self._shared(_add(name, bases[name], change))
+            travelling |= change or {name: array}
+        digests = {name: digest(contents[name]) for name in wanted if name in keep}
+        self._held[node] = digests
+        self._bases[node] = {n: contents[n].astype(np.float32, copy=False) for n in as_changes}
         listing = ConfigRecord(
-            {_NAMES: list(wanted), _DIGESTS: [digests.get(name, "") for name in wanted]}
+            {
+                _NAMES: list(wanted),
+                _DIGESTS: [digests.get(name, "") for name in wanted],
+                _CHANGED: changed,
+            }
         )
-        return to_record(lacking), listing
+        return Parcel(to_record(travelling), listing, contents)
 
     def forget(self, node: int) -> None:
         """Assume that `node` holds nothing: it failed, restarted or never answered."""
         self._held.pop(node, None)
+        self._bases.pop(node, None)
+
+    def _shared(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._versions.setdefault(digest(array), array)
 
 
 def receive(arrays: ArrayRecord, listing: ConfigRecord, context: Context) -> Arrays:
@@ -114,9 +170,11 @@ def receive(arrays: ArrayRecord, listing: ConfigRecord, context: Context) -> Arr
 
     Raises ReplyError when an array is neither sent nor held; the server then sends everything.
     """
-    names, digests = listing[_NAMES], listing[_DIGESTS]
-    assert isinstance(names, list) and isinstance(digests, list)
-    known = {**_held(context), **to_arrays(arrays)}
+    names, digests, changed = listing[_NAMES], listing[_DIGESTS], listing[_CHANGED]
+    assert isinstance(names, list) and isinstance(digests, list) and isinstance(changed, list)
+    held, sent = _held(context), to_arrays(arrays)
+    updated = {name: _add(name, held[name], sent) for name in map(str, changed) if name in held}
+    known = {**held, **sent, **updated}
     pairs = [(str(n), str(d)) for n, d in zip(names, digests, strict=True)]
     for name, wanted in pairs:
         if name not in known or (wanted and digest(known[name]) != wanted):
@@ -127,6 +185,45 @@ def receive(arrays: ArrayRecord, listing: ConfigRecord, context: Context) -> Arr
     if any(wanted for _, wanted in pairs):
         context.state[_HELD] = to_record({name: known[name] for name, wanted in pairs if wanted})
     return {name: known[name] for name, _ in pairs}
+
+
+def compress(
+    trained: Params, received: Params, tag: str, follows: str, context: Context
+) -> Quantised:
+    """Return an upload as int8 changes; what rounding loses is kept and added to the next one.
+
+    ``c = Theta_k - Theta_received + e``, ``q = round(c / s)``, ``e <- c - s q``, per array.
+
+    Parameters
+    ----------
+    trained : the arrays to upload.
+    received : the arrays the site was sent; may hold more.
+    tag : names this upload.
+    follows : tag of this node's last upload that counted. e belongs to it, else e = 0: the upload
+        it is left from may be another method's, or one the server refused.
+    context : where the site keeps e; arrays that are not uploaded this time keep theirs.
+    """
+    state = context.state
+    counted = _LOST_IN in state and state.config_records[_LOST_IN]["tag"] == follows
+    lost = as_params(to_arrays(state.array_records[_LOST])) if counted else {}
+    changes = {key: value - received[key] + lost.get(key, 0) for key, value in trained.items()}
+    packed = quantise(changes)
+    rounded = dequantise(packed)
+    lost |= {key: change - rounded[key] for key, change in changes.items()}
+    state[_LOST] = to_record(lost)
+    state[_LOST_IN] = ConfigRecord({"tag": tag})
+    return packed
+
+
+def _change(name: str, array: NDArray[np.generic], base: NDArray[np.float32]) -> Quantised:
+    """``array - base`` in 8 bits; empty if it is not finite."""
+    packed = quantise({name: array.astype(np.float32) - base})
+    return packed if np.isfinite(packed[name + SCALE]).all() else {}
+
+
+def _add(name: str, base: NDArray[np.generic], packed: Quantised) -> NDArray[np.float32]:
+    part = {key: packed[key] for key in (name, name + SCALE)}
+    return base.astype(np.float32, copy=False) + dequantise(part)[name]
 
 
 def _held(context: Context) -> Arrays:

@@ -39,9 +39,9 @@ OUT_OF_RANGE = {
     "local-epochs": [0],
     "lr": [0.0, -0.1],
     "batch-size": [0],
-    "proximal-mu": [-0.1],
     "twin": ["matlab"],
     "twin-scenarios": [0],
+    "twin-threshold-factor": [0.0],
     "twin-steps": [-1],
     "twin-lr": [0.0],
     "twin-warm-steps": [0],
@@ -127,6 +127,12 @@ def test_an_unknown_strategy_is_refused_with_those_there_are():
 
     assert "strategy 'reptile' is unknown" in message
     assert all(name in message for name in ("cwa", "dtkd", "dtml", "fedavg", "fpf", "lpe"))
+
+
+def test_families_that_no_protocol_asks_for_are_refused():
+    assert "unseen-families = 'leak' has no part in protocol" in refusal(
+        **{"unseen-families": "leak"}
+    )
 
 
 def test_an_import_path_that_is_no_strategy_is_refused():

@@ -1,16 +1,21 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from dtfl_app.detector.calibration import sketch_scores
+from dtfl_app.detector.evidence import PhysicalEvidence
 from dtfl_app.detector.metrics import EventResult
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
 from dtfl_app.evaluation import Evaluator
 from dtfl_app.preparation import prepare
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.scaling import Scaler
+from tests.support.calibrations import calibrated_at, detector_settings
 from tests.support.line_model import LINE, line
 
+NORMAL = (sketch_scores(np.full(2000, 20.0)),)
 PLAIN = Scaler(np.array([0.0]), np.array([1.0]), clip=100.0)
 
 
@@ -27,12 +32,13 @@ def evaluator(smoothing: int = 1) -> Evaluator:
         instance=np.array(["run"] * 5),
         event=np.array(["", "attack", "", "attack", "attack"]),
     )
-    return Evaluator(build_model(LINE, 0), prepare(features, PLAIN, 1), smoothing, step_s=3600.0)
+    settings = detector_settings(smoothing=smoothing)
+    return Evaluator(build_model(LINE, 0), prepare(features, PLAIN, 1), settings, 3600.0)
 
 
 def test_figures_by_hand():
     """b = 0: scores 0, (9), 1, 16, 81. Above 20 is the second hour of the attack alone."""
-    metrics = evaluator()(line(0.0), threshold=20.0)
+    metrics = evaluator()(line(0.0), calibrated_at(20.0))
 
     assert (metrics.roc_auc, metrics.recall, metrics.false_alarm_rate) == (1.0, 0.5, 0.0)
     assert (metrics.events_found, metrics.hours_to_detection) == (1, 1.0)
@@ -42,16 +48,17 @@ def test_figures_by_hand():
 def test_the_parameters_decide_the_scores():
     """b = 9: scores 81, (36), 64, 25, 0: the attack looks the most normal."""
     judge = evaluator()
-    judge(line(0.0), threshold=20.0)
+    judge(line(0.0), calibrated_at(20.0))
 
-    assert judge(line(9.0), threshold=20.0).roc_auc == 0.0
+    assert judge(line(9.0), calibrated_at(20.0)).roc_auc == 0.0
 
 
 def test_alarms_say_when_where_and_how_much():
-    table = evaluator().alarms(line(0.0), threshold=8.0)
+    table = evaluator().alarms(line(0.0), calibrated_at(8.0))
 
     assert list(table.columns) == [
-        "instance", "time", "label", "event", "score", "threshold", "alarm", "channel",
+        "instance", "time", "label", "event", "score", "threshold", "alarm", "p_value",
+        "evidence", "channel",
     ]  # fmt: skip
     assert table["score"].tolist() == [0, 9, 1, 16, 81]
     assert table["alarm"].tolist() == [False, True, False, True, True]
@@ -71,14 +78,16 @@ def test_the_foremost_channel_is_that_with_the_largest_error():
     spec = ModelSpec("autoencoder", 2, hidden=1, latent=1)
     zero = {k: np.zeros_like(v) for k, v in get_params(build_model(spec, 0)).items()}
     scaler = Scaler(np.zeros(2), np.ones(2), clip=100.0)
-    judge = Evaluator(build_model(spec, 0), prepare(features, scaler, 1), 1, 3600.0)
+    judge = Evaluator(
+        build_model(spec, 0), prepare(features, scaler, 1), detector_settings(), 3600.0
+    )
 
-    assert judge.alarms(zero, 0.0)["channel"].tolist() == ["flow", "level"]
+    assert judge.alarms(zero, calibrated_at(0.0))["channel"].tolist() == ["flow", "level"]
 
 
 def test_scores_are_smoothed_before_they_are_judged():
     """Means over two steps: 0, 4.5, 5, 8.5, 48.5."""
-    table = evaluator(smoothing=2).alarms(line(0.0), threshold=8.0)
+    table = evaluator(smoothing=2).alarms(line(0.0), calibrated_at(8.0))
 
     assert table["score"].tolist() == [0, 4.5, 5, 8.5, 48.5]
 
@@ -86,11 +95,13 @@ def test_scores_are_smoothed_before_they_are_judged():
 def test_events_leave_unlabelled_steps_out():
     judge = evaluator()
 
-    assert judge.events(judge.alarms(line(0.0), 20.0)) == [EventResult("attack", 2, 1)]
+    assert judge.events(judge.alarms(line(0.0), calibrated_at(20.0))) == [
+        EventResult("attack", 2, 1)
+    ]
 
 
 def test_without_a_threshold_nothing_is_found():
-    metrics = evaluator()(line(0.0), math.nan)
+    metrics = evaluator()(line(0.0), calibrated_at(math.nan))
 
     assert (metrics.roc_auc, metrics.recall, metrics.events_found) == (1.0, 0.0, 0)
 
@@ -112,6 +123,79 @@ def test_a_channel_that_is_always_noisy_does_not_explain_an_alarm():
     scaler = Scaler(np.zeros(2), np.ones(2), clip=100.0)
     model = build_model(ModelSpec("autoencoder", 2, hidden=4, latent=2), 0)
     zero = {key: np.zeros_like(value) for key, value in get_params(model).items()}
-    judge = Evaluator(model, prepare(features, scaler, 1), smoothing=1, step_s=3600.0)
+    judge = Evaluator(model, prepare(features, scaler, 1), detector_settings(), 3600.0)
 
-    assert judge.alarms(zero, 0.0)["channel"].tolist() == ["flow", "level", "flow"]
+    assert judge.alarms(zero, calibrated_at(0.0))["channel"].tolist() == ["flow", "level", "flow"]
+
+
+class TestObservedRates:
+    """1,000 settled normal steps at each of two sites; the model that says 0 scores reading^2."""
+
+    def judge(self, readings):
+        count = len(readings) // 2
+        features = Features(
+            values=np.array(readings, dtype=np.float32)[:, None],
+            names=("level",),
+            label=np.zeros(2 * count, dtype=np.int8),
+            time=np.datetime64("2024-01-01", "ns") + np.arange(2 * count) * np.timedelta64(1, "h"),
+            instance=np.array(["a/later"] * count + ["b/later"] * count),
+            event=np.array([""] * 2 * count),
+        )
+        return Evaluator(
+            build_model(LINE, 0), prepare(features, PLAIN, 1), detector_settings(), 3600.0
+        )
+
+    def test_a_promise_is_kept_within_a_factor_of_two(self):
+        """At 1%, 8 alarms in 1,000 steps at site a keep it and 30 at b do not."""
+        readings = np.zeros(2000)
+        readings[:8], readings[1000:1030] = 9.0, 9.0
+        calibration = replace(calibrated_at(20.0), sites=dict.fromkeys("ab", NORMAL))
+
+        found = self.judge(readings).observed_rates(line(0.0), calibration)
+
+        rates = {(rate.site, rate.wanted): rate for rate in found}
+        assert (rates["a", 0.01].observed, rates["a", 0.01].kept) == (0.008, True)
+        assert (rates["b", 0.01].observed, rates["b", 0.01].kept) == (0.03, False)
+        assert rates["b", 0.01].drift == "30 of 30 alarms: smoothed evidence, level"
+        assert rates["a", 0.01].normal_steps == 1000
+        assert "b: 3.00% false alarms where 1.0% were wanted" in rates["b", 0.01].describe()
+
+    def test_too_few_alarms_break_it_as_well(self):
+        calibration = replace(calibrated_at(20.0), sites=dict.fromkeys("ab", NORMAL))
+
+        found = self.judge(np.zeros(2000)).observed_rates(line(0.0), calibration)
+
+        assert {(r.wanted, r.kept, r.drift) for r in found} == {
+            (0.01, False, "too few alarms"),
+            (0.005, False, "too few alarms"),
+            (0.001, True, ""),
+        }
+
+    def test_readings_of_no_site_are_those_of_the_evaluation(self):
+        found = self.judge(np.zeros(2000)).observed_rates(line(0.0), calibrated_at(20.0))
+
+        assert {rate.site for rate in found} == {"evaluation"}
+
+    def test_the_hours_after_an_event_are_counted_apart(self):
+        judge = evaluator()
+
+        rate = judge.observed_rates(line(0.0), calibrated_at(0.5))[0]
+
+        assert (rate.normal_steps, rate.after_events) == (2, 0)
+
+
+def test_physical_evidence_is_judged_beside_the_models():
+    """Thresholds 20 for the residual and 0.5 m for the PLC, which is broken in the third row."""
+    features = evaluator()._prepared.features
+    broken = PhysicalEvidence(np.array([[0.0], [0.0], [2.0], [0.0], [0.0]]), ("S_PU1",))
+    settings = detector_settings(evidence="instant,plc")
+    prepared = prepare(features, PLAIN, 1, {"plc": broken})
+    judge = Evaluator(build_model(LINE, 0), prepared, settings, 3600.0)
+
+    table = judge.alarms(line(0.0), calibrated_at(20.0, 0.5))
+
+    assert table["alarm"].tolist() == [False, False, True, False, True]
+    assert table["score"].tolist() == pytest.approx([0.0, 0.45, 4.0, 0.8, 4.05])
+    assert table["evidence"].tolist()[2:] == ["plc", "instant", "instant"]
+    assert table["channel"].tolist()[2:] == ["S_PU1", "level", "level"]
+    assert table["p_value"].iloc[2] == pytest.approx(2 / 2001)

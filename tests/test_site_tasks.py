@@ -16,7 +16,7 @@ from dtfl_app.errors import ConfigError, DataError, ReplyError
 from dtfl_app.preparation import prepare, scaler_to_arrays
 from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.scaling import ChannelSums, Scaler
-from dtfl_app.strategies.admission import Expected, admit, admit_sketch
+from dtfl_app.strategies.admission import Expected, admit, admit_sketches
 from dtfl_app.wire import Ledger, prefixed, to_arrays
 from tests.support.in_process import identify
 from tests.support.small_dataset import SmallDataset, use_small_dataset
@@ -54,10 +54,11 @@ def ask(context: Context, kind: str = "train", start=START, extra=None, **task) 
     identify()
     arrays = {**prefixed("model", start), **prefixed("scaler", scaler_to_arrays(SCALER))}
     arrays |= extra or {}
-    record, listing = Ledger().pack(context.node_id, arrays, keep=[])
+    parcel = Ledger().pack(context.node_id, arrays, keep=[])
     site = f"site-{context.node_config['partition-id']}"
     told = {"server-round": 1, "site": site, "upload": list(start), **task}
-    content = RecordDict({"arrays": record, "listing": listing, "task": ConfigRecord(told)})
+    content = RecordDict({"arrays": parcel.arrays, "listing": parcel.listing})
+    content["task"] = ConfigRecord(told)
     message = Message(content=content, message_type=kind, dst_node_id=context.node_id)
     return client_app.app(message, context)
 
@@ -104,7 +105,10 @@ def test_what_leaves_a_site_is_no_longer_than_a_model_and_a_sketch(dataset):
     metrics = content.metric_records["metrics"]
     shapes = {f"model/{k}": v.shape for k, v in START.items()}
     assert {k: v.shape for k, v in arrays.items()} == shapes
-    assert {k for k, v in metrics.items() if isinstance(v, list)} == {"calibration-scores"}
+    assert {k for k, v in metrics.items() if isinstance(v, list)} == {
+        "calibration-counts",
+        "calibration-scores",
+    }
 
 
 def test_a_training_reply_is_what_the_server_admits(dataset):
@@ -120,14 +124,14 @@ def test_a_site_scores_the_model_it_received_and_not_the_one_it_trained(dataset)
     reply = admitted(ask(node()))
 
     expected = sketch_scores(calibration_scores(dataset, START))
-    assert reply.sketch.count == expected.count == 20
-    np.testing.assert_allclose(reply.sketch.values, expected.values, rtol=1e-12)
+    assert reply.sketches[0].count == expected.count == 20
+    np.testing.assert_allclose(reply.sketches[0].values, expected.values, rtol=1e-12)
     trained = sketch_scores(calibration_scores(dataset, reply.params))
-    assert not np.allclose(reply.sketch.values, trained.values)
+    assert not np.allclose(reply.sketches[0].values, trained.values)
 
 
 def test_the_closing_query_scores_the_same_rows(dataset):
-    sketch = admit_sketch(ask(node(), kind="query.calibrate"))
+    (sketch,) = admit_sketches(ask(node(), kind="query.calibrate"), kinds=1)
 
     expected = sketch_scores(calibration_scores(dataset, START))
     np.testing.assert_allclose(sketch.values, expected.values, rtol=1e-12)
@@ -158,6 +162,24 @@ def test_only_the_wanted_layers_are_returned(dataset):
 
     assert list(part.params) == wanted
     assert same(part.params, {key: whole.params[key] for key in wanted})
+
+
+def test_an_upload_as_changes_is_the_trained_model_up_to_rounding(dataset):
+    """Half a step of a change of at most d is d / 254; the site keeps what is missing."""
+    context = node()
+    shapes = {key: value.shape for key, value in START.items()}
+    tags = {"upload-tag": "cwa/1", "upload-follows": ""}
+
+    exact = admitted(ask(node())).params
+    reply = admit(ask(context, **tags), Expected("site-0", 1, shapes, START))
+
+    lost = to_arrays(context.state.array_records["upload-errors"])
+    for key, value in exact.items():
+        half_step = np.abs(value - START[key]).max() / 254
+        assert np.abs(reply.params[key] - value).max() <= half_step * 1.001 + 1e-7
+        np.testing.assert_allclose(reply.params[key] + lost[key], value, atol=1e-6)
+    assert not same(reply.params, exact)
+    assert reply.payload == sum(value.size + 4 for value in START.values())
 
 
 def test_without_weight_a_teacher_changes_nothing(dataset):
@@ -196,7 +218,7 @@ def test_a_teacher_in_8_bits_is_unpacked(dataset):
 
 
 def test_a_pull_towards_the_global_model_keeps_a_site_nearer(dataset):
-    free, held = (admitted(ask(node(proximal_mu=mu))).params for mu in (0.0, 100.0))
+    free, held = (admitted(ask(node(), **{"prox-mu": mu})).params for mu in (0.0, 100.0))
 
     assert move(held) < move(free)
 
@@ -209,7 +231,7 @@ def test_windows_work_at_a_site_also_without_calibration_rows(monkeypatch, windo
 
     reply = admitted(ask(node(window=window), start=start), start=start)
 
-    assert (reply.examples, reply.sketch.count) == (25, 0)
+    assert (reply.examples, reply.sketches[0].count) == (25, 0)
 
 
 def test_a_site_without_rows_to_learn_from_says_so(monkeypatch):
@@ -233,7 +255,7 @@ def test_calibration_leaves_abnormal_rows_out(monkeypatch):
 
     reply = admitted(ask(node()))
 
-    assert (reply.examples, reply.sketch.count) == (80, 15)
+    assert (reply.examples, reply.sketches[0].count) == (80, 15)
 
 
 def test_a_site_that_lost_what_it_held_refuses_the_task(dataset):
@@ -242,9 +264,9 @@ def test_a_site_that_lost_what_it_held_refuses_the_task(dataset):
     arrays = {**prefixed("model", START), **prefixed("scaler", scaler_to_arrays(SCALER))}
     kept = [name for name in arrays if name.startswith("scaler/")]
     ledger.pack(7, arrays, kept)
-    record, listing = ledger.pack(7, arrays, kept)
-    task = ConfigRecord({"server-round": 2, "site": "site-0", "upload": list(START)})
-    content = RecordDict({"arrays": record, "listing": listing, "task": task})
+    parcel = ledger.pack(7, arrays, kept)
+    content = RecordDict({"arrays": parcel.arrays, "listing": parcel.listing})
+    content["task"] = ConfigRecord({"server-round": 2, "site": "site-0", "upload": list(START)})
 
     with pytest.raises(ReplyError, match="this site's state was lost"):
         client_app.app(Message(content, message_type="train", dst_node_id=7), context)
@@ -273,12 +295,16 @@ def test_a_site_is_read_once_for_many_tasks(dataset, monkeypatch):
 
 
 def test_another_scaling_is_applied_to_the_rows_already_read(dataset):
-    site = site_tasks.Site(RunConfig.from_mapping(SETTINGS), dataset.load_site(0, 2))
-    first, _ = site.prepared(SCALER)
-    other, _ = site.prepared(Scaler(SCALER.mean, SCALER.scale * 2, clip=10.0))
+    site = site_tasks.Site(RunConfig.from_mapping(SETTINGS), dataset.load_site(0, 2), None)
+    scaling, doubled = (
+        prefixed("scaler", scaler_to_arrays(Scaler(SCALER.mean, SCALER.scale * factor, clip=10.0)))
+        for factor in (1, 2)
+    )
+    first, _ = site.prepared(scaling)
+    other, _ = site.prepared(doubled)
 
     np.testing.assert_allclose(other.x * 2, first.x, rtol=1e-6)
-    assert site.prepared(Scaler(SCALER.mean, SCALER.scale * 2, clip=10.0))[0] is other
+    assert site.prepared(doubled)[0] is other
 
 
 class Surged(SmallDataset):

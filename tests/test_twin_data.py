@@ -8,10 +8,11 @@ import pytest
 from dtfl_app.config import RunConfig
 from dtfl_app.ctown_scada import SCADA
 from dtfl_app.datasets import open_dataset
-from dtfl_app.errors import ConfigError
+from dtfl_app.errors import ConfigError, TwinError
 from dtfl_app.sites.threew import threew_schema
-from dtfl_app.twin_data import make_twin, make_twin_data
+from dtfl_app.twin_data import _scenarios, make_twin, make_twin_data
 from twin.ctown.defaults import SETPOINTS
+from twin.ctown.events import KINDS
 from twin.ctown.simulate import CTownTwin
 from twin.recorded import RecordedTwin
 
@@ -50,6 +51,43 @@ def test_a_twin_can_be_wrong_by_a_known_factor():
         assert wrong.plant.roughness[name] == pytest.approx(0.85 * right.plant.roughness[name])
 
 
+def test_a_twins_plcs_can_switch_at_wrong_levels_but_not_above_the_tank():
+    """0.9 times 4.0 and 6.3 m in T1; 1.1 times 4.5 m in T4, whose top is at 4.7 m."""
+    low, high = (make_twin(config(twin_threshold_factor=factor), SCADA) for factor in (0.9, 1.1))
+
+    assert isinstance(low, CTownTwin) and isinstance(high, CTownTwin)
+    rule = low.plant.setpoints["PU1"]
+    assert (rule.on_below, rule.off_above) == pytest.approx((3.6, 5.67))
+    rule = high.plant.setpoints["PU7"]
+    assert (rule.on_below, rule.off_above) == pytest.approx((3.3, 4.7))
+
+
+@pytest.mark.parametrize("kind", ["demand", "roughness", "threshold"])
+def test_a_wrong_twin_has_a_cache_of_its_own(kind: str):
+    right, same, wrong = (
+        make_twin(config(**{f"twin_{kind}_factor": factor}), SCADA) for factor in (1.0, 1.0, 1.1)
+    )
+
+    assert right is not None and same is not None and wrong is not None
+    assert right.fingerprint() == same.fingerprint() != wrong.fingerprint()
+
+
+def test_levels_beyond_every_tank_leave_no_band_and_are_refused():
+    with pytest.raises(TwinError, match=r"expected a tank of .* and on_below under off_above"):
+        make_twin(config(twin_threshold_factor=20.0), SCADA)
+
+
+def test_batadals_twin_can_be_the_uncalibrated_plant(tmp_path: Path):
+    """No network file is needed; pipes and curves are the embedded plant's, PLCs the plant's."""
+    twin = make_twin(
+        config(dataset="batadal", data_dir=str(tmp_path), twin_network="embedded"), SCADA
+    )
+
+    assert isinstance(twin, CTownTwin)
+    assert twin.plant.network == ""
+    assert twin.plant.setpoints == SETPOINTS
+
+
 def test_threews_twin_reads_the_one_file_and_the_published_folders_alike(
     data_dir: Path, tmp_path: Path
 ):
@@ -68,6 +106,48 @@ def test_threews_twin_reads_the_one_file_and_the_published_folders_alike(
     assert isinstance(whole, RecordedTwin) and isinstance(published, RecordedTwin)
     assert len(whole.instances) == 16
     assert published.instances == ["2/SIMULATED_00001"]
+
+
+@pytest.mark.parametrize("dataset", ["batadal", "plants"])
+def test_unseen_families_never_occur_in_the_twins_scenarios(dataset: str, data_dir: Path):
+    """Two weeks a scenario, an event a week, three of four scenarios with events: 60 events."""
+    settings = config(
+        dataset=dataset, model="classifier", protocol="unseen-families",
+        unseen_families="signal_altered,pump_speed", twin_scenarios=40, data_dir=str(data_dir),
+    )  # fmt: skip
+    twin = make_twin(settings, SCADA)
+    assert twin is not None
+
+    kinds = [event.kind for plan in _scenarios(settings, twin) for event in plan.events]
+
+    assert len(kinds) == 60
+    assert set(KINDS) - set(kinds) == {"signal_altered", "pump_speed"}
+
+
+def test_an_autoencoder_needs_no_events_whatever_is_held_out():
+    settings = config(protocol="unseen-families", twin_scenarios=4)
+    twin = make_twin(settings, SCADA)
+    assert twin is not None
+
+    assert not any(plan.events for plan in _scenarios(settings, twin))
+
+
+def test_what_the_twin_simulates_is_said_once():
+    settings = config(protocol="unseen-families", twin_families="leak", model="classifier")
+    twin = make_twin(settings, SCADA)
+    assert twin is not None
+
+    with pytest.raises(ConfigError, match="both say what the twin simulates; leave twin-families"):
+        _scenarios(settings, twin)
+
+
+def test_a_recorded_twin_cannot_leave_families_out(data_dir: Path):
+    settings = config(dataset="threew", data_dir=str(data_dir), protocol="unseen-families")
+    twin = make_twin(settings, threew_schema())
+    assert twin is not None
+
+    with pytest.raises(ConfigError, match="needs a twin that simulates on demand"):
+        _scenarios(settings, twin)
 
 
 def test_no_twin_is_no_data(tmp_path: Path):

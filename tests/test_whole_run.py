@@ -117,6 +117,8 @@ def test_server_steps_are_those_of_the_method(everything):
 
     assert steps == {
         "fedavg": [0, 0, 0, 0],
+        "fedprox": [0, 0, 0, 0],
+        "fedadam": [0, 0, 0, 0],
         "dtml": [0, 2, 2, 2],
         "fpf": [0, 4, 4, 4],
         "lpe": [0, 4, 4, 4],
@@ -159,15 +161,15 @@ def test_a_saved_model_gives_the_scores_and_figures_of_the_run(everything, strat
     dataset = open_dataset(config)
     scaler = scaler_from_arrays(dict(saved.scaler))
     rows = prepare(dataset.load_evaluation(3), scaler, saved.spec.window)
-    judge = Evaluator(build_model(saved.spec, 0), rows, saved.smoothing, 3600.0)
+    judge = Evaluator(build_model(saved.spec, 0), rows, config.detector, 3600.0)
 
-    alarms = judge.alarms(saved.params, saved.threshold)
+    alarms = judge.alarms(saved.params, saved.calibration)
 
     stored = pd.read_csv(everything.path / "alarms" / f"{strategy}.csv")
     assert len(stored) == 4177
     np.testing.assert_array_equal(stored["score"], alarms["score"])
     np.testing.assert_array_equal(stored["alarm"], alarms["alarm"])
-    assert judge(saved.params, saved.threshold) == everything.lines(strategy)[-1].metrics
+    assert judge(saved.params, saved.calibration) == everything.lines(strategy)[-1].metrics
     assert saved.features == dataset.feature_spec.names(dataset.schema)
     assert saved.schema == dataset.schema.digest()
 
@@ -193,9 +195,15 @@ def test_another_seed_gives_another_model(launcher, everything):
 
 
 def test_every_method_at_its_neutral_setting_is_fedavg(launcher):
-    """As each Settings docstring says; bit for bit, over three rounds."""
+    """As each Settings docstring says; bit for bit, over three rounds. FedAdam only comes near."""
+    exact = [name for name in BUILT_IN if name != "fedadam"]
     run = launcher.run(
         strategy=ALL,
+        prox_mu=0.0,
+        eta=1e6,
+        tau=1e6,
+        beta_1=0.0,
+        beta_2=0.0,
         meta_lr=0.0,
         fusion_gamma=0.0,
         fusion_temperature=1e20,
@@ -208,9 +216,11 @@ def test_every_method_at_its_neutral_setting_is_fedavg(launcher):
         kd_lambda=0.0,
     )
 
-    assert {name: same_models(run, run, "fedavg", name) for name in BUILT_IN} == dict.fromkeys(
-        BUILT_IN, True
+    assert {name: same_models(run, run, "fedavg", name) for name in exact} == dict.fromkeys(
+        exact, True
     )
+    near, mean = (run.model(name).params for name in ("fedadam", "fedavg"))
+    assert all(np.allclose(near[key], mean[key], atol=1e-4) for key in mean)
 
 
 def test_the_run_goes_on_without_a_site_that_always_fails(launcher, everything, caplog):
@@ -251,7 +261,7 @@ def test_a_run_stops_with_the_model_that_reached_the_target(launcher):
     first = get_params(build_model(saved.spec, seed=0))
     assert all(np.array_equal(saved.params[key], first[key]) for key in first)
     assert [line.round for line in run.lines("fedavg")] == [0]
-    assert saved.threshold == run.lines("fedavg")[0].metrics.threshold
+    assert saved.calibration.thresholds(0.005)[0] == run.lines("fedavg")[0].metrics.threshold
     assert json.loads((run.path / "summary.json").read_text())[0]["rounds_to_target"] == 0
 
 
@@ -338,13 +348,15 @@ def test_a_teacher_at_the_server_costs_no_bytes(launcher, everything):
     assert [line.server_steps for line in run.lines("dtkd")] == [10, 4, 4, 4]
 
 
-def test_adaptive_exchange_uploads_everything_in_probe_rounds_only(launcher):
-    run = launcher.run(strategy="lpe", lpe_policy="adaptive", lpe_probe=2, lpe_low=2, lpe_high=2)
+def test_adaptive_exchange_uploads_nothing_at_first_and_in_the_end_what_static_does(launcher):
+    """At a stall share of 1 every fall is a stall; the first is known when two scores are in."""
+    run = launcher.run(
+        strategy="lpe", lpe_policy="adaptive", lpe_stall=1.0, lpe_low=2, lpe_high=2, rounds=5
+    )
 
-    whole = 3 * run.model_bytes()
+    last, third = 3 * 4 * (16 * 43 + 43), 3 * 4 * (4 * 16 + 16)
     up = [line.bytes_up for line in run.lines("lpe")[1:]]
-    assert (up[0], up[2]) == (whole, whole)
-    assert 0 < up[1] < whole
+    assert up == [0, 0, last, last + third, last + third]
 
 
 def test_layers_that_did_not_change_are_not_sent_again(launcher):

@@ -1,20 +1,34 @@
-"""A threshold for a stated false-alarm rate, from scores of data that was not trained on.
+"""Thresholds and p-values for a stated false-alarm rate, from scores that were not trained on.
 
 Split conformal prediction (Vovk 2005; Angelopoulos and Bates 2023): with n exchangeable normal
 scores, a new normal score exceeds the ceil((n + 1)(1 - alpha))-th smallest with probability at
 most alpha. Sites do not send their scores but a sketch: a fixed number of order statistics.
+
+A detector may look at several kinds of evidence at once. Each has a threshold of its own for its
+equal share of alpha (Bonferroni), so that all together keep the promise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SKETCH_LEVELS", "Sketch", "conformal_threshold", "pooled_threshold", "sketch_scores"]
+__all__ = [
+    "SKETCH_LEVELS",
+    "Alarm",
+    "Calibration",
+    "Sketch",
+    "conformal_threshold",
+    "pooled_p_values",
+    "pooled_threshold",
+    "sketch_scores",
+]
+
+FloatArray = NDArray[np.float64]
 
 # Dense where thresholds lie: false-alarm rates from 10% to 0.05%.
 SKETCH_LEVELS: NDArray[np.float64] = np.concatenate(
@@ -72,6 +86,98 @@ def pooled_threshold(sketches: Sequence[Sketch], alpha: float) -> float:
     reached = sum(s.count * _share_at_most(s, candidates) for s in filled) / total
     # 1e-12: the sum of weighted shares may miss 1 by rounding
     return float(candidates[np.flatnonzero(reached >= wanted - 1e-12)[0]])
+
+
+def pooled_p_values(sketches: Sequence[Sketch], scores: FloatArray) -> FloatArray:
+    """Conformal p-value of each score against all sites' scores together; shape (n,) in and out.
+
+    p = (1 + number of calibration scores >= s) / (N + 1), the number counted from above off the
+    sketches: p <= alpha exactly where s is above `pooled_threshold` for an alpha that N scores can
+    tell, alpha >= 1 / (N + 1). Ones when no site has calibration scores.
+    """
+    filled = [s for s in sketches if s.count > 0]
+    total = sum(s.count for s in filled)
+    if not total:
+        return np.ones(len(scores))
+    below = sum(s.count * _share_below(s, scores) for s in filled)
+    return np.asarray((1.0 + np.maximum(total - below, 0.0)) / (total + 1.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alarm:
+    """What a calibrated detector says of n time steps.
+
+    Parameters
+    ----------
+    score : higher = more abnormal, shape (n,). With one kind of evidence the evidence itself, with
+        several the largest of evidence over threshold.
+    threshold : an alarm is a score above it; 1 with several kinds of evidence.
+    p_value : conformal p-value, shape (n,), in (0, 1]; with several kinds of evidence the smallest
+        times their number.
+    foremost : index of the evidence that stands out most over its threshold, shape (n,).
+    """
+
+    score: FloatArray
+    threshold: float
+    p_value: FloatArray
+    foremost: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Scores of normal operation at all sites, per kind of evidence.
+
+    Parameters
+    ----------
+    floors : smallest threshold per kind of evidence, shape (k,), >= 0; below it a reading's own
+        accuracy is all that is seen.
+    sites : site name -> one sketch per kind of evidence.
+    """
+
+    floors: FloatArray
+    sites: Mapping[str, Sequence[Sketch]]
+
+    @property
+    def kinds(self) -> int:
+        """Number k of kinds of evidence."""
+        return len(self.floors)
+
+    def sketches(self, kind: int) -> list[Sketch]:
+        """All sites' sketches of one kind of evidence, by site name."""
+        return [self.sites[site][kind] for site in sorted(self.sites)]
+
+    def thresholds(self, alpha: float) -> FloatArray:
+        """Threshold per kind for false-alarm rate `alpha` of all together; shape (k,)."""
+        share = alpha / self.kinds
+        pooled = [pooled_threshold(self.sketches(kind), share) for kind in range(self.kinds)]
+        return np.maximum(pooled, self.floors)
+
+    def exceeds(self, evidence: FloatArray, alpha: float) -> NDArray[np.bool_]:
+        """Tell which of n steps raise an alarm at false-alarm rate `alpha`; evidence (n, k)."""
+        return np.asarray((evidence > self.thresholds(alpha)).any(axis=1))
+
+    def p_values(self, evidence: FloatArray) -> FloatArray:
+        """Conformal p-values of evidence of shape (n, k): k times the smallest, at most 1."""
+        each = [pooled_p_values(self.sketches(j), evidence[:, j]) for j in range(self.kinds)]
+        combined: FloatArray = np.minimum(self.kinds * np.min(each, axis=0), 1.0)
+        return combined
+
+    def judge(self, evidence: FloatArray, alpha: float) -> Alarm:
+        """Judge `evidence` of shape (n, k) for false-alarm rate `alpha` in (0, 1)."""
+        thresholds, p_value = self.thresholds(alpha), self.p_values(evidence)
+        if self.kinds == 1:
+            first = np.zeros(len(evidence), dtype=np.intp)
+            return Alarm(evidence[:, 0], float(thresholds[0]), p_value, first)
+        # Without calibration scores there is no threshold, and without a threshold no alarm.
+        ratio = np.where(np.isnan(thresholds), 0.0, evidence / thresholds)
+        return Alarm(ratio.max(axis=1), 1.0, p_value, ratio.argmax(axis=1))
+
+
+def _share_below(sketch: Sketch, points: FloatArray) -> FloatArray:
+    """Guaranteed share of the site's scores that are < each point."""
+    position = np.searchsorted(sketch.values, points, side="left")
+    levels: FloatArray = np.concatenate([[0.0], SKETCH_LEVELS])
+    return levels[position]
 
 
 def _share_at_most(sketch: Sketch, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.errors import DataError
 
-__all__ = ["RoundLine", "Summary", "read_lines", "summarise"]
+__all__ = ["RoundLine", "Summary", "plain_figures", "read_lines", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,10 @@ class RoundLine:
     strategy : name of the method.
     sites, refused : replies admitted and refused.
     loss : mean training loss at the sites.
+    twin_loss : loss on twin data of the mean of the sites' models, before the twin's step; NaN
+        without a twin.
+    site_score : median over sites of the median calibration score of this model; NaN without
+        calibration rows.
     bytes_up, bytes_down : payload of the arrays that travelled.
     site_steps, server_steps : optimiser steps, all sites together and at the server.
     seconds : wall time of the round.
@@ -35,6 +39,8 @@ class RoundLine:
     sites: int = 0
     refused: int = 0
     loss: float = math.nan
+    twin_loss: float = math.nan
+    site_score: float = math.nan
     bytes_up: int = 0
     bytes_down: int = 0
     site_steps: int = 0
@@ -74,6 +80,7 @@ class Summary:
     seconds_to_target : the cost of the target.
     megabytes_up, megabytes_down, seconds : the cost of the whole run.
     final : the last model's figures.
+    groups : the same by group of events, where the protocol has groups.
     """
 
     strategy: str
@@ -88,12 +95,19 @@ class Summary:
     seconds: float
     refused: int
     final: Metrics | None
+    groups: Mapping[str, Metrics] = field(default_factory=dict)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON values; undefined figures become None."""
         plain = asdict(self)
-        plain["final"] = {k: _or_null(v) for k, v in (plain["final"] or {}).items()}
+        plain["final"] = plain_figures(self.final) if self.final else {}
+        plain["groups"] = {name: plain_figures(metrics) for name, metrics in self.groups.items()}
         return plain
+
+
+def plain_figures(metrics: Metrics) -> dict[str, Any]:
+    """Return all figures as plain JSON values; undefined ones become None."""
+    return {name: _or_null(value) for name, value in metrics.as_dict().items()}
 
 
 def read_lines(path: Path) -> list[RoundLine]:

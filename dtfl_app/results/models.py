@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from dtfl_app.detector.calibration import SKETCH_LEVELS, Calibration, Sketch
 from dtfl_app.detector.models import ModelSpec, Params
 from dtfl_app.errors import DataError
 from dtfl_app.results.files import write_atomically
@@ -28,8 +29,11 @@ class SavedModel:
     spec : architecture.
     params : weights.
     scaler : arrays "mean", "scale", "clip", one entry per feature (clip: one in all).
-    threshold : calibrated alarm threshold on the smoothed score.
-    smoothing : time steps a score is averaged over.
+    physics : arrays that physical evidence needs: "demand", mean demand in L/s, shape (5, 168).
+    calibration : scores of normal operation at the sites; they give thresholds and p-values.
+    evidence : kinds of evidence, as the setting names them.
+    false_alarm_rate : wanted share of normal steps with an alarm.
+    smoothing : time steps that the smoothed residual is averaged over.
     features : feature names, in input order.
     schema : digest of the schema the features come from.
     """
@@ -37,7 +41,10 @@ class SavedModel:
     spec: ModelSpec
     params: Params
     scaler: Mapping[str, NDArray[np.generic]]
-    threshold: float
+    physics: Mapping[str, NDArray[np.generic]]
+    calibration: Calibration
+    evidence: str
+    false_alarm_rate: float
     smoothing: int
     features: tuple[str, ...]
     schema: str
@@ -45,11 +52,15 @@ class SavedModel:
 
 def save_model(path: Path, model: SavedModel) -> None:
     """Write the model atomically."""
-    tensors = {f"model/{k}": v for k, v in model.params.items()}
+    tensors: dict[str, NDArray[np.generic]] = {f"model/{k}": v for k, v in model.params.items()}
     tensors |= {f"scaler/{k}": np.asarray(v) for k, v in model.scaler.items()}
+    tensors |= {f"physics/{k}": np.asarray(v) for k, v in model.physics.items()}
+    tensors |= _calibration_tensors(model.calibration)
     about = {
         "spec": asdict(model.spec),
-        "threshold": model.threshold,
+        "sites": sorted(model.calibration.sites),
+        "evidence": model.evidence,
+        "false-alarm-rate": model.false_alarm_rate,
         "smoothing": model.smoothing,
         "features": list(model.features),
         "schema": model.schema,
@@ -68,7 +79,10 @@ def load_model(path: Path) -> SavedModel:
             spec=ModelSpec(**about["spec"]),
             params={k[6:]: v for k, v in tensors.items() if k.startswith("model/")},
             scaler={k[7:]: v for k, v in tensors.items() if k.startswith("scaler/")},
-            threshold=about["threshold"],
+            physics={k[8:]: v for k, v in tensors.items() if k.startswith("physics/")},
+            calibration=_calibration(tensors, about["sites"]),
+            evidence=about["evidence"],
+            false_alarm_rate=about["false-alarm-rate"],
             smoothing=about["smoothing"],
             features=tuple(about["features"]),
             schema=about["schema"],
@@ -78,3 +92,32 @@ def load_model(path: Path) -> SavedModel:
             f"{path}: not a model of this app ({error}); expected a .safetensors file from the "
             "models folder of a run"
         ) from error
+
+
+def _calibration_tensors(calibration: Calibration) -> dict[str, NDArray[np.generic]]:
+    """Counts, shape (sites, k), and scores, shape (sites, k, levels), NaN where none are."""
+    rows = [calibration.sites[site] for site in sorted(calibration.sites)]
+    counts = np.array([[sketch.count for sketch in row] for row in rows], dtype=np.int64)
+    scores = np.full((len(rows), calibration.kinds, len(SKETCH_LEVELS)), np.nan)
+    for i, row in enumerate(rows):
+        for j, sketch in enumerate(row):
+            if sketch.count:
+                scores[i, j] = sketch.values
+    return {
+        "calibration/counts": counts.reshape(len(rows), calibration.kinds),
+        "calibration/scores": scores,
+        "calibration/floors": np.asarray(calibration.floors),
+    }
+
+
+def _calibration(tensors: Mapping[str, NDArray[np.generic]], sites: list[str]) -> Calibration:
+    counts, scores = tensors["calibration/counts"], tensors["calibration/scores"]
+    nothing = np.zeros(0)
+    sketches = {
+        site: tuple(
+            Sketch(int(n), values.astype(np.float64) if n else nothing)
+            for n, values in zip(counts[i], scores[i], strict=True)
+        )
+        for i, site in enumerate(sites)
+    }
+    return Calibration(tensors["calibration/floors"].astype(np.float64), sketches)

@@ -22,6 +22,8 @@ def show_run(path: Path, console: Console) -> None:
     """Print the results in folder `path`; raises DataError when it holds no finished run."""
     summaries, target = _read(path)
     console.print(_summary_table(summaries, target))
+    if any(s.get("groups") for s in summaries):
+        console.print(_group_table(summaries))
     best = max(
         (s for s in summaries if s["final"]),
         key=lambda s: s["final"]["balanced_accuracy"] or 0.0,
@@ -57,6 +59,20 @@ def _summary_table(summaries: list[dict[str, Any]], target: float) -> Table:
             *(_text(final.get(name), 2) for name in _FIGURES),
             f"{final['events_found']}/{final['events']}" if final else "-",
         )
+    return table
+
+
+def _group_table(summaries: list[dict[str, Any]]) -> Table:
+    table = Table(title="families of events: simulated by the twin, and held out from it")
+    for title in ("strategy", "families"):
+        table.add_column(title)
+    for title in (*_FIGURES.values(), "found"):
+        table.add_column(title, justify="right")
+    for s in summaries:
+        for group, figures in s["groups"].items():
+            cells = [_text(figures.get(name), 2) for name in _FIGURES]
+            found = f"{figures['events_found']}/{figures['events']}"
+            table.add_row(s["strategy"], group, *cells, found)
     return table
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.results.lines import Summary
 
-__all__ = ["SUMMARY_HEAD", "markdown", "plain", "summary_rows"]
+__all__ = ["GROUP_HEAD", "SUMMARY_HEAD", "group_rows", "markdown", "plain", "summary_rows"]
 
 SUMMARY_HEAD = (
     "strategy",
@@ -24,6 +24,18 @@ SUMMARY_HEAD = (
     "events found",
     "false alarms/day",
 )
+
+
+GROUP_HEAD = ("strategy", "families", *SUMMARY_HEAD[6:])
+
+
+def group_rows(summaries: Iterable[Summary]) -> list[list[str]]:
+    """One row of text per strategy and group of events, under `GROUP_HEAD`."""
+    return [
+        [s.strategy, group, *_quality(metrics)]
+        for s in summaries
+        for group, metrics in s.groups.items()
+    ]
 
 
 def summary_rows(summaries: Iterable[Summary]) -> list[list[str]]:

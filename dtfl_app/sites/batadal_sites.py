@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import TIME, Schema
+from dtfl_app.schema import EVENT, INSTANCE, TIME, Schema
 from dtfl_app.sites.batadal import ATTACKS, DATASET03, DATASET04, SCADA, read_batadal
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
 from dtfl_app.sites.federation import SiteData, build_site
@@ -22,13 +22,14 @@ from dtfl_app.sites.partition import (
     time_blocks,
 )
 from dtfl_app.sites.quality import assess
+from dtfl_app.sites.stretches import stretch_names
 
 __all__ = ["HOURLY", "BatadalDataset"]
 
 HOURLY = FeatureSpec(window_s=3600, step_s=3600, statistics=("last",))
 
 _FOLDER = "batadal"
-_PROTOCOLS = ("unseen-attacks", "random-split")
+_PROTOCOLS = ("unseen-attacks", "unseen-families", "random-split")
 _PARTITIONS = ("time-blocks", "attack-per-site", "dirichlet")
 _DATASET04_ATTACKS = ATTACKS[:7]
 
@@ -43,7 +44,8 @@ class BatadalDataset:
     partition : "time-blocks", "attack-per-site" or "dirichlet" (see ``partition``).
     protocol : "unseen-attacks": the sites hold dataset03 and, if `known_attacks` is above 0, the
         hours of dataset04 up to midway between the last known attack and the next; the evaluation
-        set is the rest of dataset04, or `evaluation_file`. "random-split": half of dataset04's
+        set is the rest of dataset04, or `evaluation_file`. "unseen-families": the same, without
+        known attacks of the families in `unseen`. "random-split": half of dataset04's
         hours, drawn at random within each label, goes to the sites, the other half is the
         evaluation set; neighbouring hours leak.
     seed : of everything random here, >= 0.
@@ -52,6 +54,7 @@ class BatadalDataset:
     known_attacks : how many of dataset04's attacks the sites may learn from, 0 to 6 (to 7 when
         another file is the evaluation set).
     evaluation_file : name of the evaluation file in ``batadal/``.
+    unseen : families (see ``batadal_attacks.Attack``) whose attacks no site may hold.
     feature_spec : each hour as it is, unless told otherwise.
     """
 
@@ -63,9 +66,16 @@ class BatadalDataset:
     dirichlet_alpha: float = 0.5
     known_attacks: int = 0
     evaluation_file: str = DATASET04
+    unseen: tuple[str, ...] = ()
     feature_spec: FeatureSpec = HOURLY
 
     def __post_init__(self) -> None:
+        if self.protocol == "leave-one-site-out":
+            raise ConfigError(
+                "batadal: protocol 'leave-one-site-out' makes no sense here: all sites are parts "
+                f"of one plant, so none can be new to the others; expected one of {_PROTOCOLS}, "
+                "or dataset=plants or threew"
+            )
         if self.protocol not in _PROTOCOLS:
             raise ConfigError(f"batadal: protocol {self.protocol!r}; expected one of {_PROTOCOLS}")
         if self.partition not in _PARTITIONS:
@@ -131,7 +141,8 @@ class BatadalDataset:
         if self.known_attacks:
             before = self._before_unknown_attacks()
             known = self._read(DATASET04)
-            training = pd.concat([training, known[known[TIME] < before]], ignore_index=True)
+            known = _without(known[known[TIME] < before], self.unseen)
+            training = pd.concat([training, known], ignore_index=True)
             if self.evaluation_file == DATASET04:
                 evaluation = evaluation[evaluation[TIME] >= before].reset_index(drop=True)
         return training, evaluation
@@ -148,3 +159,11 @@ class BatadalDataset:
         if self.partition == "dirichlet":
             return dirichlet(series, SCADA, k, self.dirichlet_alpha, self._rng(1))
         return time_blocks(series, k)
+
+
+def _without(series: pd.DataFrame, families: tuple[str, ...]) -> pd.DataFrame:
+    """Leave out the attacks of these families; what lies before and after are stretches apart."""
+    left_out = [attack.event for attack in ATTACKS if attack.family in families]
+    kept = series[~series[EVENT].isin(left_out)].reset_index(drop=True)
+    kept[INSTANCE] = stretch_names(kept[TIME].to_numpy(), SCADA.period_s, Path(DATASET04).stem)
+    return kept

@@ -33,11 +33,13 @@ from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset, dataset_digest
 
-__all__ = ["PlantsDataset", "vary_plant"]
+__all__ = ["PlantsDataset", "family_of", "vary_plant"]
 
 # Three weeks with one attack each: long enough for replayed weeks, short enough to simulate.
 _EVALUATION_HOURS = 504
 _MOST_PLANTS = 100
+_LEAVE_ONE_OUT = "leave-one-site-out"
+_PROTOCOLS = ("unseen-attacks", "unseen-families", _LEAVE_ONE_OUT)
 
 # Spread at gap = 1, as standard deviations: what operators report of models that were sound once.
 _DEMAND_SPREAD = 0.10
@@ -61,7 +63,10 @@ class PlantsDataset:
     seed : of the plants and everything that happens in them.
     calibration_share : share of each site's hours kept for calibration, in [0, 1).
     workers : processes that simulate; 0 = one per core.
-    protocol : only "unseen-attacks".
+    protocol : "unseen-attacks" and "unseen-families": K plants are the sites, judged on later weeks
+        of each. "leave-one-site-out": of K + 1 plants all but `held_out` are the sites, judged on
+        later weeks of that one.
+    held_out : plant that never takes part; "" is the last by name.
     feature_spec : each hour as it is, unless told otherwise.
     """
 
@@ -72,12 +77,16 @@ class PlantsDataset:
     calibration_share: float = 0.2
     workers: int = 0
     protocol: str = "unseen-attacks"
+    held_out: str = ""
     feature_spec: FeatureSpec = HOURLY
 
     def __post_init__(self) -> None:
-        if self.protocol != "unseen-attacks":
+        if self.protocol not in _PROTOCOLS:
+            raise ConfigError(f"plants: protocol {self.protocol!r}; expected one of {_PROTOCOLS}")
+        if self.held_out and self.protocol != _LEAVE_ONE_OUT:
             raise ConfigError(
-                f"plants: protocol {self.protocol!r}; expected 'unseen-attacks', the only one"
+                f"plants: held-out plant {self.held_out!r} with protocol {self.protocol!r}; every "
+                f"plant takes part in it. Leave held-out empty, or set protocol={_LEAVE_ONE_OUT}"
             )
 
     @property
@@ -86,31 +95,31 @@ class PlantsDataset:
         return SCADA
 
     def sites(self, k: int) -> list[str]:
-        """Names of `k` plants."""
-        if not 1 <= k <= _MOST_PLANTS:
-            raise DataError(f"plants: {k} sites; expected 1 to {_MOST_PLANTS}")
-        return [_name(index) for index in range(k)]
+        """Names of the `k` plants that take part."""
+        return [_name(index) for index in self._taking_part(k)]
 
     def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
         """Simulate what is not cached yet, a process per core, so that sites only read."""
         # The solver is a C library with global state: forking a process that uses it is unsafe.
         context = multiprocessing.get_context("spawn")
-        missing = [index for index in range(k) if not self._cached(index)]
+        missing = [index for index in self._everyone(k) if not self._cached(index)]
         with ProcessPoolExecutor(self.workers or os.cpu_count() or 1, context) as pool:
             for done, _ in enumerate(pool.map(self._simulate, missing), start=1):
                 on_progress(done, len(missing))
 
     def load_site(self, index: int, k: int) -> SiteData:
-        """Load plant `index` (0 to k - 1) of `k`."""
-        name = self.sites(k)[index]
-        series = self._part(index, "normal")
+        """Load plant `index` (0 to k - 1) of the `k` that take part."""
+        plant = self._taking_part(k)[index]
+        name, series = _name(plant), self._part(plant, "normal")
         quality = assess(name, series, SCADA)
         spec, share = self.feature_spec, self.calibration_share
         return build_site(name, series, SCADA, spec, share, quality)
 
     def load_evaluation(self, k: int) -> Features:
-        """Load three later weeks of every plant, with one attack a week."""
-        parts = [self._part(index, "attacked") for index in range(k)]
+        """Load three later weeks of every plant that is judged, with one attack a week."""
+        held_out = self._held_out(k)
+        judged = self._everyone(k) if held_out is None else [held_out]
+        parts = [self._part(index, "attacked") for index in judged]
         return concat([make_features(part, SCADA, self.feature_spec) for part in parts])
 
     def describe(self, k: int) -> str:
@@ -120,17 +129,49 @@ class PlantsDataset:
         scenario = nominal.plan(1, hours, self.seed, ())[0]
         twin = build_dataset(nominal, [scenario], self.cache).series
         distances = [
-            float(compare(twin, self._part(i, "normal"), SCADA)["ks"].mean()) for i in range(k)
+            float(compare(twin, self._part(i, "normal"), SCADA)["ks"].mean())
+            for i in self._taking_part(k)
         ]
+        held_out = self._held_out(k)
+        judged = "" if held_out is None else f"; judged on {_name(held_out)}, which takes no part"
         return (
             f"{k} simulated plants, {self.days} days each; Kolmogorov-Smirnov distance to the twin "
             f"{np.mean(distances):.3f} on average, {max(distances):.3f} at most (gap {self.gap:g})"
+            f"{judged}"
         )
 
     def plant(self, index: int) -> PlantModel:
         """Return the numbers of plant `index`."""
         rng = np.random.default_rng([self.seed, index])
         return vary_plant(default_plant(), self.gap, rng)
+
+    def plant_named(self, name: str) -> PlantModel:
+        """Return the numbers of the plant called `name`, e.g. "plant-01"."""
+        return self.plant(int(name.rpartition("-")[2]) - 1)
+
+    def _everyone(self, k: int) -> range:
+        """Indices of all plants: the `k` that take part and, where one is held out, that one."""
+        extra = self.protocol == _LEAVE_ONE_OUT
+        if not 1 <= k <= _MOST_PLANTS - extra:
+            raise DataError(f"plants: {k} sites; expected 1 to {_MOST_PLANTS - extra}")
+        return range(k + extra)
+
+    def _held_out(self, k: int) -> int | None:
+        """Index of the plant that never takes part; None where all do."""
+        if self.protocol != _LEAVE_ONE_OUT:
+            return None
+        names = [_name(index) for index in self._everyone(k)]
+        held_out = self.held_out or names[-1]
+        if held_out not in names:
+            raise ConfigError(
+                f"plants: held-out plant {held_out!r}; with {k} sites expected one of {names}"
+            )
+        return names.index(held_out)
+
+    def _taking_part(self, k: int) -> list[int]:
+        """Indices of the `k` plants that are sites."""
+        held_out = self._held_out(k)
+        return [index for index in self._everyone(k) if index != held_out]
 
     def _part(self, index: int, part: str) -> pd.DataFrame:
         twin, scenarios = self._plan(index)
@@ -179,6 +220,11 @@ def vary_plant(plant: PlantModel, gap: float, rng: np.random.Generator) -> Plant
         },
         sensor_noise={kind: gap * sd for kind, sd in _SENSOR_NOISE.items()},
     )
+
+
+def family_of(event: str) -> str:
+    """Family of an event in a plant's series: "pump_speed" of "plant-01 pump_speed:PU7#0"."""
+    return event.rpartition(" ")[2].partition(":")[0]
 
 
 def _vary_demand(demand: DmaDemand, gap: float, rng: np.random.Generator) -> DmaDemand:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import Message, MetricRecord
+from numpy.typing import NDArray
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
 from dtfl_app.detector.models import Params
+from dtfl_app.detector.quantise import SCALE, dequantise
 from dtfl_app.errors import ReplyError
 from dtfl_app.wire import Arrays, to_arrays
 
-__all__ = ["EXAMPLES_LIMIT", "WEIGHT_LIMIT", "Expected", "Reply", "admit", "admit_sketch"]
+__all__ = ["EXAMPLES_LIMIT", "WEIGHT_LIMIT", "Expected", "Reply", "admit", "admit_sketches"]
 
 # Above any site's rows; a larger count is an attempt to outweigh all others.
 EXAMPLES_LIMIT = 10_000_000
@@ -32,11 +34,16 @@ class Expected:
     site : the name the site enrolled under.
     server_round : the round the task belongs to.
     shapes : parameter key -> shape, of the layers the site was asked to return.
+    base : the same layers as the site received them, if it is to return int8 changes of them;
+        None = float32 layers.
+    kinds : kinds of evidence whose calibration scores the site sketches.
     """
 
     site: str
     server_round: int
     shapes: Mapping[str, tuple[int, ...]]
+    base: Params | None = None
+    kinds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Reply:
     examples : rows the site trained on, > 0.
     loss : mean training loss.
     steps : optimiser steps taken.
-    sketch : calibration scores of the model the site received.
+    sketches : calibration scores of the model the site received, per kind of evidence.
     payload : bytes of the arrays that travelled.
     """
 
@@ -59,7 +66,7 @@ class Reply:
     examples: int
     loss: float
     steps: int
-    sketch: Sketch
+    sketches: tuple[Sketch, ...]
     payload: int
 
 
@@ -89,55 +96,81 @@ def admit(message: Message, expected: Expected) -> Reply:
     metrics = content.metric_records["metrics"]
     return Reply(
         site=expected.site,
-        params=_checked_params(arrays, expected.shapes),
+        params=_checked_params(arrays, expected),
         examples=_whole(metrics, "num-examples", 1, EXAMPLES_LIMIT),
         loss=_finite(metrics, "loss"),
         steps=_whole(metrics, "steps", 0, EXAMPLES_LIMIT),
-        sketch=_read_sketch(metrics),
+        sketches=_read_sketches(metrics, expected.kinds),
         # of what was read: the record's own dtype and shape are the site's to write
         payload=sum(array.nbytes for array in arrays.values()),
     )
 
 
-def admit_sketch(message: Message) -> Sketch:
-    """Turn a site's answer to the closing query into a sketch, or raise ReplyError."""
+def admit_sketches(message: Message, kinds: int) -> tuple[Sketch, ...]:
+    """Turn a site's answer to the closing query into a sketch per kind, or raise ReplyError."""
     if message.has_error():
         raise ReplyError(f"site failed: {message.error.reason}")
     if "metrics" not in message.content.metric_records:
         raise ReplyError("record 'metrics' is missing")
-    return _read_sketch(message.content.metric_records["metrics"])
+    return _read_sketches(message.content.metric_records["metrics"], kinds)
 
 
-def _read_sketch(metrics: MetricRecord) -> Sketch:
-    count = _whole(metrics, "calibration-count", 0, EXAMPLES_LIMIT)
-    values = metrics.get("calibration-scores")
-    if count == 0:
-        return Sketch(0, np.zeros(0))
-    if not isinstance(values, list) or len(values) != len(SKETCH_LEVELS):
-        raise ReplyError(f"calibration-scores must be {len(SKETCH_LEVELS)} numbers")
-    array = np.asarray(values, dtype=np.float64)
+def _read_sketches(metrics: MetricRecord, kinds: int) -> tuple[Sketch, ...]:
+    counts = metrics.get("calibration-counts")
+    if not isinstance(counts, list) or len(counts) != kinds:
+        raise ReplyError(f"calibration-counts is {counts!r}, expected a list of {kinds}")
+    whole = [count for count in counts if type(count) is int and 0 <= count <= EXAMPLES_LIMIT]
+    if len(whole) < kinds:
+        raise ReplyError(
+            f"calibration-counts is {counts}, expected integers from 0 to {EXAMPLES_LIMIT}"
+        )
+    filled, levels = sum(count > 0 for count in whole), len(SKETCH_LEVELS)
+    values = metrics.get("calibration-scores", [])
+    if not isinstance(values, list) or len(values) != filled * levels:
+        raise ReplyError(f"calibration-scores must be {filled} times {levels} numbers")
+    array = np.asarray(values, dtype=np.float64).reshape(filled, levels)
     if not np.isfinite(array).all() or (np.diff(array) < 0).any():
         raise ReplyError("calibration-scores must be finite and ascending")
-    return Sketch(count, array)
+    rows = iter(array)
+    return tuple(Sketch(n, next(rows)) if n else Sketch(0, np.zeros(0)) for n in whole)
 
 
-def _checked_params(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Params:
-    names = {key: f"model/{key}" for key in shapes}
-    if set(arrays) != set(names.values()):
-        raise ReplyError(f"layers are {sorted(arrays)}, expected {sorted(names.values())}")
+def _checked_params(arrays: Arrays, expected: Expected) -> Params:
+    dtype = np.dtype(np.float32 if expected.base is None else np.int8)
+    endings = ("",) if expected.base is None else ("", SCALE)
+    names = {f"model/{key}{ending}" for key in expected.shapes for ending in endings}
+    if set(arrays) != names:
+        raise ReplyError(f"layers are {sorted(arrays)}, expected {sorted(names)}")
     params: Params = {}
-    for key, shape in shapes.items():
-        array = arrays[names[key]]
-        if array.dtype != np.float32 or array.shape != shape:
+    for key, shape in expected.shapes.items():
+        array = arrays[f"model/{key}"]
+        if array.dtype != dtype or array.shape != shape:
             raise ReplyError(
-                f"layer {key!r} is {array.dtype} {array.shape}, expected float32 {shape}"
+                f"layer {key!r} is {array.dtype} {array.shape}, expected {dtype} {shape}"
             )
-        if not (np.abs(array) <= WEIGHT_LIMIT).all():
+        if expected.base is None:
+            params[key] = array.astype(np.float32, copy=False)
+        else:
+            scale = arrays[f"model/{key}{SCALE}"]
+            params[key] = expected.base[key] + _checked_change(key, array, scale)
+        if not (np.abs(params[key]) <= WEIGHT_LIMIT).all():
             raise ReplyError(
                 f"layer {key!r} holds values that are not finite or beyond {WEIGHT_LIMIT:g}"
             )
-        params[key] = array.astype(np.float32, copy=False)
     return params
+
+
+def _checked_change(
+    key: str, steps: NDArray[np.generic], scale: NDArray[np.generic]
+) -> NDArray[np.float32]:
+    if scale.dtype != np.float32 or scale.shape != (1,):
+        raise ReplyError(
+            f"scale of layer {key!r} is {scale.dtype} {scale.shape}, expected float32 (1,)"
+        )
+    if not 0 < float(scale[0]) < math.inf:
+        raise ReplyError(f"scale of layer {key!r} is {scale[0]}, expected a positive finite number")
+    with np.errstate(over="ignore"):  # a product beyond float32 is refused with its layer
+        return dequantise({key: steps, key + SCALE: scale})[key]
 
 
 def _whole(metrics: MetricRecord, key: str, low: int, high: int) -> int:

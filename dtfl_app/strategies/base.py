@@ -16,30 +16,31 @@ import time
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from dtfl_app.config import RunConfig
-from dtfl_app.detector.calibration import Sketch, pooled_threshold
+from dtfl_app.detector.calibration import Calibration, Sketch
+from dtfl_app.detector.evidence import evidence_floors, evidence_kinds
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.errors import ConfigError, FederationError, ReplyError
 from dtfl_app.logs import log
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.settings import Value, to_mapping
-from dtfl_app.strategies.admission import Expected, Reply, admit, admit_sketch
+from dtfl_app.strategies.admission import Reply, admit_sketches
 from dtfl_app.strategies.parameters import weighted_mean
+from dtfl_app.strategies.signals import site_score
+from dtfl_app.strategies.transport import Load, Order, Transport
 from dtfl_app.strategies.twin_trainer import TwinTrainer
-from dtfl_app.wire import Arrays, Ledger, array_bytes, prefixed, to_arrays, to_record
+from dtfl_app.wire import Arrays, prefixed, to_arrays, to_record
 
 __all__ = ["DTFLStrategy", "NoSettings", "State", "Workbench"]
-
-CALIBRATE = "query.calibrate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,18 @@ class Workbench:
     directory : node id -> site name.
     scaler : the agreed scaling, as arrays the sites keep.
     twin : trainer on twin data; None without a twin.
-    evaluate : judges parameters at a threshold; None without an evaluation set.
+    evaluate : judges parameters with a calibration; None without an evaluation set.
     record : takes each finished line.
+    physics : what else the sites agreed on for physical evidence, as arrays they keep.
     """
 
     config: RunConfig
     directory: Mapping[int, str]
     scaler: Arrays
     twin: TwinTrainer | None
-    evaluate: Callable[[Params, float], Metrics] | None
+    evaluate: Callable[[Params, Calibration], Metrics] | None
     record: Callable[[RoundLine], None]
+    physics: Arrays = field(default_factory=dict)
 
 
 class DTFLStrategy(Strategy):
@@ -92,7 +95,7 @@ class DTFLStrategy(Strategy):
     settings : an instance of the class's `Settings`.
     bench : what the run provides.
 
-    After `start`, `state.model` is the last model and `threshold` its alarm threshold.
+    After `start`, `state.model` is the last model and `calibration` its scores of normal operation.
 
     Raises
     ------
@@ -112,9 +115,9 @@ class DTFLStrategy(Strategy):
         self.settings = settings
         self.bench = bench
         self.state = State(model={})
-        self.threshold = math.nan
-        self._ledger = Ledger()
-        self._expected: dict[int, Expected] = {}
+        kinds = evidence_kinds(bench.config.detector.evidence)
+        self.calibration = Calibration(evidence_floors(kinds), {})
+        self._transport = Transport(bench.config.wire, name, len(kinds))
         self._line = RoundLine(name, 0)
         self._replies: list[Reply] = []
 
@@ -170,40 +173,37 @@ class DTFLStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Build one training task per sampled site."""
-        upload = self.upload_keys(server_round)
-        shapes = {key: self.state.model[key].shape for key in upload}
-        _, extra_settings = self.site_extras()
-        self._expected = {}
-        tasks = []
-        for node, site in self._sample(server_round):
-            self._expected[node] = Expected(site, server_round, shapes)
-            task = ConfigRecord(
-                {"server-round": server_round, "site": site, "upload": upload, **extra_settings}
-            )
-            tasks.append(self._message(node, MessageType.TRAIN, {**config, **task}))
-        return tasks
+        upload, load = self.upload_keys(server_round), self._load()
+        settings = {**config, **self.site_extras()[1]}
+        self._transport.begin_round()
+        return [
+            self._transport.task(node, Order(site, server_round, upload, settings), load)
+            for node, site in self._sample(server_round)
+        ]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Admit the replies, update the state and account for the round."""
-        admitted = self._admit(replies)
-        refused = len(self._expected) - len(admitted)
+        admitted, asked = self._transport.admit(replies), self._transport.asked
         if not admitted:
             raise FederationError(
-                f"round {server_round}: none of {len(self._expected)} sites gave a usable reply; "
+                f"round {server_round}: none of {asked} sites gave a usable reply; "
                 "the reasons are in the log above"
             )
         if self.bench.twin is not None:
             self.bench.twin.begin_round(server_round)
         self._replies = admitted
+        twin_loss = self._twin_loss(admitted)
         self.state = self.update(self.state, admitted)
         self._line = replace(
             self._line,
             sites=len(admitted),
-            refused=refused,
+            refused=asked - len(admitted),
             loss=float(np.average([r.loss for r in admitted])),
-            bytes_up=self._line.bytes_up + sum(r.payload for r in admitted),
+            twin_loss=twin_loss,
+            bytes_up=sum(r.payload for r in admitted),
+            bytes_down=self._transport.bytes_down,
             site_steps=sum(r.steps for r in admitted),
         )
         loss = MetricRecord({"loss": self._line.loss, "sites": len(admitted)})
@@ -244,7 +244,8 @@ class DTFLStrategy(Strategy):
             model = self.state.model
             result.arrays = to_record(model)
             self._play_round(server_round, grid, timeout, train_config or ConfigRecord())
-            finished = self._settle(previous, model, [r.sketch for r in self._replies], result)
+            sketches = {reply.site: reply.sketches for reply in self._replies}
+            finished = self._settle(previous, model, sketches, result)
             previous = self._line
             if self.bench.config.run.stop_at_target and self._reached(finished):
                 log.info("%s: target reached after %d rounds", self.name, finished.round)
@@ -282,50 +283,32 @@ class DTFLStrategy(Strategy):
         chosen = sorted(rng.choice(len(sites), count, replace=False))
         return [(sites[i][1], sites[i][0]) for i in chosen]
 
-    def _message(self, node: int, kind: str, task: Mapping[str, object]) -> Message:
-        extra_arrays, _ = self.site_extras()
-        wanted = {
-            **prefixed("model", self.state.model),
+    def _twin_loss(self, replies: Sequence[Reply]) -> float:
+        """Loss on twin data of the mean of the replies; layers not uploaded are the model's."""
+        if self.bench.twin is None:
+            return math.nan
+        return self.bench.twin.loss({**self.state.model, **self.mean(replies)})
+
+    def _load(self) -> Load:
+        extras, _ = self.site_extras()
+        agreed = {
             **prefixed("scaler", self.bench.scaler),
-            **extra_arrays,
+            **prefixed("physics", self.bench.physics),
         }
-        keep = [n for n in wanted if not n.startswith("model/")]
-        keep += [f"model/{key}" for key in self.kept_keys()]
-        arrays, listing = self._ledger.pack(node, wanted, keep)
-        self._line = replace(self._line, bytes_down=self._line.bytes_down + array_bytes(arrays))
-        content = RecordDict({"arrays": arrays, "listing": listing, "task": ConfigRecord(task)})  # type: ignore[arg-type] # values are Flower scalars
-        return Message(content=content, message_type=kind, dst_node_id=node)
+        return Load(self.state.model, self.kept_keys(), {**agreed, **extras})
 
-    def _admit(self, messages: Iterable[Message]) -> list[Reply]:
-        """Admit replies; refused, failed and silent sites are logged and sent everything anew."""
-        admitted: dict[int, Reply] = {}
-        reasons = dict.fromkeys(self._expected, "no reply within the round's timeout")
-        for message in messages:
-            node = message.metadata.src_node_id
-            if node not in self._expected or node in admitted:
-                log.warning("refused a reply of node %d: not expected in this round", node)
-                continue
-            try:
-                admitted[node] = admit(message, self._expected[node])
-            except ReplyError as error:
-                reasons[node] = str(error)
-        for node, expected in self._expected.items():
-            if node not in admitted:
-                log.warning("site %s refused: %s", expected.site, reasons[node])
-                self._ledger.forget(node)
-        return sorted(admitted.values(), key=lambda reply: reply.site)
-
-    def _query_sketches(self, grid: Grid, timeout: float) -> list[Sketch]:
+    def _query_sketches(self, grid: Grid, timeout: float) -> dict[str, tuple[Sketch, ...]]:
         """Ask all sites for the calibration scores of the final model."""
+        load = self._load()
         messages = [
-            self._message(node, CALIBRATE, {"server-round": self._line.round, "site": site})
+            self._transport.query(node, Order(site, self._line.round, []), load)
             for node, site in sorted(self.bench.directory.items(), key=lambda item: item[1])
         ]
-        sketches: dict[str, Sketch] = {}
+        sketches: dict[str, tuple[Sketch, ...]] = {}
         for reply in grid.send_and_receive(messages, timeout=timeout):
             site = self.bench.directory[reply.metadata.src_node_id]
             try:
-                sketches[site] = admit_sketch(reply)
+                sketches[site] = admit_sketches(reply, self.calibration.kinds)
             except ReplyError as error:
                 log.warning("site %s did not calibrate: %s", site, error)
         if not sketches:
@@ -333,20 +316,24 @@ class DTFLStrategy(Strategy):
                 f"none of {len(messages)} sites calibrated the last model, so it has no alarm "
                 "threshold; the reasons are in the log above"
             )
-        return [sketches[site] for site in sorted(sketches)]
+        return sketches
 
     def _settle(
-        self, line: RoundLine, model: Params, sketches: list[Sketch], result: Result
+        self,
+        line: RoundLine,
+        model: Params,
+        sketches: Mapping[str, tuple[Sketch, ...]],
+        result: Result,
     ) -> RoundLine:
         """Evaluate a model whose calibration scores are in, and record its line."""
-        rate = self.bench.config.detector.false_alarm_rate
-        self.threshold = pooled_threshold(sketches, rate)
-        if math.isnan(self.threshold):
+        self.calibration = replace(self.calibration, sites=sketches)
+        line = replace(line, site_score=site_score(self.calibration.sketches(0)))
+        if not any(sketch.count for site in sketches.values() for sketch in site):
             log.warning(
                 "%s: no site has normal calibration rows, so nothing can raise an alarm", self.name
             )
         if self.bench.evaluate is not None:
-            metrics = self.bench.evaluate(model, self.threshold)
+            metrics = self.bench.evaluate(model, self.calibration)
             line = replace(line, metrics=metrics)
             result.evaluate_metrics_serverapp[line.round] = MetricRecord(metrics.as_dict())  # type: ignore[arg-type] # floats and ints
         result.train_metrics_clientapp[line.round] = MetricRecord({"loss": line.loss})

@@ -1,15 +1,16 @@
 """LPE, layer-wise parameter exchange: low layers come from the twin, high layers go to it.
 
-Belay et al., arXiv 2601.01701; the adaptive policy answers the paper's call for one.
-Only layers that the twin will not overwrite are uploaded.
+Belay et al., arXiv 2601.01701; the adaptive policy, ours, answers the paper's call for one: it
+begins with all layers from the twin and hands them over to the sites, the last layer first, once
+the twin no longer makes the model fit them better. Only layers that the twin will not overwrite are
+uploaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from itertools import pairwise
 
 from dtfl_app.detector.models import Params, layer_keys
 from dtfl_app.errors import ConfigError
@@ -17,9 +18,9 @@ from dtfl_app.logs import log
 from dtfl_app.settings import setting
 from dtfl_app.strategies.admission import Reply
 from dtfl_app.strategies.base import DTFLStrategy, State
-from dtfl_app.strategies.parameters import flat
+from dtfl_app.strategies.signals import site_score
 
-__all__ = ["LPE", "ExchangeMap", "LPESettings", "disagreement", "exchange", "most_disputed"]
+__all__ = ["LPE", "ExchangeMap", "LPESettings", "exchange", "static_map", "twin_layers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,16 @@ class LPESettings:
     """
 
     lpe_policy: str = setting(
-        "static", "LPE: fixed layers, or by measured drift", choices=("static", "adaptive")
+        "static", "LPE: fixed layers, or all at first", choices=("static", "adaptive")
     )
-    lpe_low: int = setting(-1, "LPE: layers up to this one come from the twin")
+    lpe_low: int = setting(-1, "LPE: layers up to this one come from the twin, in the end")
     lpe_high: int = setting(-1, "LPE: layers above this one go to the twin")
-    lpe_probe: int = setting(5, "LPE adaptive: all layers are uploaded every n-th round", low=1)
+    lpe_stall: float = setting(
+        0.1,
+        "LPE adaptive: sites take over a layer when their scores fell by less than this share",
+        low=0.0,
+        high=1.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +80,20 @@ def exchange(aggregate: Params, twin: Params, which: ExchangeMap) -> tuple[Param
     return model, mixed
 
 
-def disagreement(replies: Sequence[Params], aggregate: Params, start: Params) -> list[float]:
-    """Per layer: mean distance of a reply from the aggregate over the aggregate's own move.
+def twin_layers(scores: Sequence[float], layers: int, low: int, stall: float) -> int:
+    """Return how many of the lowest layers come from the twin in the next round.
 
-    Above 1 the sites pull apart more than they move together. 0 where nothing moved.
+    ``n = max(low, L - #{t : not score_t <= (1 - stall) score_(t-1)})``
+
+    Parameters
+    ----------
+    scores : the sites' median score of each model so far, >= 0; a NaN counts as a stall.
+    layers : L, the number of layers, all from the twin at first.
+    low : layers that stay with the twin in the end.
+    stall : share in [0, 1] by which a score must fall for the twin to keep its layers.
     """
-    ratios = []
-    for layer in layer_keys(list(aggregate)):
-        centre, origin = (flat({k: p[k] for k in layer}) for p in (aggregate, start))
-        spread = np.mean([np.linalg.norm(flat({k: r[k] for k in layer}) - centre) for r in replies])
-        move = float(np.linalg.norm(centre - origin))
-        ratios.append(float(spread) / move if move else 0.0)
-    return ratios
-
-
-def most_disputed(ratios: Sequence[float], keys: list[str]) -> ExchangeMap:
-    """Take the half of the layers that sites dispute most from the twin; the others go to it."""
-    layers = layer_keys(keys)
-    order = sorted(range(len(layers)), key=lambda i: (-ratios[i], i))
-    taken = set(order[: len(layers) // 2])
-    return ExchangeMap(
-        from_twin=frozenset(k for i in taken for k in layers[i]),
-        to_twin=frozenset(k for i in order if i not in taken for k in layers[i]),
-    )
+    stalls = sum(not now <= (1.0 - stall) * before for before, now in pairwise(scores))
+    return max(low, layers - stalls)
 
 
 class LPE(DTFLStrategy):
@@ -108,15 +105,17 @@ class LPE(DTFLStrategy):
     def prepare(self, state: State) -> State:
         """Let the twin's copy start from the initial model; fix the first map."""
         s = self.settings
-        self._map = static_map(list(state.model), s.lpe_low, s.lpe_high)
-        if s.lpe_policy == "static" and self._map.from_twin == set(state.model):
+        keys = list(state.model)
+        self._scores: list[float] = []
+        self._map = static_map(keys, s.lpe_low, s.lpe_high)
+        if s.lpe_policy == "adaptive":
+            self._map = self._next_map(keys)
+        elif self._map.from_twin == set(keys):
             log.warning("lpe: all layers come from the twin; the sites' training has no effect")
         return replace(state, twin=state.model)
 
     def upload_keys(self, server_round: int) -> list[str]:
-        """Only what the twin will not overwrite; everything in a probe round."""
-        if self._probes(server_round):
-            return list(self.state.model)
+        """Only what the twin will not overwrite."""
         return [k for k in self.state.model if k not in self._map.from_twin]
 
     def kept_keys(self) -> list[str]:
@@ -124,15 +123,16 @@ class LPE(DTFLStrategy):
         return list(self.state.model)
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
-        """Train the twin's copy, then exchange layers."""
+        """Train the twin's copy, then exchange layers; choose the next round's."""
         assert state.twin is not None
-        aggregate = self.mean(replies)
-        if set(aggregate) == set(state.model) and self.settings.lpe_policy == "adaptive":
-            ratios = disagreement([r.params for r in replies], aggregate, state.model)
-            self._map = most_disputed(ratios, list(state.model))
-        model, twin = exchange(aggregate, self.twin.train(state.twin), self._map)
+        model, twin = exchange(self.mean(replies), self.twin.train(state.twin), self._map)
+        if self.settings.lpe_policy == "adaptive":
+            self._scores.append(site_score([reply.sketches[0] for reply in replies]))
+            self._map = self._next_map(list(state.model))
         return State(model=model, twin=twin)
 
-    def _probes(self, server_round: int) -> bool:
-        s = self.settings
-        return s.lpe_policy == "adaptive" and (server_round - 1) % s.lpe_probe == 0
+    def _next_map(self, keys: list[str]) -> ExchangeMap:
+        s, layers = self.settings, len(layer_keys(keys))
+        low, high = (n + layers if n < 0 else n for n in (s.lpe_low, s.lpe_high))
+        count = twin_layers(self._scores, layers, low, s.lpe_stall)
+        return static_map(keys, count, max(count, high))

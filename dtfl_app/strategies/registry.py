@@ -18,7 +18,9 @@ from dtfl_app.strategies.base import DTFLStrategy, Workbench
 from dtfl_app.strategies.cwa import CWA
 from dtfl_app.strategies.dtkd import DTKD
 from dtfl_app.strategies.dtml import DTML
+from dtfl_app.strategies.fedadam import FedAdam
 from dtfl_app.strategies.fedavg import FedAvg
+from dtfl_app.strategies.fedprox import FedProx
 from dtfl_app.strategies.fpf import FPF
 from dtfl_app.strategies.lpe import LPE
 
@@ -26,6 +28,8 @@ __all__ = ["BUILT_IN", "create_strategy", "default_settings", "find_strategy", "
 
 BUILT_IN: dict[str, type[DTFLStrategy]] = {
     "fedavg": FedAvg,
+    "fedprox": FedProx,
+    "fedadam": FedAdam,
     "dtml": DTML,
     "fpf": FPF,
     "lpe": LPE,

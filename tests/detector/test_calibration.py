@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from dtfl_app.detector.calibration import (
     SKETCH_LEVELS,
+    Calibration,
     Sketch,
     conformal_threshold,
+    pooled_p_values,
     pooled_threshold,
     sketch_scores,
 )
@@ -135,3 +137,92 @@ def test_the_order_of_sites_does_not_matter():
     sketches = [sketch_scores(rng.normal(size=n)) for n in (40, 300, 77)]
 
     assert pooled_threshold(sketches, 0.03) == pooled_threshold(sketches[::-1], 0.03)
+
+
+class TestPValues:
+    def test_rank_by_hand(self):
+        """Scores 1 to 999. Above all: 1 / 1000. Above 900 of them: (1 + 99) / 1000, give or take
+        the one score by which a sketch counts from above. Below all: 1.
+        """
+        sketch = sketch_scores(np.arange(1.0, 1000.0))
+
+        found = pooled_p_values([sketch], np.array([1000.0, 900.5, 0.0]))
+
+        assert found.tolist() == pytest.approx([0.001, 0.1, 1.0], abs=0.0015)
+
+    def test_without_calibration_nothing_is_remarkable(self):
+        assert pooled_p_values([sketch_scores(NOTHING)], np.array([1e9])).tolist() == [1.0]
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(SCORES, min_size=1, max_size=4), SCORES, st.floats(0.001, 0.5))
+    def test_small_p_values_are_exactly_the_scores_above_the_threshold(self, sites, new, alpha):
+        """True for every alpha that the pooled scores can tell, alpha >= 1 / (N + 1)."""
+        sketches = [sketch_scores(np.array(scores)) for scores in sites]
+        alpha = max(alpha, 1.0 / (sum(map(len, sites)) + 1))
+        points = np.concatenate([np.array(new), *map(np.array, sites)])
+
+        small = pooled_p_values(sketches, points) <= alpha + 1e-12
+
+        assert (small == (points > pooled_threshold(sketches, alpha))).all()
+
+    def test_new_normal_scores_are_uniform_or_above(self):
+        """P(p <= alpha) <= alpha: 100,000 new scores against 2,000 of the same kind."""
+        rng = np.random.default_rng(5)
+        sketches = [sketch_scores(rng.exponential(size=500)) for _ in range(4)]
+
+        p = pooled_p_values(sketches, rng.exponential(size=100_000))
+
+        for alpha in (0.1, 0.01, 0.005):
+            assert (p <= alpha).mean() <= 1.5 * alpha
+
+
+class TestCalibration:
+    def two_kinds(self):
+        """Two sites of 500 scores: the first kind 1 to 500 over 500, the second all zero."""
+        ramp, flat = np.arange(1.0, 501.0) / 500, np.zeros(500)
+        sketches = (sketch_scores(ramp), sketch_scores(flat))
+        return Calibration(np.array([-np.inf, 0.1]), {"a": sketches, "b": sketches})
+
+    def test_each_kind_has_its_share_of_the_rate_and_its_floor(self):
+        calibration = self.two_kinds()
+
+        first, second = calibration.thresholds(0.1)
+
+        assert first == pooled_threshold(calibration.sketches(0), 0.05)
+        assert second == 0.1
+
+    def test_the_score_is_evidence_over_threshold_and_names_the_kind(self):
+        calibration = self.two_kinds()
+        limit = calibration.thresholds(0.1)[0]
+
+        alarm = calibration.judge(np.array([[limit * 2, 0.0], [0.1, 0.3], [0.1, 0.1]]), 0.1)
+
+        assert alarm.threshold == 1.0
+        assert alarm.score.tolist() == pytest.approx([2.0, 3.0, 1.0])
+        assert alarm.foremost.tolist() == [0, 1, 1]
+        assert (alarm.score > alarm.threshold).tolist() == [True, True, False]
+
+    def test_p_values_are_the_smallest_times_the_number_of_kinds(self):
+        """No score of 1,000 is at or above 0.3 in the second kind: 2 * 1 / 1001."""
+        found = self.two_kinds().p_values(np.array([[0.002, 0.3], [0.002, 0.0]]))
+
+        assert found.tolist() == pytest.approx([2 / 1001, 1.0])
+
+    def test_one_kind_keeps_its_own_unit(self):
+        calibration = Calibration(
+            np.array([-np.inf]), {"a": (sketch_scores(-np.arange(1.0, 101.0)),)}
+        )
+
+        alarm = calibration.judge(np.array([[-0.5], [-50.0]]), 0.1)
+
+        assert alarm.score.tolist() == [-0.5, -50.0]
+        assert alarm.threshold == pooled_threshold(calibration.sketches(0), 0.1) < 0
+
+    def test_a_kind_without_calibration_raises_no_alarm(self):
+        nothing = (sketch_scores(NOTHING), sketch_scores(np.arange(100.0)))
+        calibration = Calibration(np.array([-np.inf, 0.0]), {"a": nothing})
+
+        alarm = calibration.judge(np.array([[1e9, 5.0], [1e9, 500.0]]), 0.1)
+
+        assert (alarm.score > 1.0).tolist() == [False, True]
+        assert calibration.exceeds(np.array([[1e9, 5.0]]), 0.1).tolist() == [False]

@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from dtfl_app.detector.metrics import EventResult, Metrics, evaluate_scores, event_results
+from dtfl_app.detector.metrics import (
+    EventResult,
+    Metrics,
+    evaluate_scores,
+    event_results,
+    settled_steps,
+)
 
 HOUR = 3600.0
 
@@ -172,3 +178,29 @@ def test_events_come_in_order_of_appearance_with_their_length_and_delay():
     alarm = np.array([False, True, True, False, False, False])
 
     assert event_results(alarm, event) == [EventResult("b", 2, 1), EventResult("a", 3, None)]
+
+
+def test_settled_steps_begin_a_day_after_an_event_and_anew_with_a_recording():
+    """Hourly, an event at step 2; the second recording begins at step 30 and has none."""
+    label = np.zeros(40, np.int8)
+    label[2], label[35] = 1, -1
+    instance = np.array(["a"] * 30 + ["b"] * 10)
+
+    settled = settled_steps(label, instance, 3600.0)
+
+    assert np.flatnonzero(settled).tolist() == [
+        0,
+        1,
+        27,
+        28,
+        29,
+        30,
+        31,
+        32,
+        33,
+        34,
+        36,
+        37,
+        38,
+        39,
+    ]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -37,6 +38,21 @@ def test_zeros_stay_zeros():
     packed = quantise({"w": np.zeros(3, dtype=np.float32)})
 
     assert dequantise(packed)["w"].tolist() == [0.0, 0.0, 0.0]
+    assert packed["w:scale"].tolist() == [1.0]
+
+
+def test_halves_are_rounded_to_even():
+    packed = quantise({"w": np.array([127, 0.5, 1.5, 2.5, -0.5, -1.5], dtype=np.float32)})
+
+    assert packed["w"].tolist() == [127, 0, 2, 2, 0, -2]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_shows_in_the_scale(value):
+    packed = quantise({"w": np.array([1.0, value], dtype=np.float32)})
+
+    assert packed["w"].dtype == np.int8
+    assert not np.isfinite(packed["w:scale"]).all()
 
 
 def test_a_model_in_8_bits_takes_a_quarter_of_the_bytes():

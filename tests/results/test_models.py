@@ -5,16 +5,21 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import ModelSpec, build_model, get_params, layer_keys
 from dtfl_app.errors import DataError
 from dtfl_app.results.models import SavedModel, load_model, save_model
+from tests.support.calibrations import calibrated_at
 
 SPEC = ModelSpec("autoencoder", features=2, window=3, hidden=5, latent=2)
 MODEL = SavedModel(
     spec=SPEC,
     params=get_params(build_model(SPEC, seed=4)),
     scaler={"mean": np.array([1e7, 0.1]), "scale": np.array([3.0, 1e-9]), "clip": np.array([10.0])},
-    threshold=0.12345678901234567,
+    physics={"demand": np.full((5, 168), 12.5)},
+    calibration=calibrated_at(0.12345678901234567, 3.0),
+    evidence="instant,plc",
+    false_alarm_rate=0.005,
     smoothing=8,
     features=("level", "flow:mean"),
     schema="0123456789abcdef",
@@ -34,8 +39,11 @@ def test_a_saved_model_is_the_same_when_loaded(tmp_path):
     for key, value in MODEL.scaler.items():
         np.testing.assert_array_equal(back.scaler[key], value)
         assert back.scaler[key].dtype == np.float64
-    for name in ("spec", "threshold", "smoothing", "features", "schema"):
+    for name in ("spec", "evidence", "false_alarm_rate", "smoothing", "features", "schema"):
         assert getattr(back, name) == getattr(MODEL, name)
+    np.testing.assert_array_equal(back.physics["demand"], MODEL.physics["demand"])
+    assert back.calibration.thresholds(0.005).tolist() == [0.12345678901234567, 3.0]
+    assert back.calibration.sites["site"][0].count == 2000
 
 
 def test_the_layers_come_in_their_order(tmp_path):
@@ -48,12 +56,15 @@ def test_the_layers_come_in_their_order(tmp_path):
     assert layers == [{"0"}, {"2"}, {"4"}, {"6"}]
 
 
-def test_a_model_without_a_threshold_can_be_saved(tmp_path):
+@pytest.mark.parametrize("nothing", [calibrated_at(math.nan), Calibration(np.zeros(1), {})])
+def test_a_model_without_calibration_scores_can_be_saved(tmp_path, nothing):
     path = tmp_path / "m.safetensors"
 
-    save_model(path, replace(MODEL, threshold=math.nan))
+    save_model(path, replace(MODEL, calibration=nothing))
 
-    assert math.isnan(load_model(path).threshold)
+    back = load_model(path).calibration
+    assert np.isnan(back.thresholds(0.005)).all()
+    assert back.sites.keys() == nothing.sites.keys()
 
 
 def test_saving_again_replaces_the_file_and_leaves_nothing_beside_it(tmp_path):

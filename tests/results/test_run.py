@@ -1,5 +1,8 @@
 import json
+import math
+import os
 import platform
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import numpy as np
@@ -13,11 +16,23 @@ from dtfl_app.results.files import write_atomically
 from dtfl_app.results.lines import read_lines
 from dtfl_app.results.models import SavedModel, load_model
 from dtfl_app.results.run import RunDirectory
-from tests.support.figures import line_of
+from tests.support.calibrations import calibrated_at
+from tests.support.figures import figures, line_of
 
 SETTINGS = {"rounds": 2, "strategy": "cwa", "lr": 0.001, "stop-at-target": False}
 SPEC = ModelSpec("autoencoder", features=1, hidden=2, latent=1)
-MODEL = SavedModel(SPEC, get_params(build_model(SPEC, 0)), {}, 0.5, 1, ("level",), "abc")
+MODEL = SavedModel(
+    spec=SPEC,
+    params=get_params(build_model(SPEC, 0)),
+    scaler={},
+    physics={},
+    calibration=calibrated_at(0.5),
+    evidence="instant",
+    false_alarm_rate=0.005,
+    smoothing=1,
+    features=("level",),
+    schema="abc",
+)
 
 
 @pytest.fixture
@@ -32,6 +47,14 @@ def test_the_settings_and_versions_are_there_from_the_start(run):
     assert about["versions"]["torch"] == version("torch")
     assert about["versions"]["flwr"] == version("flwr")
     assert about["python"] == platform.python_version()
+
+
+def test_a_run_says_when_it_started_and_on_what(run):
+    about = json.loads((run.path / "config.json").read_text())
+
+    assert abs(datetime.fromisoformat(about["started"]) - datetime.now(UTC)) < timedelta(hours=1)
+    assert about["hardware"].startswith(f"{os.cpu_count()} cores {platform.machine()}, ")
+    assert about["system"] == platform.platform()
 
 
 def test_lines_are_written_as_they_come(run):
@@ -68,6 +91,23 @@ def test_a_strategy_of_ones_own_gets_a_file_name_every_system_takes(run):
     run.save_model("my_pkg.mine:Mine", MODEL)
 
     assert [p.name for p in (run.path / "models").iterdir()] == ["my_pkg.mine.Mine.safetensors"]
+
+
+def test_figures_by_group_are_stored_at_once_and_stand_in_the_summary(run):
+    """An undefined figure is null in JSON."""
+    run.record(line_of("cwa", 0, 0.5))
+    run.record(line_of("fedavg", 0, 0.5))
+    groups = {"simulated": figures(0.9), "held-out": figures(0.6, roc_auc=math.nan)}
+
+    run.save_groups("cwa", groups)
+    stored = json.loads((run.path / "groups.json").read_text())
+    with_groups, without = run.finish("a plant")
+
+    assert stored["cwa"]["simulated"]["balanced_accuracy"] == 0.9
+    assert stored["cwa"]["held-out"]["roc_auc"] is None
+    assert with_groups.groups == groups
+    assert without.groups == {}
+    assert with_groups.to_mapping()["groups"] == stored["cwa"]
 
 
 def test_the_end_gives_a_summary_and_a_picture(run):

@@ -2,7 +2,14 @@ import math
 from dataclasses import replace
 
 from dtfl_app.results.lines import summarise
-from dtfl_app.results.tables import SUMMARY_HEAD, markdown, plain, summary_rows
+from dtfl_app.results.tables import (
+    GROUP_HEAD,
+    SUMMARY_HEAD,
+    group_rows,
+    markdown,
+    plain,
+    summary_rows,
+)
 from tests.support.figures import figures, line_of
 
 REACHED = summarise([line_of("cwa", n, a) for n, a in enumerate((0.5, 0.85))], 0.8)
@@ -46,6 +53,18 @@ def test_an_undefined_figure_is_a_dash():
     (row,) = summary_rows(summarise(lines, 0.8))
 
     assert dict(zip(SUMMARY_HEAD, row, strict=True))["AUC-PR"] == "-"
+
+
+def test_groups_of_events_have_a_row_each():
+    groups = {"simulated": figures(0.9), "held-out": figures(0.6)}
+
+    rows = group_rows([replace(REACHED[0], groups=groups), *MISSED])
+
+    assert [row[:3] for row in rows] == [
+        ["cwa", "simulated", "0.900"],
+        ["cwa", "held-out", "0.600"],
+    ]
+    assert all(len(row) == len(GROUP_HEAD) for row in rows)
 
 
 def test_plain_text_is_aligned_and_has_no_spaces_at_the_end():

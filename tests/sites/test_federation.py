@@ -59,6 +59,38 @@ def test_known_attacks_go_to_the_sites_and_are_never_judged(data_dir):
     assert latest < evaluation.time.min()
 
 
+def test_known_attacks_of_unseen_families_are_left_out_at_the_sites(data_dir):
+    """Attacks 1 to 5 are known; 3 and 4 falsify L_T1: 60 and 94 hours."""
+    seen = BatadalDataset(data_dir, known_attacks=5)
+    apart = BatadalDataset(
+        data_dir, protocol="unseen-families", known_attacks=5, unseen=("falsified_level",)
+    )
+
+    before, after = seen.load_site(0, 1), apart.load_site(0, 1)
+
+    rows = [len(site.features_train) + len(site.features_cal) for site in (before, after)]
+    assert rows[0] - rows[1] == 60 + 94
+    events = set(after.features_train.event) | set(after.features_cal.event)
+    assert events == {"", "attack-1", "attack-2", "attack-5"}
+    assert np.array_equal(apart.load_evaluation(1).values, seen.load_evaluation(1).values)
+
+
+def test_where_attacks_are_left_out_the_recording_is_cut(data_dir):
+    """Before attack 3, between 3 and 4, after 4: no window reaches across."""
+    apart = BatadalDataset(
+        data_dir, protocol="unseen-families", known_attacks=5, unseen=("falsified_level",)
+    )
+
+    names = {name for name in apart.load_site(0, 1).features_train.instance if "dataset04" in name}
+
+    assert {name.split("/part-")[1][0] for name in names} == {"1", "2", "3"}
+
+
+def test_no_part_of_one_plant_can_be_left_out(data_dir):
+    with pytest.raises(ConfigError, match=r"all sites are parts of one plant.*plants or threew"):
+        BatadalDataset(data_dir, protocol="leave-one-site-out")
+
+
 def test_random_split_gives_each_hour_of_dataset04_to_one_side(data_dir):
     """Half of 492 attack hours and of 3,685 normal ones (1842, as round() goes to even)."""
     dataset = BatadalDataset(data_dir, protocol="random-split", seed=3)

@@ -1,5 +1,6 @@
 """Simulated plants as sites."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,64 @@ def test_a_second_load_reads_the_cache(dataset, monkeypatch):
     assert {name: after[name] for name in before} == before
 
 
+def test_a_held_out_plant_is_judged_and_takes_no_part(tmp_path):
+    """Two sites of three plants: the one in the middle is simulated beside them."""
+    left_out = PlantsDataset(
+        tmp_path, days=7, workers=2, protocol="leave-one-site-out", held_out="plant-02"
+    )
+    left_out.prepare(2, lambda done, total: None)
+
+    evaluation = left_out.load_evaluation(2)
+    sites = [left_out.load_site(index, 2) for index in range(2)]
+
+    assert left_out.sites(2) == [site.name for site in sites] == ["plant-01", "plant-03"]
+    assert set(evaluation.instance) == {"plant-02/attacked"}
+    assert len(evaluation) == 504
+    held = {name.split("/")[0] for site in sites for name in site.features_train.instance}
+    assert held == {"plant-01", "plant-03"}
+    assert "judged on plant-02, which takes no part" in left_out.describe(2)
+
+
+def test_a_plant_is_the_same_whether_others_are_held_out_or_not():
+    everyone, left_out = (
+        PlantsDataset(Path(), protocol=protocol)
+        for protocol in ("unseen-attacks", "leave-one-site-out")
+    )
+
+    assert left_out.sites(3) == everyone.sites(3) == ["plant-01", "plant-02", "plant-03"]
+    assert left_out.plant(1) == everyone.plant(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"held_out": "plant-04"}, r"'plant-04'; with 2 sites expected one of .*'plant-03'\]"),
+        ({"held_out": "WELL-00009"}, r"'WELL-00009'; with 2 sites expected one of"),
+    ],
+)
+def test_a_held_out_plant_that_is_not_there_is_a_clear_error(options, message):
+    with pytest.raises(ConfigError, match=message):
+        PlantsDataset(Path(), protocol="leave-one-site-out", **options).sites(2)
+
+
+def test_no_plant_is_held_out_where_all_take_part():
+    with pytest.raises(
+        ConfigError, match=r"'plant-01' with protocol 'unseen-attacks'; every plant"
+    ):
+        PlantsDataset(Path(), held_out="plant-01")
+
+
+def test_with_unseen_families_sites_and_evaluation_are_those_of_unseen_attacks(dataset, evaluation):
+    apart = replace(dataset, protocol="unseen-families")
+
+    assert np.array_equal(apart.load_evaluation(K).values, evaluation.values)
+    assert apart.sites(K) == dataset.sites(K)
+
+
 def test_an_unknown_protocol_and_too_many_plants_are_clear_errors(dataset):
     with pytest.raises(ConfigError, match="protocol 'pooled'"):
         PlantsDataset(Path(), protocol="pooled")
     with pytest.raises(DataError, match="101 sites; expected 1 to 100"):
         dataset.sites(101)
+    with pytest.raises(DataError, match="100 sites; expected 1 to 99"):
+        replace(dataset, protocol="leave-one-site-out").sites(100)

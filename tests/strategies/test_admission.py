@@ -17,7 +17,7 @@ from flwr.app import (
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS
 from dtfl_app.errors import ReplyError
-from dtfl_app.strategies.admission import EXAMPLES_LIMIT, Expected, admit, admit_sketch
+from dtfl_app.strategies.admission import EXAMPLES_LIMIT, Expected, admit, admit_sketches
 from tests.support.in_process import identify
 
 WEIGHT = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype=np.float32)
@@ -41,7 +41,7 @@ def content(**changes) -> RecordDict:
         "num-examples": 100,
         "loss": 0.25,
         "steps": 8,
-        "calibration-count": 40,
+        "calibration-counts": [40],
         "calibration-scores": np.linspace(0, 1, LEVELS).tolist(),
     }
     identity = {"site": "site-1", "server-round": 4}
@@ -94,8 +94,8 @@ def test_a_good_reply_is_admitted_with_all_it_says():
     np.testing.assert_array_equal(reply.params["l.weight"], WEIGHT)
     np.testing.assert_array_equal(reply.params["l.bias"], BIAS)
     assert reply.payload == (6 + 2) * 4
-    assert reply.sketch.count == 40
-    assert reply.sketch.values.tolist() == np.linspace(0, 1, LEVELS).tolist()
+    assert reply.sketches[0].count == 40
+    assert reply.sketches[0].values.tolist() == np.linspace(0, 1, LEVELS).tolist()
 
 
 def test_large_weights_are_admitted():
@@ -112,9 +112,9 @@ def test_layers_come_in_the_order_the_server_expects():
 
 
 def test_a_site_without_calibration_rows_is_admitted():
-    reply = admit(answer(calibration_count=0, calibration_scores=None), EXPECTED)
+    reply = admit(answer(calibration_counts=[0], calibration_scores=None), EXPECTED)
 
-    assert (reply.sketch.count, len(reply.sketch.values)) == (0, 0)
+    assert (reply.sketches[0].count, len(reply.sketches[0].values)) == (0, 0)
 
 
 @pytest.mark.parametrize("value", [1, EXAMPLES_LIMIT])
@@ -291,13 +291,15 @@ def test_an_impossible_number_of_steps_is_refused(value):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"calibration_count": None}, "metric 'calibration-count' is None"),
-        ({"calibration_count": -1}, "metric 'calibration-count' is -1"),
-        ({"calibration_count": 4.0}, "metric 'calibration-count' is 4.0"),
-        ({"calibration_scores": None}, f"must be {LEVELS} numbers"),
-        ({"calibration_scores": 0.5}, f"must be {LEVELS} numbers"),
-        ({"calibration_scores": [0.5]}, f"must be {LEVELS} numbers"),
-        ({"calibration_scores": [0.5] * (LEVELS + 1)}, f"must be {LEVELS} numbers"),
+        ({"calibration_counts": None}, "calibration-counts is None, expected a list of 1"),
+        ({"calibration_counts": 40}, "calibration-counts is 40, expected a list of 1"),
+        ({"calibration_counts": [40, 40]}, r"calibration-counts is \[40, 40\], expected a list"),
+        ({"calibration_counts": [-1]}, r"calibration-counts is \[-1\], expected integers"),
+        ({"calibration_counts": [4.0]}, r"calibration-counts is \[4.0\], expected integers"),
+        ({"calibration_scores": None}, f"must be 1 times {LEVELS} numbers"),
+        ({"calibration_scores": 0.5}, f"must be 1 times {LEVELS} numbers"),
+        ({"calibration_scores": [0.5]}, f"must be 1 times {LEVELS} numbers"),
+        ({"calibration_scores": [0.5] * (LEVELS + 1)}, f"must be 1 times {LEVELS} numbers"),
         ({"calibration_scores": [0.0] * (LEVELS - 1) + [math.nan]}, "finite and ascending"),
         ({"calibration_scores": [0.0] * (LEVELS - 1) + [math.inf]}, "finite and ascending"),
         ({"calibration_scores": [1.0] + [0.0] * (LEVELS - 1)}, "finite and ascending"),
@@ -309,9 +311,21 @@ def test_a_malformed_sketch_is_refused(change, reason):
 
 
 def test_equal_calibration_scores_are_ascending():
-    sketch = admit_sketch(answer(calibration_scores=[2.0] * LEVELS))
+    (sketch,) = admit_sketches(answer(calibration_scores=[2.0] * LEVELS), kinds=1)
 
     assert sketch.values.tolist() == [2.0] * LEVELS
+
+
+def test_each_kind_of_evidence_has_its_sketch_and_an_empty_one_takes_no_scores():
+    scores = [*np.linspace(0, 1, LEVELS), *np.linspace(5, 6, LEVELS)]
+    message = answer(calibration_counts=[40, 0, 7], calibration_scores=scores)
+
+    first, empty, last = admit_sketches(message, kinds=3)
+
+    assert (first.count, empty.count, last.count) == (40, 0, 7)
+    assert first.values[-1] == 1.0
+    assert empty.values.size == 0
+    assert last.values[0] == 5.0
 
 
 @pytest.mark.parametrize(
@@ -325,4 +339,83 @@ def test_equal_calibration_scores_are_ascending():
 )
 def test_a_bad_answer_to_the_closing_query_is_refused(message, reason):
     with pytest.raises(ReplyError, match=reason):
-        admit_sketch(message())
+        admit_sketches(message(), kinds=1)
+
+
+# --- layers as int8 changes ----------------------------------------------------------------------
+
+BASE = {"l.weight": WEIGHT, "l.bias": BIAS}
+CHANGED = Expected("site-1", 4, {"l.weight": (2, 3), "l.bias": (2,)}, BASE)
+STEPS = np.array([[127, -127, 0], [1, 2, 3]], dtype=np.int8)
+ONE = np.array([1.0], dtype=np.float32)
+
+
+def changes(**other):
+    """A reply of int8 changes; both scales are 0.5 and the bias does not change."""
+    arrays = {
+        "l__weight": STEPS,
+        "l__weight:scale": ONE / 2,
+        "l__bias": np.zeros(2, dtype=np.int8),
+        "l__bias:scale": ONE / 2,
+    }
+    return answer(**{**arrays, **other})
+
+
+def test_changes_are_added_to_what_the_site_received():
+    """WEIGHT + 0.5 STEPS: 1 + 63.5, 2 - 63.5, 3 and 4.5, 6, 7.5; 8 int8 and 2 float32 travelled."""
+    reply = admit(changes(), CHANGED)
+
+    assert reply.params["l.weight"].tolist() == [[64.5, -61.5, 3.0], [4.5, 6.0, 7.5]]
+    assert reply.params["l.bias"].tolist() == [0.5, -0.5]
+    assert reply.params["l.weight"].dtype == np.float32
+    assert reply.payload == 8 + 2 * 4
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, -0.0, math.nan, math.inf, -math.inf], ids=str)
+def test_a_scale_that_is_not_positive_and_finite_is_refused(scale):
+    with pytest.raises(ReplyError, match=r"scale of layer 'l\.weight' is .*, expected a positive"):
+        admit(changes(**{"l__weight:scale": ONE * np.float32(scale)}), CHANGED)
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [ONE.astype(np.float64), np.ones(2, np.float32), np.array(1, np.float32), ONE.reshape(1, 1)],
+    ids=["float64", "two", "scalar", "matrix"],
+)
+def test_a_scale_of_another_form_is_refused(scale):
+    with pytest.raises(
+        ReplyError, match=r"scale of layer 'l\.bias' is .*, expected float32 \(1,\)"
+    ):
+        admit(changes(**{"l__bias:scale": scale}), CHANGED)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [WEIGHT, STEPS.astype(np.int16), STEPS.astype(np.uint8), STEPS.T, STEPS[:1], STEPS.ravel()],
+    ids=["float32", "int16", "uint8", "turned", "one row", "flat"],
+)
+def test_changes_of_another_type_or_shape_are_refused(steps):
+    with pytest.raises(ReplyError, match=r"layer 'l\.weight' is .*, expected int8 \(2, 3\)"):
+        admit(changes(l__weight=steps), CHANGED)
+
+
+def test_a_change_beyond_any_weight_is_refused():
+    """127 steps of 1e4 are finite and beyond 1e6; 127 steps of 1e38 are not even finite."""
+    for scale in (1e4, 1e38):
+        with pytest.raises(
+            ReplyError, match=r"layer 'l\.weight' holds values that are not finite or"
+        ):
+            admit(changes(**{"l__weight:scale": ONE * np.float32(scale)}), CHANGED)
+
+
+@pytest.mark.parametrize("missing", ["l__weight", "l__bias:scale"])
+def test_changes_without_their_scale_and_scales_without_changes_are_refused(missing):
+    with pytest.raises(ReplyError, match="layers are "):
+        admit(changes(**{missing: None}), CHANGED)
+
+
+def test_whole_layers_are_refused_where_changes_are_expected_and_the_other_way_round():
+    with pytest.raises(ReplyError, match=r"layers are .*, expected .*:scale"):
+        admit(answer(), CHANGED)
+    with pytest.raises(ReplyError, match=r"layers are .*:scale"):
+        admit(changes(), EXPECTED)

@@ -1,28 +1,24 @@
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
 from dtfl_app.detector.models import build_model, get_params
 from dtfl_app.errors import ConfigError
 from dtfl_app.strategies.base import State
 from dtfl_app.strategies.lpe import (
     ExchangeMap,
-    disagreement,
     exchange,
-    most_disputed,
     static_map,
+    twin_layers,
 )
 from tests.support.line_model import LAST, LINE, bias, line, line_twin
 from tests.support.workbench import reply, strategy_on
 
 KEYS = list(line(0))
 LAYERS = [{f"layers.{i}.weight", f"layers.{i}.bias"} for i in (0, 2, 4, 6)]
-
-
-def two_layers(first: float, second: float):
-    return {
-        "layers.0.weight": np.array([first], dtype=np.float32),
-        "layers.2.weight": np.array([second], dtype=np.float32),
-    }
 
 
 @pytest.mark.parametrize(
@@ -70,46 +66,22 @@ def test_what_comes_from_the_twin_need_not_be_in_the_aggregate():
     assert (mixed["l1"][0], mixed["l2"][0]) == (10, 2)
 
 
-def test_disagreement_by_hand():
-    """Layer 1: replies 1 and 5 around 3, which moved by 3 from 0: spread 2 over 3.
-
-    Layer 2: replies -1 and 1 around 0, which did not move from 0: 0 by definition.
-    """
-    replies = [two_layers(1, -1), two_layers(5, 1)]
-
-    ratios = disagreement(replies, aggregate=two_layers(3, 0), start=two_layers(0, 0))
-
-    assert ratios == pytest.approx([2 / 3, 0.0])
-
-
-def test_sites_that_pull_apart_more_than_they_move_together_are_above_one():
-    """Layer 1: 0 and 6 around 3, moved by 1 from 2: 3. Layer 2: 5 and 5, moved by 5: 0."""
-    replies = [two_layers(0, 5), two_layers(6, 5)]
-
-    ratios = disagreement(replies, aggregate=two_layers(3, 5), start=two_layers(2, 0))
-
-    assert ratios == pytest.approx([3.0, 0.0])
-
-
-def test_a_layer_is_measured_over_its_weight_and_bias_together():
-    """Move (3, 4) is 5 long; replies lie at (3, 4) +- (0, 2): spread 2; 2 / 5."""
-    origin, centre, up, down = (line(b, layers_6_weight=w) for w, b in
-                                ((0, 0), (3, 4), (3, 6), (3, 2)))  # fmt: skip
-
-    assert disagreement([up, down], centre, origin) == pytest.approx([0, 0, 0, 2 / 5])
-
-
-def test_the_more_disputed_half_comes_from_the_twin():
-    which = most_disputed([0.1, 0.9, 0.3, 0.8], KEYS)
-
-    assert which.from_twin == LAYERS[1] | LAYERS[3]
-    assert which.to_twin == LAYERS[0] | LAYERS[2]
-
-
-def test_ties_go_to_the_lower_layer_and_an_odd_half_is_rounded_down():
-    which = most_disputed([0.5, 0.5, 0.5], KEYS[:6])
-
-    assert which.from_twin == LAYERS[0]
+@pytest.mark.parametrize(
+    ("scores", "count"),
+    [
+        ([], 4),
+        ([1.0], 4),
+        ([1.0, 0.9], 4),  # a fall by exactly a tenth is no stall
+        ([1.0, 0.91], 3),
+        ([1.0, 0.5, 0.46, 0.4], 3),  # -50%, -8%, -13%
+        ([1.0, 0.95, 0.94, 0.93], 2),  # three stalls, but two layers stay
+        ([1.0, 1.2], 3),
+        ([math.nan, math.nan], 3),
+        ([0.0, 0.0], 4),
+    ],
+)
+def test_each_round_without_a_fall_by_a_tenth_hands_one_layer_over(scores, count):
+    assert twin_layers(scores, layers=4, low=2, stall=0.1) == count
 
 
 def test_both_models_go_on_from_their_mixed_copies():
@@ -176,32 +148,61 @@ def test_sites_upload_only_what_the_twin_does_not_overwrite():
     assert lpe.kept_keys() == KEYS
 
 
-def test_adaptive_uploads_everything_in_every_probe_round():
-    lpe = started("adaptive", lpe_low=2, lpe_high=2, lpe_probe=3)
+def test_adaptive_begins_with_all_layers_from_the_twin_and_uploads_nothing():
+    lpe = started("adaptive", lpe_low=2, lpe_high=2)
 
-    uploads = [len(lpe.upload_keys(server_round)) for server_round in range(1, 8)]
-
-    assert uploads == [8, 4, 4, 8, 4, 4, 8]
+    assert lpe.upload_keys(1) == []
 
 
-def test_adaptive_takes_the_most_disputed_half_from_the_twin():
-    """Layers 1 and 4 moved by 1 and are disputed by 2; 2 and 3 moved by 1 in agreement."""
-    lpe = started("adaptive", lpe_low=2, lpe_high=2, lpe_probe=3)
-    up, down = (line(1 + d, layers_0_bias=1 + d, layers_2_bias=1, layers_4_bias=1) for d in (2, -2))
+def test_adaptive_hands_over_the_last_layer_when_the_sites_scores_stall():
+    """Scores 1.0, 0.5, 0.49: the third round shows the stall, the fourth uploads layer 4.
 
-    state = lpe.update(lpe.state, [reply("a", up), reply("b", down)])
+    The twin adds 0.5 a round to the last bias and hands 1.5 over; then the sites' 7 counts, and the
+    twin goes on from it.
+    """
+    lpe = started("adaptive", lpe_low=2, lpe_high=2)
 
-    assert lpe.upload_keys(2) == KEYS[2:6]
-    assert state.model["layers.2.bias"].tolist() == [1]
-    assert state.model["layers.0.bias"].tolist() == [0]
+    uploads, said = [], []
+    for score in (1.0, 0.5, 0.49, 0.3):
+        uploads.append(lpe.upload_keys(0))
+        lpe.state = lpe.update(lpe.state, [scored({k: line(7)[k] for k in uploads[-1]}, score)])
+        said.append(bias(lpe.state.model))
+
+    assert uploads == [[], [], [], KEYS[6:]]
+    assert said == pytest.approx([0.5, 1.0, 1.5, 7.0], abs=1e-5)
+    assert bias(lpe.state.twin) == 7.0
 
 
-def test_between_probes_the_map_stays():
-    lpe = started("adaptive", lpe_low=2, lpe_high=2, lpe_probe=3)
+def test_adaptive_ends_with_the_static_map():
+    lpe = started("adaptive", lpe_low=2, lpe_high=3)
 
-    lpe.update(lpe.state, [reply("a", upper(3)), reply("b", upper(-3))])
+    for _ in range(6):
+        part = {key: line(1)[key] for key in lpe.upload_keys(0)}
+        lpe.state = lpe.update(lpe.state, [scored(part, 1.0)])
 
-    assert lpe.upload_keys(2) == KEYS[4:]
+    assert lpe._map == static_map(KEYS, 2, 3)
+
+
+def test_adaptive_checks_the_layers_it_shall_end_with():
+    with pytest.raises(ConfigError, match="lpe-low = 3, lpe-high = 2"):
+        started("adaptive", lpe_low=3, lpe_high=2)
+
+
+def test_a_new_run_begins_with_all_layers_again():
+    lpe = started("adaptive", lpe_low=2, lpe_high=2)
+    for _ in range(3):
+        part = {key: line(1)[key] for key in lpe.upload_keys(0)}
+        lpe.state = lpe.update(lpe.state, [scored(part, 1.0)])
+
+    lpe.prepare(State(line(0)))
+
+    assert lpe.upload_keys(1) == []
+
+
+def scored(params, score: float):
+    """A reply from a site whose calibration scores are all `score`."""
+    sketch = Sketch(10, np.full(len(SKETCH_LEVELS), score))
+    return replace(reply("a", params), sketches=(sketch,))
 
 
 def upper(last: float):

@@ -3,7 +3,7 @@
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS
-from dtfl_app.wire import prefixed, receive, to_record, with_prefix
+from dtfl_app.wire import compress, prefixed, receive, to_record, with_prefix
 from tests.support.line_model import LAST
 
 __all__ = ["scripted_site"]
@@ -20,14 +20,17 @@ def scripted_site(message: Message, context: Context) -> Message:
     arrays = receive(content.array_records["arrays"], content.config_records["listing"], context)
     model = with_prefix("model", arrays)
     scores = [float(model[LAST][0])] * len(SKETCH_LEVELS)
-    sketch = {"calibration-count": 10, "calibration-scores": scores}
+    sketch = {"calibration-counts": [10], "calibration-scores": scores}
     if message.metadata.message_type == "query.calibrate":
         return Message(RecordDict({"metrics": MetricRecord(sketch)}), reply_to=message)
     task = content.config_records["task"]
     learned = {**model, LAST: model[LAST] + place + 1}
     claims = {"num-examples": 10 * (place + 1), "loss": float(place), "steps": 2}
+    upload = {key: learned[key] for key in task["upload"]}
+    if "upload-tag" in task:
+        upload = compress(upload, model, task["upload-tag"], task["upload-follows"], context)
     records = {
-        "arrays": to_record(prefixed("model", {key: learned[key] for key in task["upload"]})),
+        "arrays": to_record(prefixed("model", upload)),
         "identity": ConfigRecord({key: task[key] for key in ("site", "server-round")}),
         "metrics": MetricRecord({**claims, **sketch}),
     }

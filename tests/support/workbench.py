@@ -18,7 +18,7 @@ NO_SCORES = Sketch(0, np.zeros(0))
 
 def reply(site: str, params: Params, examples: int = 10) -> Reply:
     """An admitted reply of which only the arguments matter."""
-    return Reply(site, params, examples, loss=1.0, steps=1, sketch=NO_SCORES, payload=0)
+    return Reply(site, params, examples, loss=1.0, steps=1, sketches=(NO_SCORES,), payload=0)
 
 
 def workbench(twin: TwinTrainer | None = None, **settings: Value) -> Workbench:

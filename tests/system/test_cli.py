@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from dtfl_app.cli import app
+from dtfl_app.cli import _with_defaults, app
 from tests.system.conftest import REPOSITORY, SMALL
 
 
@@ -39,6 +39,13 @@ def test_slip_in_a_setting_is_one_clear_line_before_anything_starts() -> None:
 
     assert code == 2
     assert err.strip() == "error: run config: unknown key 'rouns'; did you mean 'rounds'?"
+
+
+def test_files_become_absolute_paths_and_the_embedded_network_keeps_its_name() -> None:
+    full = _with_defaults({"twin-plant": "plant.json", "twin-network": "embedded"})
+
+    assert full["twin-plant"] == str(Path.cwd() / "plant.json")
+    assert full["twin-network"] == "embedded"
 
 
 def test_word_that_is_no_setting_is_one_clear_line() -> None:

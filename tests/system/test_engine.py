@@ -11,7 +11,7 @@ from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
 from tests.system.conftest import REPOSITORY, SMALL
 
-STRATEGIES = ["fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd"]
+STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd"]
 
 
 def run(engine: SuperLink, folder: Path, cache: Path, name: str, **settings: object) -> list[str]:

@@ -75,6 +75,26 @@ class PlantModel:
         factors = {k: self.roughness.get(k, 1.0) * roughness for k in [*self.demands, ""]}
         return replace(self, demands=demands, roughness=factors)
 
+    def with_thresholds(self, factor: float, tops: Mapping[str, float]) -> PlantModel:
+        """Return a plant whose PLCs switch at `factor` times the levels, never above a tank's top.
+
+        Parameters
+        ----------
+        factor : > 0; 1 = unchanged.
+        tops : tank -> highest level in m, for every tank that has a set-point.
+        """
+        if factor == 1.0:
+            return self
+        setpoints = {
+            link: replace(
+                rule,
+                on_below=min(factor * rule.on_below, tops[rule.tank]),
+                off_above=min(factor * rule.off_above, tops[rule.tank]),
+            )
+            for link, rule in self.setpoints.items()
+        }
+        return replace(self, setpoints=setpoints)
+
     def to_json(self) -> str:
         """Serialise to JSON; `from_json` gives an equal plant back."""
         return json.dumps(asdict(self), sort_keys=True, indent=1)

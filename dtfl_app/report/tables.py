@@ -1,0 +1,366 @@
+"""The tables of a page, as rows of cells that carry the stored number beside its text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dtfl_app.report.blocks import Cell, Column, Table
+from dtfl_app.report.events import EventOutcome
+from dtfl_app.report.reading import SiteCalibration, StoredFile
+
+__all__ = [
+    "SettingReference",
+    "alarm_table",
+    "calibration_table",
+    "cost_table",
+    "distance_table",
+    "event_table",
+    "figure_table",
+    "file_table",
+    "group_table",
+    "number",
+    "quality_table",
+    "setting_tables",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingReference:
+    """What a setting is: its key, the section it is in, its default and one line on it."""
+
+    key: str
+    section: str
+    default: object
+    doc: str
+
+
+# key of summary.json -> head, digits, and whether less (-1) or more (+1) is better
+_COSTS = {
+    "rounds_to_target": (Column("rounds to target"), 0, -1),
+    "megabytes_to_target": (Column("MB to target", "both ways, all sites"), 1, -1),
+    "site_steps_to_target": (Column("site steps to target", "optimiser steps, all sites"), 0, -1),
+    "server_steps_to_target": (Column("server steps to target", "optimiser steps"), 0, -1),
+    "seconds_to_target": (Column("seconds to target", "wall time"), 1, -1),
+    "rounds": (Column("rounds"), 0, 0),
+    "megabytes_up": (Column("MB up", "whole run"), 1, -1),
+    "megabytes_down": (Column("MB down", "whole run"), 1, -1),
+    "seconds": (Column("seconds", "whole run"), 1, -1),
+    "refused": (Column("refused", "replies"), 0, 0),
+}
+_FIGURES = {
+    "balanced_accuracy": (Column("balanced accuracy"), 3, 1),
+    "auc_pr": (Column("AUC-PR", "without a threshold"), 3, 1),
+    "roc_auc": (Column("ROC-AUC", "without a threshold"), 3, 1),
+    "s": (Column("S", "BATADAL's score"), 3, 1),
+    "s_ttd": (Column("S_TTD", "time to detection"), 3, 1),
+    "s_clf": (Column("S_CLF", "classification"), 3, 1),
+    "precision": (Column("precision"), 3, 1),
+    "recall": (Column("recall"), 3, 1),
+    "f1": (Column("F1"), 3, 1),
+}
+_ALARMS = {
+    "events_found": (Column("found", "events"), 0, 1),
+    "events": (Column("events"), 0, 0),
+    "hours_to_detection": (Column("hours to alarm", "mean of those found"), 1, -1),
+    "false_alarm_rate": (Column("false-alarm rate", "share of normal steps"), 4, -1),
+    "false_alarms_per_day": (Column("false alarms", "stretches per day"), 2, -1),
+    "far_at_1pct": (Column("at 1%", "of settled normal steps"), 4, 0),
+    "far_at_05pct": (Column("at 0.5%", "of settled normal steps"), 4, 0),
+    "far_at_01pct": (Column("at 0.1%", "of settled normal steps"), 4, 0),
+    "threshold": (Column("threshold", "on the score"), 4, 0),
+    "base_rate": (Column("base rate", "share abnormal"), 3, 0),
+}
+
+
+def cost_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """What each strategy took to the target and in all; keys as in summary.json."""
+    keys = [key for key in _COSTS if any(key in s for s in summaries)]
+    caption = "Cost until the target was first reached, and of the whole run"
+    return _by_strategy("costs", caption, summaries, {key: _COSTS[key] for key in keys}, "")
+
+
+def figure_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """How well each strategy's last model tells events from normal operation."""
+    caption = "Figures of the last model on the evaluation set"
+    return _by_strategy("figures", caption, _finals(summaries), _FIGURES, "final.")
+
+
+def alarm_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """What each last model's alarms found, and every figure that has no name of its own here."""
+    finals = _finals(summaries)
+    stored = dict.fromkeys(key for final in finals for key in final)
+    named = {"strategy", *_FIGURES, *_ALARMS}
+    heads = {key: head for key, head in _ALARMS.items() if key in stored}
+    others = {k: (Column(k.replace("_", " ")), 4, 0) for k in stored if k not in named}
+    caption = "Alarms of the last model"
+    return _by_strategy("alarms", caption, finals, {**heads, **others}, "final.")
+
+
+def group_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """Figures of each last model by group of events, where the protocol has groups."""
+    heads = {**_FIGURES, "events_found": _ALARMS["events_found"], "events": _ALARMS["events"]}
+    rows = tuple(
+        (
+            Cell(summary["strategy"]),
+            Cell(group),
+            *(
+                number(figures.get(key), digits, f"groups.{group}.{key}")
+                for key, (_, digits, _) in heads.items()
+            ),
+        )
+        for summary in summaries
+        for group, figures in summary.get("groups", {}).items()
+    )
+    columns = (
+        Column("strategy", numeric=False),
+        Column("group of events", numeric=False),
+        *(column for column, _, _ in heads.values()),
+    )
+    return Table("groups", "Figures by group of events", columns, rows)
+
+
+def event_table(name: str, strategy: str, outcomes: Sequence[EventOutcome]) -> Table:
+    """What became of each event under one strategy."""
+    columns = [
+        Column("event", numeric=False),
+        Column("begin", numeric=False),
+        Column("hours"),
+        Column("first alarm", numeric=False),
+        Column("delay", "hours"),
+        Column("alarm", "share of its steps"),
+        Column("channels that stood out", "steps", numeric=False),
+    ]
+    with_p = any(o.smallest_p is not None for o in outcomes)
+    if with_p:
+        columns.insert(6, Column("smallest p-value"))
+    rows = tuple(_event_row(outcome, with_p) for outcome in outcomes)
+    return Table(name, f"Events under {strategy}", tuple(columns), rows)
+
+
+def quality_table(quality: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """Readings missing, frozen and set to missing per site, and the channels concerned."""
+    kinds = ("missing", "frozen", "removed")
+    columns = (
+        Column("site", numeric=False),
+        Column("channels"),
+        *(Column(kind, "mean share of rows") for kind in kinds),
+        Column("findings", "share of rows", numeric=False),
+    )
+    rows = tuple(
+        (
+            Cell(site),
+            Cell(str(len(channels)), len(channels)),
+            *(_share(_mean(c.get(kind, 0.0) for c in channels.values())) for kind in kinds),
+            Cell(_findings(channels, kinds)),
+        )
+        for site, channels in sorted(quality.items())
+    )
+    return Table("quality", "Soundness of each site's readings", columns, rows)
+
+
+def calibration_table(entries: Sequence[SiteCalibration], factor: float) -> Table:
+    """Wanted and observed false-alarm rate per strategy and site; off by over `factor` is poor."""
+    columns = (
+        Column("strategy", numeric=False),
+        Column("site", numeric=False),
+        Column("wanted", "share of normal steps"),
+        Column("observed", "share of normal steps"),
+        Column("observed / wanted"),
+        Column("normal steps"),
+        Column("what breaks it", numeric=False),
+    )
+    rows = []
+    for e in entries:
+        ratio = e.observed / e.wanted if e.wanted else math.nan
+        poor = "" if 1 / factor <= ratio <= factor else "poor"
+        rows.append(
+            (
+                Cell(e.strategy),
+                Cell(e.site),
+                number(e.wanted, 4),
+                number(e.observed, 4),
+                number(ratio, 2, tone=poor),
+                number(e.normal_steps, 0),
+                Cell(e.drift or "-"),
+            )
+        )
+    return Table("site-calibration", "False alarms per site", columns, tuple(rows))
+
+
+def distance_table(table: pd.DataFrame) -> Table:
+    """Mean, spread and Kolmogorov-Smirnov distance of every channel."""
+    heads = {
+        "twin_mean": Column("twin mean"),
+        "plant_mean": Column("plant mean"),
+        "twin_sd": Column("twin sd"),
+        "plant_sd": Column("plant sd"),
+        "ks": Column("KS distance", "0 = same distribution"),
+    }
+    rows = tuple(
+        (
+            Cell(str(row["channel"])),
+            Cell(str(row.get("unit", "-"))),
+            *(number(row[key], 3) for key in heads),
+        )
+        for row in table.to_dict("records")
+    )
+    columns = (Column("channel", numeric=False), Column("unit", numeric=False), *heads.values())
+    return Table("distances", "Twin and plant, channel by channel", columns, rows)
+
+
+def setting_tables(
+    settings: Mapping[str, object], reference: Sequence[SettingReference]
+) -> list[tuple[str, Table]]:
+    """(section, table) of all settings, those changed from their default marked.
+
+    A setting that the reference does not know, of an older run, is in a section of its own.
+    """
+    known = {entry.key for entry in reference}
+    unknown = [SettingReference(k, "Other settings", None, "") for k in settings if k not in known]
+    sections: dict[str, list[SettingReference]] = {}
+    for entry in [*reference, *unknown]:
+        if entry.key in settings:
+            sections.setdefault(entry.section, []).append(entry)
+    return [
+        (section, _setting_table(f"settings-{place}", section, entries, settings))
+        for place, (section, entries) in enumerate(sections.items())
+    ]
+
+
+def file_table(files: Sequence[StoredFile]) -> Table:
+    """The files a page was made from."""
+    columns = (
+        Column("file", numeric=False),
+        Column("bytes"),
+        Column("SHA-256", "first 16 digits", numeric=False),
+    )
+    rows = tuple(
+        (Cell(f.name), Cell(f"{f.size:,}", f.size), Cell(f.sha256[:16], tone="code")) for f in files
+    )
+    return Table("files", "Files of the folder", columns, rows)
+
+
+def number(value: float | int | None, digits: int, key: str = "", tone: str = "") -> Cell:
+    """Return a cell with a number; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return Cell("-", None, key)
+    text = f"{value:,.{digits}f}".replace(",", "\N{THIN SPACE}")
+    return Cell(text, value, key, tone)
+
+
+def _by_strategy(
+    name: str,
+    caption: str,
+    rows: Sequence[Mapping[str, Any]],
+    heads: Mapping[str, tuple[Column, int, int]],
+    prefix: str,
+) -> Table:
+    best = {key: _best((r.get(key) for r in rows), sign) for key, (_, _, sign) in heads.items()}
+    cells = tuple(
+        (
+            Cell(row["strategy"]),
+            *(
+                number(row.get(key), digits, prefix + key, _tone(row.get(key), best[key]))
+                for key, (_, digits, _) in heads.items()
+            ),
+        )
+        for row in rows
+    )
+    columns = (Column("strategy", numeric=False), *(column for column, _, _ in heads.values()))
+    return Table(name, caption, columns, cells)
+
+
+def _finals(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"strategy": s["strategy"], **s["final"]} for s in summaries]
+
+
+def _best(values: Iterable[float | None], sign: int) -> float | None:
+    """The best of at least two different values; None where nothing is better than another."""
+    found = [v for v in values if v is not None]
+    if sign == 0 or len(set(found)) < 2:
+        return None
+    return max(found) if sign > 0 else min(found)
+
+
+def _tone(value: float | None, best: float | None) -> str:
+    return "best" if value is not None and value == best else ""
+
+
+def _event_row(outcome: EventOutcome, with_p: bool) -> tuple[Cell, ...]:
+    found = outcome.first_alarm is not None
+    channels = ", ".join(f"{name}\N{NO-BREAK SPACE}{count}" for name, count in outcome.channels)
+    cells = [
+        Cell(outcome.event),
+        Cell(f"{outcome.begin:%Y-%m-%d %H:%M}", tone="time"),
+        number(outcome.hours, 1),
+        _first_alarm(outcome),
+        number(outcome.delay_hours, 1),
+        Cell(f"{100 * outcome.alarm_share:.0f}%", outcome.alarm_share),
+        Cell(channels if found else f"no alarm; most often {channels}"),
+    ]
+    if with_p:
+        cells.insert(6, number(outcome.smallest_p, 4))
+    return tuple(cells)
+
+
+def _first_alarm(outcome: EventOutcome) -> Cell:
+    if outcome.first_alarm is None:
+        return Cell("missed", tone="poor")
+    return Cell(f"{outcome.first_alarm:%Y-%m-%d %H:%M}", tone="time")
+
+
+def _findings(channels: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> str:
+    """Name the channels of which more than a thousandth is missing, frozen or removed."""
+    found = [
+        f"{name} {kind} {100 * shares[kind]:.3g}%"
+        for name, shares in channels.items()
+        for kind in kinds
+        if shares.get(kind, 0.0) > 0.001
+    ]
+    return "; ".join(found) or "none"
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else 0.0
+
+
+def _share(value: float) -> Cell:
+    return Cell(f"{100 * value:.3g}%" if value else "0", value)
+
+
+def _setting_table(
+    name: str,
+    section: str,
+    entries: Sequence[SettingReference],
+    settings: Mapping[str, object],
+) -> Table:
+    columns = (
+        Column("setting", numeric=False),
+        Column("value", numeric=False),
+        Column("default", numeric=False),
+        Column("what it does", numeric=False),
+    )
+    rows = []
+    for e in entries:
+        changed = "changed" if e.default is not None and settings[e.key] != e.default else ""
+        rows.append(
+            (
+                Cell(e.key, tone="code"),
+                Cell(_setting_text(settings[e.key]), tone=changed),
+                Cell("-" if e.default is None else _setting_text(e.default)),
+                Cell(e.doc),
+            )
+        )
+    return Table(name, section, columns, tuple(rows))
+
+
+def _setting_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "empty" if value == "" else str(value)

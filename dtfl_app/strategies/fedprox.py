@@ -1,0 +1,41 @@
+"""FedProx: FedAvg whose sites are held near the model they received.
+
+Li et al., "Federated Optimization in Heterogeneous Networks", 2020, arXiv 1812.06127, equation 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dtfl_app.logs import log
+from dtfl_app.settings import Value, setting
+from dtfl_app.strategies.base import Workbench
+from dtfl_app.strategies.fedavg import FedAvg
+from dtfl_app.wire import Arrays
+
+__all__ = ["FedProx", "FedProxSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class FedProxSettings:
+    """Settings of FedProx; ``prox_mu = 0`` is FedAvg."""
+
+    prox_mu: float = setting(
+        0.01, "FedProx: weight mu of the pull towards the global model", low=0.0
+    )
+
+
+class FedProx(FedAvg):
+    """Site k minimises ``L_k(w) + mu / 2 * ||w - Theta^(t)||^2``; plain mean at the server."""
+
+    Settings = FedProxSettings
+    settings: FedProxSettings
+
+    def __init__(self, name: str, settings: object, bench: Workbench) -> None:
+        super().__init__(name, settings, bench)
+        if self.settings.prox_mu == 0:
+            log.warning("%s: prox-mu = 0, so this is FedAvg", name)
+
+    def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
+        """Tell the sites mu; they hold the model it refers to already."""
+        return {}, {"prox-mu": self.settings.prox_mu}

@@ -1,0 +1,22 @@
+"""Calibrations whose threshold a test names."""
+
+import math
+
+import numpy as np
+
+from dtfl_app.config import DetectorSettings
+from dtfl_app.detector.calibration import Calibration, sketch_scores
+
+__all__ = ["calibrated_at", "detector_settings"]
+
+
+def calibrated_at(*thresholds: float) -> Calibration:
+    """One site whose 2,000 scores of each kind are all the wanted threshold; NaN = no scores."""
+    scores = [np.zeros(0) if math.isnan(t) else np.full(2000, float(t)) for t in thresholds]
+    sketches = tuple(sketch_scores(s) for s in scores)
+    return Calibration(np.full(len(thresholds), -math.inf), {"site": sketches})
+
+
+def detector_settings(**changes: object) -> DetectorSettings:
+    """Settings that do not smooth unless told to."""
+    return DetectorSettings(**{"smoothing": 1, **changes})

@@ -1,0 +1,73 @@
+"""A strategy and K scripted sites around it, and everything that they said."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dtfl_app.detector.metrics import evaluate_scores
+from dtfl_app.strategies.base import NoSettings
+from dtfl_app.strategies.registry import create_strategy
+from dtfl_app.wire import to_record
+from tests.support.in_process import InProcessGrid
+from tests.support.line_model import bias, line
+from tests.support.scripted_site import scripted_site
+from tests.support.workbench import workbench
+
+__all__ = ["MODEL_BYTES", "SCALER_BYTES", "Federation"]
+
+MODEL_BYTES = 8 * 4  # four layers of one weight and one bias, float32
+SCALER = {"mean": np.zeros(2), "scale": np.ones(2)}
+SCALER_BYTES = 4 * 8
+
+
+GRID = ("ids_seed", "backwards", "failing", "silent")
+
+
+class Federation:
+    """A strategy, its grid and everything that it recorded.
+
+    `accuracy` says how good a model of a given bias is; site p is called "site-p".
+    """
+
+    def __init__(self, name="fedavg", twin=None, sites=3, accuracy=None, handler=None, **settings):
+        grid_options = {k: settings.pop(k) for k in GRID if k in settings}
+        self.grid = InProcessGrid(sites, handler=handler or scripted_site, **grid_options)
+        self.lines, self.judged = [], []
+        self.accuracy = accuracy
+        self.bench = replace(
+            workbench(twin, **settings),
+            directory={node: f"site-{i}" for i, node in enumerate(self.grid.get_node_ids())},
+            scaler=SCALER,
+            evaluate=self._evaluate if accuracy else None,
+            record=self.lines.append,
+        )
+        self.strategy = (
+            create_strategy(name, self.bench)
+            if isinstance(name, str)
+            else name("own", NoSettings(), self.bench)
+        )
+
+    @property
+    def threshold(self):
+        """Alarm threshold of the strategy's last model."""
+        rate = self.bench.config.detector.false_alarm_rate
+        return self.strategy.calibration.thresholds(rate)[0]
+
+    def _evaluate(self, params, calibration):
+        rate = self.bench.config.detector.false_alarm_rate
+        self.judged.append((bias(params), calibration.thresholds(rate)[0]))
+        nothing = evaluate_scores(
+            np.array([1.0, 0.0]), 0.5, np.array([1, 0], np.int8), np.array(["a", ""]), 60.0
+        )
+        return replace(nothing, balanced_accuracy=self.accuracy(bias(params)))
+
+    def run(self, rounds=3, start=0.0):
+        return self.strategy.start(self.grid, to_record(line(start)), num_rounds=rounds)
+
+    def sites_asked(self) -> list[list[str]]:
+        """Sites that got a training task, per round."""
+        asked: dict[int, list[str]] = {}
+        for message in self.grid.tasks():
+            task = message.content.config_records["task"]
+            asked.setdefault(task["server-round"], []).append(task["site"])
+        return list(asked.values())
