@@ -1,1 +1,1 @@
-"""Scripts that measure the methods through Flower's engine and store what they measured."""
+"""Grids for `dtfl bench`, scripts that measure the twin, and what they measured."""
