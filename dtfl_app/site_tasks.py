@@ -65,6 +65,8 @@ class Site:
         self.physics = physics
         self._key: dict[str, object] = {}
         self._prepared: tuple[Prepared, Prepared] | None = None
+        # Drawing initial weights costs more than a pass over a site's rows.
+        self._models: dict[str, Detector] = {}
 
     @property
     def name(self) -> str:
@@ -91,9 +93,12 @@ class Site:
         return prepare(features, scaler, self.config.detector.window, physics)
 
     def model(self, arrays: Arrays, prefix: str = "model") -> Detector:
-        """Build the detector with the received parameters."""
-        spec = model_spec(self.config.detector, len(self.data.features_train.names))
-        model = build_model(spec, seed=0).to(resolve_device(self.config.run.device))
+        """Return the site's detector called `prefix`, with the received parameters."""
+        if prefix not in self._models:
+            spec = model_spec(self.config.detector, len(self.data.features_train.names))
+            device = resolve_device(self.config.run.device)
+            self._models[prefix] = build_model(spec, seed=0).to(device)
+        model = self._models[prefix]
         set_params(model, dequantise(with_prefix(prefix, arrays)))
         return model
 
