@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
-from dtfl_app.detector.calibration import Calibration, Sketch, sketch_scores
+from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.evidence import PHYSICAL, evidence_floors, evidence_kinds
-from dtfl_app.detector.metrics import Metrics, evaluate_scores, settled_steps
+from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import Detector, build_model
 from dtfl_app.detector.scoring import smooth
 from dtfl_app.detector.training import Rows, TrainingSpec, train
 from dtfl_app.errors import ConfigError
-from dtfl_app.evaluation import WANTED_RATES
+from dtfl_app.evaluation import judge_evidence
 from dtfl_app.physics import open_physics
-from dtfl_app.preparation import Prepared, model_spec, prepare
+from dtfl_app.preparation import Prepared, model_spec, prepare, sketch_evidence
 from dtfl_app.sites.features import Features, feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
@@ -139,36 +139,15 @@ def _judge(
     material: Material, evidence: Evidence, kinds: Sequence[str], sites: Iterable[int]
 ) -> Metrics:
     """Calibrate on the normal rows of these sites, then judge the evaluation set."""
-    calibration = Calibration(
-        evidence_floors(kinds),
-        {material.names[i]: _sketches(evidence, kinds, *material.sites[i]) for i in sites},
-    )
-    features, found = material.evaluation.features, evidence(material.evaluation)
-    alarm = calibration.judge(found, material.config.detector.false_alarm_rate)
-    metrics = evaluate_scores(
-        alarm.score, alarm.threshold, features.label, features.event, material.step_s
-    )
-    settled = found[settled_steps(features.label, features.instance, material.step_s)]
-    rates = {
-        name: float(calibration.exceeds(settled, wanted).mean()) if len(settled) else math.nan
-        for wanted, name in WANTED_RATES.items()
-    }
-    return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
-
-
-def _sketches(
-    evidence: Evidence, kinds: Sequence[str], training: Prepared, calibration: Prepared
-) -> list[Sketch]:
-    """Sketch each kind on normal rows that it was not trained on, as a site does."""
-    normal = [part.features.label < 1 for part in (training, calibration)]
-    scores = evidence(calibration)[normal[1]]
-    sketches = []
-    for column, kind in enumerate(kinds):
-        mine = scores[:, column]
-        if kind in PHYSICAL:
-            mine = np.concatenate([training.physics[kind].total[normal[0]], mine])
-        sketches.append(sketch_scores(mine))
-    return sketches
+    sketches = {}
+    for index in sites:
+        training, calibrating = material.sites[index]
+        found = sketch_evidence(kinds, evidence(calibrating), training, calibrating)
+        sketches[material.names[index]] = found
+    calibration = Calibration(evidence_floors(kinds), sketches)
+    rate, features = material.config.detector.false_alarm_rate, material.evaluation.features
+    judged = evidence(material.evaluation)
+    return judge_evidence(judged, calibration, rate, features, material.step_s)
 
 
 def _random(material: Material) -> Evidence:

@@ -104,7 +104,7 @@ def _events(alarms: pd.DataFrame) -> Table:
     table.add_column("foremost")
     for result in Evaluator.events(alarms):
         rows = alarms[(alarms["event"] == result.event) & alarms["alarm"]]
-        late = "missed" if result.delay is None else f"step {result.delay}"
+        late = "missed" if result.delay is None else f"step {result.delay + 1}"
         foremost = f"{rows['evidence'].iloc[0]}, {rows['channel'].iloc[0]}" if len(rows) else ""
         share = f"{len(rows) / result.steps:.0%}"
         table.add_row(result.event, str(result.steps), late, share, foremost)

@@ -22,8 +22,9 @@ from dtfl_app.detector.metrics import (
 )
 from dtfl_app.detector.models import Detector, Params, set_params
 from dtfl_app.preparation import Prepared
+from dtfl_app.sites.features import Features
 
-__all__ = ["WANTED_RATES", "Evaluator", "ObservedRate"]
+__all__ = ["WANTED_RATES", "Evaluator", "ObservedRate", "judge_evidence"]
 
 #: Wanted false-alarm rates that the observed ones are compared with -> their name in `Metrics`.
 WANTED_RATES: Mapping[float, str] = {
@@ -32,6 +33,26 @@ WANTED_RATES: Mapping[float, str] = {
     0.001: "far_at_01pct",
 }
 _MODEL_KINDS = ("instant", "smoothed")
+
+
+def judge_evidence(
+    evidence: NDArray[np.float64],
+    calibration: Calibration,
+    rate: float,
+    features: Features,
+    step_s: float,
+) -> Metrics:
+    """Return all figures of evidence of shape (n, k) at false-alarm rate `rate`.
+
+    `features` has the n steps' labels and events, `step_s` the seconds between them.
+    """
+    alarm = calibration.judge(evidence, rate)
+    metrics = evaluate_scores(alarm.score, alarm.threshold, features.label, features.event, step_s)
+    settled = evidence[settled_steps(features.label, features.instance, step_s)]
+    rates = {
+        name: _share(calibration.exceeds(settled, wanted)) for wanted, name in WANTED_RATES.items()
+    }
+    return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +114,9 @@ class Evaluator:
 
     def __call__(self, params: Params, calibration: Calibration) -> Metrics:
         """Return all figures of these parameters with this calibration."""
-        evidence = self.evidence(params)
-        alarm = calibration.judge(evidence, self._settings.false_alarm_rate)
+        rate = self._settings.false_alarm_rate
         features = self._prepared.features
-        metrics = evaluate_scores(
-            alarm.score, alarm.threshold, features.label, features.event, self._step_s
-        )
-        rates = {
-            name: _share(calibration.exceeds(evidence[self._settled], wanted))
-            for wanted, name in WANTED_RATES.items()
-        }
-        return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
+        return judge_evidence(self.evidence(params), calibration, rate, features, self._step_s)
 
     def alarms(self, params: Params, calibration: Calibration) -> pd.DataFrame:
         """Per time step: instance, time, label, event, score, alarm, p-value and what stands out.

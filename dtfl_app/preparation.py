@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,14 +10,22 @@ import torch
 from numpy.typing import NDArray
 
 from dtfl_app.config import DetectorSettings
-from dtfl_app.detector.evidence import PhysicalEvidence, evidence_kinds
+from dtfl_app.detector.calibration import Sketch, sketch_scores
+from dtfl_app.detector.evidence import PHYSICAL, PhysicalEvidence, evidence_kinds
 from dtfl_app.detector.models import Detector, ModelSpec
 from dtfl_app.detector.scoring import Scores, score, smooth, stack_windows
 from dtfl_app.detector.training import Rows
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.scaling import Scaler
 
-__all__ = ["Prepared", "model_spec", "prepare", "scaler_from_arrays", "scaler_to_arrays"]
+__all__ = [
+    "Prepared",
+    "model_spec",
+    "prepare",
+    "scaler_from_arrays",
+    "scaler_to_arrays",
+    "sketch_evidence",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +70,27 @@ def prepare(
     """Scale the features and give each row its window of past rows."""
     scaled = scaler.transform(features.values)
     return Prepared(stack_windows(scaled, features.instance, window), features, physics or {})
+
+
+def sketch_evidence(
+    kinds: Sequence[str], evidence: NDArray[np.float64], training: Prepared, calibration: Prepared
+) -> list[Sketch]:
+    """Sketch each kind of evidence on the normal rows of a site that it was not trained on.
+
+    Physical evidence is not trained on anything, so all the site's normal rows count.
+
+    Parameters
+    ----------
+    evidence : on the calibration rows, shape (n, k), a column per kind.
+    """
+    normal = [part.features.label < 1 for part in (training, calibration)]
+    sketches = []
+    for column, kind in enumerate(kinds):
+        scores = evidence[normal[1], column]
+        if kind in PHYSICAL:
+            scores = np.concatenate([training.physics[kind].total[normal[0]], scores])
+        sketches.append(sketch_scores(scores))
+    return sketches
 
 
 def model_spec(settings: DetectorSettings, features: int) -> ModelSpec:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
 from dtfl_app.datasets import open_dataset
-from dtfl_app.detector.calibration import Sketch, sketch_scores
-from dtfl_app.detector.evidence import PHYSICAL, evidence_kinds
+from dtfl_app.detector.calibration import Sketch
+from dtfl_app.detector.evidence import evidence_kinds
 from dtfl_app.detector.models import (
     Detector,
     as_params,
@@ -32,7 +32,7 @@ from dtfl_app.detector.quantise import dequantise
 from dtfl_app.detector.training import Distillation, Rows, TrainingSpec, train
 from dtfl_app.errors import ConfigError, DataError
 from dtfl_app.physics import SitePhysics, open_physics
-from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_from_arrays
+from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_from_arrays, sketch_evidence
 from dtfl_app.settings import Value
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import SiteData
@@ -237,20 +237,9 @@ def _distillation(site: Site, task: Mapping[str, object], arrays: Arrays) -> Dis
 def _sketches(
     site: Site, model: Detector, training: Prepared, calibration: Prepared
 ) -> list[Sketch]:
-    """Sketch each kind of evidence on normal rows that it was not trained on.
-
-    Physical evidence is not trained on anything, so all the site's normal rows count.
-    """
     settings = site.config.detector
-    normal = [part.features.label < 1 for part in (training, calibration)]
-    evidence = calibration.evidence(model, settings)[normal[1]]
-    sketches = []
-    for column, kind in enumerate(evidence_kinds(settings.evidence)):
-        scores = evidence[:, column]
-        if kind in PHYSICAL:
-            scores = np.concatenate([training.physics[kind].total[normal[0]], scores])
-        sketches.append(sketch_scores(scores))
-    return sketches
+    kinds = evidence_kinds(settings.evidence)
+    return sketch_evidence(kinds, calibration.evidence(model, settings), training, calibration)
 
 
 def _quality_metrics(quality: QualityReport) -> Metrics:

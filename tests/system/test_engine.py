@@ -1,8 +1,10 @@
 """Every strategy through Flower's simulation engine with Ray."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dtfl_app.errors import FederationError
@@ -11,6 +13,7 @@ from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
 from tests.system.conftest import REPOSITORY, SMALL
 
+EVERYTHING = "instant,smoothed,plc,pump,balance"
 STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd"]
 
 
@@ -87,18 +90,24 @@ def test_results_folder_is_complete(finished: Path) -> None:
     assert {p.stem for p in (finished / "models").iterdir()} == set(STRATEGIES)
 
 
-def test_repeated_run_gives_equal_weights_from_the_cache(
+def test_repeated_run_gives_equal_weights_from_the_cache_whatever_the_evidence(
     engine: SuperLink, finished: Path, cache: Path, tmp_path: Path
 ) -> None:
+    """What raises an alarm has no part in training: every weight is the same."""
     before = sorted(path.name for path in cache.iterdir())
 
-    log = run(engine, tmp_path, cache, "again", strategy="cwa", rounds=3)
+    log = run(engine, tmp_path, cache, "again", strategy="cwa", rounds=3, evidence=EVERYTHING)
 
     again = load_model(tmp_path / "again" / "models" / "cwa.safetensors").params
     first = load_model(finished / "models" / "cwa.safetensors").params
     assert all(np.array_equal(first[key], again[key]) for key in first)
     assert sorted(path.name for path in cache.iterdir()) == before
     assert any("from the cache" in line for line in log)
+    alarms = pd.read_csv(tmp_path / "again" / "alarms" / "cwa.csv")
+    assert set(alarms["evidence"]) <= set(EVERYTHING.split(","))
+    assert alarms.loc[alarms["alarm"], "evidence"].isin(["plc", "pump", "balance"]).any()
+    rates = json.loads((tmp_path / "again" / "calibration.json").read_text())
+    assert {rate["site"] for rate in rates} == {"plant-01", "plant-02", "plant-03"}
 
 
 def test_wrong_number_of_supernodes_stops_the_run_with_a_clear_error(
