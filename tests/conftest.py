@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.runs import Launcher, make_recording
+
 _DEFAULT_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -18,3 +20,11 @@ def data_dir() -> Path:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def launcher(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    """Starts whole runs in this process, on BATADAL's plant with a recorded twin."""
+    folder = tmp_path_factory.mktemp("runs")
+    make_recording(folder / "recording.parquet", data_dir)
+    return Launcher(folder, data_dir, folder / "recording.parquet")

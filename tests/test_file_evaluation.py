@@ -11,16 +11,9 @@ from dtfl_app.cli import app
 from dtfl_app.errors import ConfigError, DataError
 from dtfl_app.file_evaluation import evaluate_file, find_model
 from dtfl_app.sites.batadal import DATASET04
-from tests.support.runs import Launcher, Run, make_recording
+from tests.support.runs import Run
 
 EVERYTHING = "instant,smoothed,plc,pump,balance"
-
-
-@pytest.fixture(scope="module")
-def launcher(data_dir, tmp_path_factory) -> Launcher:
-    folder = tmp_path_factory.mktemp("evaluated")
-    make_recording(folder / "recording.parquet", data_dir)
-    return Launcher(folder, data_dir, folder / "recording.parquet")
 
 
 @pytest.fixture(scope="module")

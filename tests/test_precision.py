@@ -5,17 +5,10 @@ import pytest
 
 from dtfl_app.strategies.registry import BUILT_IN
 from dtfl_app.wire import to_arrays, with_prefix
-from tests.support.runs import Launcher, Run, make_recording
+from tests.support.runs import Run
 
 ALL = ",".join(BUILT_IN)
 BOTH = {"upload_precision": "int8", "download_precision": "int8"}
-
-
-@pytest.fixture(scope="module")
-def launcher(data_dir, tmp_path_factory) -> Launcher:
-    folder = tmp_path_factory.mktemp("runs")
-    make_recording(folder / "recording.parquet", data_dir)
-    return Launcher(folder, data_dir, folder / "recording.parquet")
 
 
 @pytest.fixture(scope="module")

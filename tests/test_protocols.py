@@ -2,17 +2,7 @@
 
 import json
 
-import pytest
-
 from dtfl_app.strategies.registry import BUILT_IN
-from tests.support.runs import Launcher, make_recording
-
-
-@pytest.fixture(scope="module")
-def launcher(data_dir, tmp_path_factory) -> Launcher:
-    folder = tmp_path_factory.mktemp("runs")
-    make_recording(folder / "recording.parquet", data_dir)
-    return Launcher(folder, data_dir, folder / "recording.parquet")
 
 
 def test_a_classifier_of_every_method_learns_from_hours_split_at_random(launcher):

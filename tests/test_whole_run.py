@@ -16,17 +16,10 @@ from dtfl_app.evaluation import Evaluator
 from dtfl_app.preparation import prepare, scaler_from_arrays
 from dtfl_app.strategies.registry import BUILT_IN, default_settings
 from dtfl_app.wire import to_arrays
-from tests.support.runs import Launcher, Run, make_recording
+from tests.support.runs import Run
 
 ALL = ",".join(BUILT_IN)
 SCALER_BYTES = (43 + 43 + 1) * 8  # mean, scale and clip, float64
-
-
-@pytest.fixture(scope="module")
-def launcher(data_dir, tmp_path_factory) -> Launcher:
-    folder = tmp_path_factory.mktemp("runs")
-    make_recording(folder / "recording.parquet", data_dir)
-    return Launcher(folder, data_dir, folder / "recording.parquet")
 
 
 @pytest.fixture(scope="module")
