@@ -1,18 +1,20 @@
 """Which evidence to weigh on BATADAL, chosen without the attack it is judged by.
 
 Run it from the repository, after `dtfl bench benchmarks/batadal_physics.toml`:
-python -m benchmarks.cross_validation RUN [RUN ...]
-with folders of runs that weigh all five kinds of evidence. For each of dataset04's seven attacks
-the choice of evidence and false-alarm rate with the best mean score over the other six attacks and
-over all runs is judged on the one left out. The score of one attack is BATADAL's S of that attack's
-hours and all normal hours. Nothing is trained or calibrated here. Writes
+python -m benchmarks.cross_validation
+It takes the bench's finished cells of one method. For each of dataset04's seven attacks the choice
+of evidence and false-alarm rate with the best mean score over the other six attacks and over all
+seeds is judged on the one left out. The score of one attack is BATADAL's S of that attack's hours
+and all normal hours. Nothing is trained or calibrated here. Writes
 benchmarks/results/cross_validation.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.evidence import PHYSICAL, evidence_kinds
+from dtfl_app.detector.evidence import KINDS, PHYSICAL, evidence_kinds
 from dtfl_app.detector.metrics import evaluate_scores
 from dtfl_app.file_evaluation import file_evidence, find_model
 from dtfl_app.results.models import load_model
@@ -38,21 +40,36 @@ Choice = tuple[tuple[str, ...], float]
 def main() -> None:
     """Score every choice on every attack, then choose without the attack judged."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--strategy", default="cwa")
+    parser.add_argument("--work", type=Path, default=ROOT / "results" / "bench")
     chosen = parser.parse_args()
-    tables = [attack_scores(run, chosen.strategy) for run in chosen.runs]
+    runs = stored_runs(chosen.work, chosen.strategy)
+    tables = [attack_scores(run, chosen.strategy) for run in runs]
     attacks = list(next(iter(tables[0].values())))
     mean = {
         choice: np.mean([[table[choice][a] for a in attacks] for table in tables], axis=0)
         for choice in tables[0]
     }
     text = "\n\n".join([left_out_table(mean, attacks), choices_table(mean, attacks)])
-    command = f"python -m benchmarks.cross_validation --strategy {chosen.strategy} RUN ..."
+    command = f"python -m benchmarks.cross_validation --strategy {chosen.strategy}"
     origin = provenance_line(command, [Provenance.here(ROOT).to_mapping()])
-    runs = f"{len(tables)} runs of {chosen.strategy}, last model each."
-    OUT.write_text(f"{runs}\n\n{text}\n\n{origin}\n")
+    notes = f"{len(tables)} runs of {chosen.strategy} on BATADAL, the last model of each."
+    OUT.write_text(f"{notes}\n\n{text}\n\n{origin}\n")
     print(OUT.read_text())
+
+
+def stored_runs(work: Path, strategy: str) -> list[Path]:
+    """Folders of finished BATADAL cells of `strategy` that weigh all kinds of evidence."""
+    found = []
+    for cell in sorted(work.glob("cells/*/cell.json")):
+        settings = json.loads(cell.read_text()).get("settings", {})
+        kinds = set(str(settings.get("evidence", "")).split(","))
+        wanted = settings.get("strategy") == strategy and settings.get("dataset") == "batadal"
+        if wanted and kinds == set(KINDS):
+            found.append(cell.parent)
+    if not found:
+        sys.exit(f"{work}: no finished cell of {strategy} with all evidence; run the bench first")
+    return found
 
 
 def attack_scores(run: Path, strategy: str) -> dict[Choice, dict[str, float]]:

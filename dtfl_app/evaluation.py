@@ -156,9 +156,9 @@ class Evaluator:
                 here = owners == site
                 late = raised & here & (features.label == 0) & ~self._settled
                 settled = self._settled & here
-                found.append(
-                    _observed(site, wanted, raised[settled], int(late.sum()), sources[settled])
-                )
+                reasons = _reasons(raised[settled], sources[settled])
+                reasons += self._too_few(calibration, wanted)
+                found.append(_observed(site, wanted, raised[settled], int(late.sum()), reasons))
         return found
 
     @staticmethod
@@ -191,6 +191,13 @@ class Evaluator:
                 named[:, column] = [physical.channels[i] for i in worst]
         return [str(name) for name in named[np.arange(len(features)), foremost]]
 
+    def _too_few(self, calibration: Calibration, wanted: float) -> list[str]:
+        short = [self._kinds[kind] for kind in calibration.too_few(wanted)]
+        if not short:
+            return []
+        needed = len(self._kinds) / wanted - 1
+        return [f"fewer than the {needed:.0f} calibration scores it takes of {', '.join(short)}"]
+
     def _sources(self, alarm: Alarm) -> NDArray[np.object_]:
         """Say of each step which evidence stands out, and at which channel."""
         kinds = np.array(self._kinds)[alarm.foremost]
@@ -205,16 +212,21 @@ def _observed(
     wanted: float,
     raised: NDArray[np.bool_],
     after_events: int,
-    sources: NDArray[np.object_],
+    reasons: list[str],
 ) -> ObservedRate:
-    """Judge the alarms in one site's settled steps; `raised` and `sources` have shape (steps,)."""
+    """Judge the alarms in one site's settled steps; `raised` has shape (steps,)."""
     count, steps = int(raised.sum()), len(raised)
     kept = wanted * steps / 2 - 1 < count < 2 * wanted * steps + 1
-    drift = ""
-    if not kept:
-        most = pd.Series(sources[raised]).value_counts()
-        drift = f"{most.iloc[0]} of {count} alarms: {most.index[0]}" if count else "too few alarms"
+    drift = "" if kept else "; ".join(reasons)
     return ObservedRate(site, wanted, _share(raised), steps, after_events, kept, drift)
+
+
+def _reasons(raised: NDArray[np.bool_], sources: NDArray[np.object_]) -> list[str]:
+    """Say what most of the alarms come from."""
+    if not raised.any():
+        return ["too few alarms"]
+    most = pd.Series(sources[raised]).value_counts()
+    return [f"{most.iloc[0]} of {int(raised.sum())} alarms: {most.index[0]}"]
 
 
 def _share(mask: NDArray[np.bool_]) -> float:

@@ -171,6 +171,20 @@ class TestObservedRates:
             (0.001, True, ""),
         }
 
+    def test_a_rate_that_so_few_scores_cannot_tell_is_named_as_the_reason(self):
+        """40 scores tell no rate below 1 / 41; at 1% it takes 99."""
+        few = (sketch_scores(np.full(20, 20.0)),)
+        readings = np.zeros(2000)
+        readings[:500] = 9.0
+        calibration = replace(calibrated_at(20.0), sites=dict.fromkeys("ab", few))
+
+        found = self.judge(readings).observed_rates(line(0.0), calibration)
+
+        assert found[0].drift == (
+            "500 of 500 alarms: smoothed evidence, level; "
+            "fewer than the 99 calibration scores it takes of smoothed"
+        )
+
     def test_readings_of_no_site_are_those_of_the_evaluation(self):
         found = self.judge(np.zeros(2000)).observed_rates(line(0.0), calibrated_at(20.0))
 

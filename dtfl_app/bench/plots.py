@@ -42,12 +42,17 @@ def plot_curves(rounds: pd.DataFrame, grid: Grid, path: Path) -> None:
             color, style = look[name]
             panel.plot(by_round.mean(), label=name, linewidth=1.6, color=color, linestyle=style)
             low, high = by_round.min(), by_round.max()
-            panel.fill_between(low.index, low, high, color=color, alpha=0.12, linewidth=0)
+            panel.fill_between(low.index, low, high, color=color, alpha=0.08, linewidth=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.axhline(grid.targets[0], color="0.6", linestyle="--", linewidth=1)
         panel.set_title(variant.name or grid.title, fontsize=10)
     axes[0].set_ylabel("balanced accuracy")
-    axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    # A variant may have some of the rows only: the legend is that of the fullest panel.
+    fullest = max(axes, key=lambda panel: len(panel.lines))
+    handles, names = fullest.get_legend_handles_labels()
+    axes[-1].legend(
+        handles, names, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5)
+    )
     _save(figure, path)
 
 

@@ -75,7 +75,9 @@ def cost_table(frame: pd.DataFrame, grid: Grid, variants: Sequence[Variant]) -> 
         seeds = variant.seeds or grid.seeds
         costs = [("bytes_up", 2, 1e-6), ("bytes_down", 2, 1e-6), ("seconds", 1, 1.0)]
         steps = [("site_steps", 0, 1.0), ("server_steps", 0, 1.0)]
-        cells = [method_name(row.name, variant.name), _rounds(lines, target, seeds), row.paper]
+        # What was published is the method as it is, not a variant of it.
+        paper = "" if variant.name else row.paper
+        cells = [method_name(row.name, variant.name), _rounds(lines, target, seeds), paper]
         cells += [_over(lines, f"{c}_to_{target}", d, f) for c, d, f in [*costs, *steps]]
         for other in others:
             cells += [_rounds(lines, other, seeds), _megabytes(lines, other)]

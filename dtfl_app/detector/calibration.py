@@ -152,6 +152,14 @@ class Calibration:
         pooled = [pooled_threshold(self.sketches(kind), share) for kind in range(self.kinds)]
         return np.maximum(pooled, self.floors)
 
+    def too_few(self, alpha: float) -> list[int]:
+        """Kinds with too few scores to tell their share of `alpha`, N < kinds / alpha - 1.
+
+        Their threshold is the largest score: the best there is, but no promise.
+        """
+        counts = [sum(s.count for s in self.sketches(kind)) for kind in range(self.kinds)]
+        return [kind for kind, count in enumerate(counts) if count < self.kinds / alpha - 1]
+
     def exceeds(self, evidence: FloatArray, alpha: float) -> NDArray[np.bool_]:
         """Tell which of n steps raise an alarm at false-alarm rate `alpha`; evidence (n, k)."""
         return np.asarray((evidence > self.thresholds(alpha)).any(axis=1))

@@ -218,6 +218,13 @@ class TestCalibration:
         assert alarm.score.tolist() == [-0.5, -50.0]
         assert alarm.threshold == pooled_threshold(calibration.sketches(0), 0.1) < 0
 
+    def test_kinds_that_cannot_tell_their_share_are_named(self):
+        """Two kinds of 1,000 scores: each tells 1 / 1001, so both together 2 / 1001."""
+        calibration = self.two_kinds()
+
+        assert calibration.too_few(2 / 1001) == []
+        assert calibration.too_few(2 / 1002) == [0, 1]
+
     def test_a_kind_without_calibration_raises_no_alarm(self):
         nothing = (sketch_scores(NOTHING), sketch_scores(np.arange(100.0)))
         calibration = Calibration(np.array([-np.inf, 0.0]), {"a": nothing})
