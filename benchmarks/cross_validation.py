@@ -62,9 +62,10 @@ def stored_runs(work: Path, strategy: str) -> list[Path]:
     """Folders of finished BATADAL cells of `strategy` that weigh all kinds of evidence."""
     found = []
     for cell in sorted(work.glob("cells/*/cell.json")):
-        settings = json.loads(cell.read_text()).get("settings", {})
+        about = json.loads(cell.read_text())
+        settings = about.get("settings", {})
         kinds = set(str(settings.get("evidence", "")).split(","))
-        wanted = settings.get("strategy") == strategy and settings.get("dataset") == "batadal"
+        wanted = about.get("strategy") == strategy and settings.get("dataset") == "batadal"
         if wanted and kinds == set(KINDS):
             found.append(cell.parent)
     if not found:
