@@ -16,7 +16,15 @@ from dtfl_app.detector.quantise import SCALE, dequantise
 from dtfl_app.errors import ReplyError
 from dtfl_app.wire import Arrays, to_arrays
 
-__all__ = ["EXAMPLES_LIMIT", "WEIGHT_LIMIT", "Expected", "Reply", "admit", "admit_sketches"]
+__all__ = [
+    "EXAMPLES_LIMIT",
+    "WEIGHT_LIMIT",
+    "Expected",
+    "Reply",
+    "admit",
+    "admit_sketches",
+    "usable",
+]
 
 # Above any site's rows; a larger count is an attempt to outweigh all others.
 EXAMPLES_LIMIT = 10_000_000
@@ -135,6 +143,11 @@ def _read_sketches(metrics: MetricRecord, kinds: int) -> tuple[Sketch, ...]:
     return tuple(Sketch(n, next(rows)) if n else Sketch(0, np.zeros(0)) for n in whole)
 
 
+def usable(params: Params) -> bool:
+    """Tell whether all values are finite and no larger than `WEIGHT_LIMIT`."""
+    return all(bool((np.abs(value) <= WEIGHT_LIMIT).all()) for value in params.values())
+
+
 def _checked_params(arrays: Arrays, expected: Expected) -> Params:
     dtype = np.dtype(np.float32 if expected.base is None else np.int8)
     endings = ("",) if expected.base is None else ("", SCALE)
@@ -153,7 +166,7 @@ def _checked_params(arrays: Arrays, expected: Expected) -> Params:
         else:
             scale = arrays[f"model/{key}{SCALE}"]
             params[key] = expected.base[key] + _checked_change(key, array, scale)
-        if not (np.abs(params[key]) <= WEIGHT_LIMIT).all():
+        if not usable({key: params[key]}):
             raise ReplyError(
                 f"layer {key!r} holds values that are not finite or beyond {WEIGHT_LIMIT:g}"
             )

@@ -74,3 +74,14 @@ def test_the_batch_is_drawn_from_the_twin_and_capped_at_its_rows():
     dtml = strategy_on("dtml", line_twin(10.0), meta_lr=0.125, meta_steps=1, meta_batch=1000)
 
     assert bias(dtml.update(State(line(0)), REPLIES).model) == pytest.approx(4.0)
+
+
+def test_meta_steps_that_diverge_leave_the_aggregate_and_say_so(caplog):
+    """With b = 10 every step multiplies the distance to the twin by -19: 8 * 19^40 > 1e50."""
+    dtml = strategy_on("dtml", line_twin(10.0), meta_lr=10.0, meta_steps=40)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        state = dtml.update(State(line(0)), REPLIES)
+
+    assert bias(state.model) == 2.0
+    assert "the meta steps diverged on twin data, so this round keeps the aggregate" in caplog.text
