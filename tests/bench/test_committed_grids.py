@@ -43,12 +43,8 @@ def test_wells_are_held_out_in_turn_and_pooled_beside_that():
     pooled = {(c.common["sites"], c.fold) for c in cells_of(grid) if c.variant == "pooled"}
 
     assert (len(held_out), pooled) == (6, {(6, "")})
-    assert [[v.name for v in group] for group in data_groups(grid)] == [
-        ["", "warm start"],
-        ["pooled"],
-    ]
-    # two seeds of six wells, and one of the pooled protocol
-    assert len({cell.digest for cell in baseline_cells(grid)}) == 2 * 6 + 1
+    assert [[v.name for v in group] for group in data_groups(grid)] == [[""], ["pooled"]]
+    assert len({cell.digest for cell in baseline_cells(grid)}) == 6 + 1
 
 
 def test_the_page_s_grid_is_one(tmp_path):
