@@ -1,5 +1,8 @@
 """Workers are real processes here; their task, baselines without data, fails at once."""
 
+import time
+from contextlib import suppress
+
 import psutil
 import pytest
 from rich.console import Console
@@ -21,14 +24,24 @@ class Notes:
         self.heard.append(("started", task.name))
         if self._kill:
             self._kill = False
-            workers = psutil.Process().children()
-            next(w for w in workers if "spawn_main" in " ".join(w.cmdline())).kill()
+            spawned_worker().kill()
 
     def advanced(self, task, units, at):
         self.heard.append(("at", at))
 
     def ended(self, task, seconds, reason):
         self.heard.append(("ended", task.name))
+
+
+def spawned_worker() -> psutil.Process:
+    """The worker; a process just forked carries its parent's command line for a moment."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    return child
+    raise AssertionError("no worker within 30 s")
 
 
 @pytest.fixture
