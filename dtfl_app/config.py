@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from dtfl_app.detector.evidence import evidence_kinds
+from dtfl_app.errors import ConfigError
 from dtfl_app.settings import Value, keys_of, read_settings, setting, to_mapping
 
 __all__ = [
@@ -123,6 +125,14 @@ class DetectorSettings:
     false_alarm_rate: float = setting(
         0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
     )
+
+    def __post_init__(self) -> None:
+        # A logit may be negative, so it has no ratio to its threshold that others compare with.
+        if len(evidence_kinds(self.evidence)) > 1 and self.model == "classifier":
+            raise ConfigError(
+                f"run config: evidence = {self.evidence!r} weighs several kinds, which needs "
+                'model = "autoencoder"; a classifier takes one, "instant" or "smoothed"'
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,3 +191,10 @@ def test_sites_that_are_what_they_are_take_no_partition(dataset):
 
 def test_every_strategy_key_is_apart_from_the_apps():
     assert not set(default_settings()) & set(RunConfig.from_mapping({}).to_mapping())
+
+
+def test_a_classifier_weighs_one_kind_of_evidence():
+    with pytest.raises(ConfigError, match="several kinds, which needs model"):
+        RunConfig.from_mapping({"model": "classifier", "evidence": "instant,smoothed"})
+
+    assert RunConfig.from_mapping({"model": "classifier", "evidence": "instant"})
