@@ -17,9 +17,12 @@ __all__ = [
     "SECTIONS",
     "DataSettings",
     "DetectorSettings",
+    "PrivacySettings",
+    "RoundSettings",
     "RunConfig",
     "RunSettings",
     "TrainSettings",
+    "TrustSettings",
     "TwinSettings",
     "WireSettings",
 ]
@@ -35,17 +38,97 @@ class RunSettings:
     rounds: int = setting(30, "federated rounds", low=1)
     target: float = setting(0.8, "balanced accuracy to reach", above=0.0, high=1.0)
     stop_at_target: bool = setting(False, "end the run in the round that reaches the target")
-    fraction: float = setting(1.0, "share of sites drawn for each round", above=0.0, high=1.0)
-    weighting: str = setting(
-        "uniform", "how replies are averaged; uniform = the paper", choices=("uniform", "examples")
-    )
+    checkpoint_every: int = setting(5, "rounds from checkpoint to checkpoint; 0 = none", low=0)
+    resume: str = setting("", "run folder, or checkpoint file, to go on from")
     join_timeout: float = setting(10.0, "seconds to wait for the sites to connect", low=0.0)
-    round_timeout: float = setting(600.0, "seconds to wait for a round's replies", above=0.0)
     seed: int = setting(0, "seed of weights, batches and sampling", low=0)
     device: str = setting("auto", "torch device", choices=("auto", "cpu", "cuda"))
     results_dir: str = setting("", "where runs are stored; empty = ./results")
     run_name: str = setting("", "folder of this run; empty = date, dataset and strategy")
     strategy_options: str = setting("", "extra settings of your own strategy: key=value, ...")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSettings:
+    """Who is asked in a round, how long it waits, and how replies are averaged."""
+
+    fraction: float = setting(1.0, "share of sites drawn for each round", above=0.0, high=1.0)
+    weighting: str = setting(
+        "uniform", "how replies are averaged; uniform = the paper", choices=("uniform", "examples")
+    )
+    round_timeout: float = setting(
+        600.0, "seconds after which a round closes with the replies it has", above=0.0
+    )
+    quorum: float = setting(
+        0.5,
+        "share of the sites drawn whose usable reply a round needs; at least one",
+        low=0.0,
+        high=1.0,
+    )
+    round_retries: int = setting(2, "times that a round below its quorum is repeated", low=0)
+    late: str = setting(
+        "drop",
+        "a reply after its round closed: drop it, or let it count less in the next round",
+        choices=("drop", "discount"),
+    )
+    late_exponent: float = setting(
+        0.5, "a reply s rounds late weighs (1 + s)^-exponent", low=0.0, high=10.0
+    )
+    state_dir: str = setting(
+        "", "where sites keep their state on disk; empty = in memory; node config has precedence"
+    )
+    state_limit_mb: float = setting(256.0, "size of a site's state folder at most", above=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSettings:
+    """Which replies count, how much, and how far the twin is trusted."""
+
+    aggregation: str = setting(
+        "mean",
+        "how replies become one model (docs/trust.md)",
+        choices=("mean", "trimmed-mean", "median", "krum", "multi-krum"),
+    )
+    trim: float = setting(
+        0.2, "trimmed-mean: share of replies left out at each end", low=0.0, high=0.49
+    )
+    malicious: float = setting(
+        0.2, "krum, multi-krum: share of sites that may be malicious", low=0.0, high=0.49
+    )
+    clip_updates: float = setting(
+        0.0,
+        "updates longer than this times the round's median are shortened to it; 0 = none",
+        low=0.0,
+    )
+    norm_limit: float = setting(
+        10.0, "updates longer than this times the running median are refused; 0 = none", low=0.0
+    )
+    witness: str = setting(
+        "off",
+        "a reply far worse on twin data than its peers' is weighed down or refused",
+        choices=("off", "weigh", "refuse"),
+    )
+    witness_limit: float = setting(
+        3.0, "how far: a loss above this many times the peers' median", above=1.0
+    )
+    twin_limit: float = setting(
+        0.0,
+        "twin data's loss over the sites' in round 1 above which the twin is not used; 0 = never",
+        low=0.0,
+    )
+    twin_strikes: int = setting(
+        3, "rounds in a row in which the twin diverges before it is not used any more", low=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """Differential privacy at the sites, by Flower's LocalDpMod (docs/privacy.md)."""
+
+    dp: bool = setting(False, "clip each site's update and add Gaussian noise before it leaves")
+    dp_clip: float = setting(1.0, "dp: length to which a site's update is clipped", above=0.0)
+    dp_epsilon: float = setting(8.0, "dp: privacy budget of one round", above=0.0)
+    dp_delta: float = setting(1e-5, "dp: probability that the promise fails", above=0.0, high=0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +268,9 @@ class TwinSettings:
 
 SECTIONS = (
     RunSettings,
+    RoundSettings,
+    TrustSettings,
+    PrivacySettings,
     DataSettings,
     DetectorSettings,
     TrainSettings,
@@ -201,6 +287,9 @@ class RunConfig:
     """
 
     run: RunSettings
+    round: RoundSettings
+    trust: TrustSettings
+    privacy: PrivacySettings
     data: DataSettings
     detector: DetectorSettings
     train: TrainSettings
@@ -214,6 +303,9 @@ class RunConfig:
         own = {key for section in SECTIONS for key in keys_of(section)}
         return cls(
             run=read_settings(RunSettings, mapping),
+            round=read_settings(RoundSettings, mapping),
+            trust=read_settings(TrustSettings, mapping),
+            privacy=read_settings(PrivacySettings, mapping),
             data=read_settings(DataSettings, mapping),
             detector=read_settings(DetectorSettings, mapping),
             train=read_settings(TrainSettings, mapping),

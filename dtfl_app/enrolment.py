@@ -85,7 +85,7 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
 
     Raises FederationError when a site fails, gives a name twice, or has another schema.
     """
-    profiles = _profiles(grid, nodes, config.run.round_timeout)
+    profiles = _profiles(grid, nodes, config.round.round_timeout)
     directory, moments = _check(profiles, dataset)
     spans = feature_spans(dataset.feature_spec.names(dataset.schema), dataset.schema)
     ordered = [moments[site] for site in sorted(moments)]

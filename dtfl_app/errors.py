@@ -6,6 +6,7 @@ DTFLError
 │   └── SchemaError    channels, units, ranges or sampling differ from the schema
 ├── TwinError          the digital twin cannot be built or its scenario did not run
 │   └── ScenarioError  one scenario failed; the others are unaffected
+├── CheckpointError    a checkpoint is corrupt, cut short, or of another run
 ├── FederationError    the federation as a whole cannot go on (no sites, too few replies)
 └── ReplyError         one site's reply was refused; the round goes on without it
 
@@ -14,6 +15,7 @@ what to do next.
 """
 
 __all__ = [
+    "CheckpointError",
     "ConfigError",
     "DTFLError",
     "DataError",
@@ -47,6 +49,10 @@ class TwinError(DTFLError):
 
 class ScenarioError(TwinError):
     """One twin scenario failed to converge; it yields no data."""
+
+
+class CheckpointError(DTFLError):
+    """A checkpoint is corrupt, cut short, or belongs to another run."""
 
 
 class FederationError(DTFLError):

@@ -67,6 +67,7 @@ class Reply:
     steps : optimiser steps taken.
     sketches : calibration scores of the model the site received, per kind of evidence.
     payload : bytes of the arrays that travelled.
+    weight : how much the reply counts beside the others, in (0, 1].
     """
 
     site: str
@@ -76,6 +77,7 @@ class Reply:
     steps: int
     sketches: tuple[Sketch, ...]
     payload: int
+    weight: float = 1.0
 
 
 def admit(message: Message, expected: Expected) -> Reply:

@@ -153,7 +153,7 @@ class DTFLStrategy(Strategy):
 
     def mean(self, replies: Sequence[Reply]) -> Params:
         """Aggregate the replies: unweighted as in the paper, or by examples (`weighting`)."""
-        by_examples = self.bench.config.run.weighting == "examples"
+        by_examples = self.bench.config.round.weighting == "examples"
         weights = [float(r.examples) for r in replies] if by_examples else None
         return weighted_mean([r.params for r in replies], weights)
 
@@ -278,7 +278,7 @@ class DTFLStrategy(Strategy):
         """Draw this round's (node, site) pairs by site name, so node ids do not matter."""
         sites = sorted((site, node) for node, site in self.bench.directory.items())
         run = self.bench.config.run
-        count = max(1, round(run.fraction * len(sites)))
+        count = max(1, round(self.bench.config.round.fraction * len(sites)))
         rng = np.random.default_rng([run.seed, zlib.crc32(b"sampling"), server_round])
         chosen = sorted(rng.choice(len(sites), count, replace=False))
         return [(sites[i][1], sites[i][0]) for i in chosen]
