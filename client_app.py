@@ -1,9 +1,17 @@
 """ClientApp: one industrial site. The handlers delegate to `dtfl_app.site_tasks`."""
 
+import sys
+
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from dtfl_app import site_tasks
+
+if "flwr.server.superlink.fleet.vce" in sys.modules:
+    # Flower's simulation loads the app before it makes its workers; no gateway loads the engine.
+    from dtfl_app.simulation import mend_engine
+
+    mend_engine()
 
 app = ClientApp()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -24,7 +24,9 @@ from dtfl_app.evaluate_cli import evaluate
 from dtfl_app.launch import simulate, superlink
 from dtfl_app.logs import MARK
 from dtfl_app.report_cli import report
+from dtfl_app.results.run import require_no_run
 from dtfl_app.results.show import show_run
+from dtfl_app.runs_cli import checkpoints, compare, resumed_settings, resumed_sites
 from dtfl_app.settings import Value, key_of
 from dtfl_app.strategies.registry import BUILT_IN, default_settings, strategy_names
 from dtfl_app.terminal import clear_errors
@@ -37,6 +39,8 @@ app.add_typer(twin_app, name="twin")
 app.command()(bench)
 app.command()(report)
 app.command()(evaluate)
+app.command()(checkpoints)
+app.command()(compare)
 
 _DEFAULT_SITES = 10
 
@@ -53,7 +57,8 @@ def run(
     """Simulate a federation on this host and show what came of it.
 
     The same as `flwr run`, with a SuperLink of its own, as many SuperNodes as sites, and an exit
-    code that says whether the run succeeded.
+    code that says whether the run succeeded. `resume=RUN` (a run's folder, its name, or one of its
+    checkpoints) goes on with an interrupted run; its settings need not be repeated.
     """
     console = Console()
     # Python's default for SIGTERM skips the clean-up that stops the engine.
@@ -61,14 +66,18 @@ def run(
     # A strategy may lie beside server_app.py, which is where Flower will find it too.
     sys.path.insert(0, str(app_dir.absolute()))
     with clear_errors():
-        chosen = _with_defaults(parse_settings(settings or []))
+        chosen = _complete(parse_settings(settings or []))
         # The ServerApp checks them too; here a slip costs no start of an engine.
         strategy_names(RunConfig.from_mapping(chosen))
         path = Path(str(chosen["results-dir"])) / str(chosen["run-name"])
         sites = int(chosen["sites"])
-        with superlink() as link:
+        if chosen.get("resume"):
+            sites = resumed_sites(path, sites)
+        else:
+            require_no_run(path)
+        with _open_log(path) as log, superlink() as link:
             lines = simulate(link, app_dir, chosen, sites, actors or os.cpu_count() or 1)
-            _follow(lines, path, console)
+            _follow(lines, log, console)
         show_run(path, console)
 
 
@@ -115,28 +124,50 @@ def parse_settings(words: list[str]) -> dict[str, Value]:
     return chosen
 
 
+def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the settings of the run, all that this process must know among them."""
+    given = _with_absolute_paths(chosen)
+    return resumed_settings(given) if given.get("resume") else _with_defaults(given)
+
+
 def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Name sites, run and folders, so that this process knows where the results will be."""
     name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
     full = {"sites": _DEFAULT_SITES, "run-name": name, "results-dir": "results", **chosen}
-    for key in ("results-dir", "cache-dir", "data-dir", "twin-network", "twin-plant"):
+    return _with_absolute_paths(full)
+
+
+def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:
+    """Make files and folders independent of where the app will run."""
+    full = dict(chosen)
+    for key in ("results-dir", "cache-dir", "data-dir", "state-dir", "twin-network", "twin-plant"):
         # "embedded" names the network in the wheel, not a file.
         if full.get(key) and full[key] != "embedded":
             full[key] = str(Path(str(full[key])).expanduser().absolute())
     return full
 
 
-def _follow(lines: Iterator[str], path: Path, console: Console) -> None:
-    """Show the app's own lines and warnings; keep the whole stream in the run's folder."""
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / "flower.log").open("w") as log:
-        for line in lines:
-            text = re.sub(r"\x1b\[[0-9;]*m", "", line)
-            log.write(text + "\n")
-            before, mark, message = text.partition(MARK)
-            if mark:
-                style = "yellow" if "WARNING" in before else ""
-                console.print(message, style=style, highlight=False, markup=False)
+def _open_log(path: Path) -> TextIO:
+    """Open flower.log in the run's folder; a resumed run adds to it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / "flower.log").open("a", buffering=1)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: results cannot be written there ({error}); give them another place with "
+            "results-dir"
+        ) from error
+
+
+def _follow(lines: Iterator[str], log: TextIO, console: Console) -> None:
+    """Show the app's own lines and warnings; keep the whole stream in the run's log."""
+    for line in lines:
+        text = re.sub(r"\x1b\[[0-9;]*m", "", line)
+        log.write(text + "\n")
+        before, mark, message = text.partition(MARK)
+        if mark:
+            style = "yellow" if "WARNING" in before else ""
+            console.print(message, style=style, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dtfl_app.errors import ConfigError
 from dtfl_app.settings import Value, keys_of, read_settings, setting, to_mapping
 
 __all__ = [
+    "LOCAL_KEYS",
     "SECTIONS",
     "DataSettings",
     "DetectorSettings",
@@ -75,7 +76,9 @@ class RoundSettings:
         0.5, "a reply s rounds late weighs (1 + s)^-exponent", low=0.0, high=10.0
     )
     state_dir: str = setting(
-        "", "where sites keep their state on disk; empty = in memory; node config has precedence"
+        "",
+        "folder, from the root, where sites keep their state; empty = in memory; node config has "
+        "precedence",
     )
     state_limit_mb: float = setting(256.0, "size of a site's state folder at most", above=0.0)
 
@@ -101,7 +104,9 @@ class TrustSettings:
         low=0.0,
     )
     norm_limit: float = setting(
-        10.0, "updates longer than this times the running median are refused; 0 = none", low=0.0
+        30.0,
+        "updates longer than this (1 or more) times the running median are refused; 0 = none",
+        low=0.0,
     )
     witness: str = setting(
         "off",
@@ -109,11 +114,12 @@ class TrustSettings:
         choices=("off", "weigh", "refuse"),
     )
     witness_limit: float = setting(
-        3.0, "how far: a loss above this many times the peers' median", above=1.0
+        8.0, "how far: a loss on twin data above this many times the replies' median", above=1.0
     )
     twin_limit: float = setting(
-        0.0,
-        "twin data's loss over the sites' in round 1 above which the twin is not used; 0 = never",
+        3.0,
+        "the sites' models' loss on twin data over that on their own, in the first rounds, above "
+        "which the twin is not used; 0 = any",
         low=0.0,
     )
     twin_strikes: int = setting(
@@ -126,8 +132,13 @@ class PrivacySettings:
     """Differential privacy at the sites, by Flower's LocalDpMod (docs/privacy.md)."""
 
     dp: bool = setting(False, "clip each site's update and add Gaussian noise before it leaves")
-    dp_clip: float = setting(1.0, "dp: length to which a site's update is clipped", above=0.0)
-    dp_epsilon: float = setting(8.0, "dp: privacy budget of one round", above=0.0)
+    dp_clip: float = setting(0.1, "dp: length to which a site's update is clipped", above=0.0)
+    dp_epsilon: float = setting(
+        8.0,
+        "dp: privacy budget of one round by LocalDpMod's formula, which holds up to 1; the report "
+        "has what is spent",
+        above=0.0,
+    )
     dp_delta: float = setting(1e-5, "dp: probability that the promise fails", above=0.0, high=0.1)
 
 
@@ -276,6 +287,23 @@ SECTIONS = (
     TrainSettings,
     WireSettings,
     TwinSettings,
+)
+
+#: Keys that say where and how a run runs and shape no result: a resumed run may change them.
+#: Not checkpoint-every: what sites lost in rounding to int8 is forgotten at every checkpoint.
+LOCAL_KEYS = frozenset(
+    {
+        "cache-dir",
+        "data-dir",
+        "join-timeout",
+        "results-dir",
+        "resume",
+        "round-timeout",
+        "run-name",
+        "state-dir",
+        "state-limit-mb",
+        "twin-workers",
+    }
 )
 
 

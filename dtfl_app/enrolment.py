@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
-from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
 from dtfl_app.errors import ConfigError, DataError, FederationError, ReplyError
+from dtfl_app.logs import one_line, quoted
 from dtfl_app.schema import Schema
 from dtfl_app.sites.features import feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
+from dtfl_app.strategies.mailbox import Mailbox
+from dtfl_app.strategies.signals import mean_shift
+from dtfl_app.strategies.transport import profile_query
 from dtfl_app.wire import Arrays, to_arrays
 from twin.ctown.residuals import DemandSums
 
-__all__ = ["Enrolment", "await_nodes", "enrol"]
+__all__ = ["Enrolment", "await_nodes", "enrol", "site_name"]
 
-PROFILE = "query.profile"
+
+# Seconds: a site that answers for the first time may have to start a process and read its files.
+_COLD_START = 120.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,12 +45,28 @@ class Enrolment:
     demand : mean demand in L/s by district and hour of the week, shape (5, 168), pooled from the
         sites' sums; None where no physical evidence needs it.
     quality : site -> channel -> shares of readings "missing", "frozen" and "removed".
+    left_out : node -> why it does not take part.
+    shift : how far the median site's channel means lie from the pooled ones (`mean_shift`).
     """
 
     directory: Mapping[int, str]
     scaler: Scaler
     quality: Mapping[str, Mapping[str, Mapping[str, float]]]
     demand: NDArray[np.float64] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    shift: float = 0.0
+
+    def as_agreed(
+        self, scaler: Scaler, demand: NDArray[np.float64] | None, sites: Collection[str]
+    ) -> Enrolment:
+        """Take part in a run that was agreed on before, by these sites and with this scaling.
+
+        A site that is missing now stands under a node number that nobody has, until it returns.
+        """
+        known = {node: site for node, site in self.directory.items() if site in sites}
+        missing = sorted(set(sites) - set(known.values()))
+        absent = {-1 - place: site for place, site in enumerate(missing)}
+        return replace(self, directory={**known, **absent}, scaler=scaler, demand=demand)
 
     def findings(self) -> list[str]:
         """Say, site by site, where readings are missing, partly frozen or were removed.
@@ -83,84 +108,107 @@ def await_nodes(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> lis
 def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDataset) -> Enrolment:
     """Ask every node who it is and pool the sites' moments.
 
-    Raises FederationError when a site fails, gives a name twice, or has another schema.
+    A site that fails, does not answer, or whose profile cannot be used is left out and named in
+    `left_out`. Raises FederationError when fewer than the quorum are left, or when two nodes give
+    the same name.
     """
-    profiles = _profiles(grid, nodes, config.round.round_timeout)
-    directory, moments = _check(profiles, dataset)
-    spans = feature_spans(dataset.feature_spec.names(dataset.schema), dataset.schema)
-    ordered = [moments[site] for site in sorted(moments)]
-    scaler = Scaler.from_sums(ChannelSums.pool(ordered), spans, config.data.clip)
-    quality = {
-        site: _quality(site, profiles[node], dataset.schema) for node, site in directory.items()
-    }
-    return Enrolment(directory, scaler, quality, _demand(directory, profiles))
-
-
-def _profiles(grid: Grid, nodes: list[int], timeout: float) -> dict[int, RecordDict]:
-    asked = RecordDict({"task": ConfigRecord({})})
-    messages = [Message(content=asked, message_type=PROFILE, dst_node_id=node) for node in nodes]
-    replies = {
-        reply.metadata.src_node_id: reply
-        for reply in grid.send_and_receive(messages, timeout=timeout)
-    }
-    silent = [node for node in nodes if node not in replies]
-    failed = [r.error.reason for r in replies.values() if r.has_error()]
-    if silent or failed:
+    names = dataset.feature_spec.names(dataset.schema)
+    mailbox = Mailbox(grid)
+    patience = max(config.round.round_timeout, _COLD_START)
+    mail = mailbox.exchange([profile_query(node) for node in nodes], patience)
+    left_out = {f"node {node}": reason for node, reason in mail.lost.items()}
+    left_out |= {f"node {node}": "no reply in time" for node in mailbox.busy}
+    profiles: dict[int, _Profile] = {}
+    for message in mail.replies:
+        node = message.metadata.src_node_id
+        try:
+            profiles[node] = _Profile.read(message, dataset.schema, len(names))
+        except ReplyError as error:
+            left_out[f"node {node}"] = str(error)
+    needed = max(1, math.ceil(config.round.quorum * len(nodes)))
+    if len(profiles) < needed:
         raise FederationError(
-            f"{len(silent)} of {len(nodes)} sites did not answer and {len(failed)} failed before "
-            f"round 1; first reason: {(failed or ['no reply in time'])[0]}"
+            f"{len(left_out)} of {len(nodes)} sites cannot take part and {needed} are needed; "
+            f"first reason: {next(iter(left_out.values()))}"
         )
-    return {node: reply.content for node, reply in replies.items()}
+    ordered = sorted(profiles.values(), key=lambda profile: profile.site)
+    for one, other in pairwise(ordered):
+        if one.site == other.site:
+            raise FederationError(f"two sites call themselves {one.site!r}; names must differ")
+    spans = feature_spans(names, dataset.schema)
+    scaler = Scaler.from_sums(
+        ChannelSums.pool([profile.moments for profile in ordered]), spans, config.data.clip
+    )
+    return Enrolment(
+        directory={node: profile.site for node, profile in profiles.items()},
+        scaler=scaler,
+        quality={profile.site: profile.quality for profile in ordered},
+        demand=_pooled_demand([p.demand for p in ordered if p.demand is not None]),
+        left_out=left_out,
+        shift=statistics.median(_shift(profile.moments, scaler) for profile in ordered),
+    )
 
 
-def _check(
-    profiles: Mapping[int, RecordDict], dataset: FederatedDataset
-) -> tuple[dict[int, str], dict[str, ChannelSums]]:
-    directory: dict[int, str] = {}
-    moments: dict[str, ChannelSums] = {}
-    for node, content in profiles.items():
-        site, schema = _identity(node, content)
-        if site in moments:
-            raise FederationError(f"two sites call themselves {site!r}; names must differ")
-        if schema != dataset.schema.digest():
-            raise FederationError(
-                f"site {site!r} has schema {schema}, the server {dataset.schema.digest()} "
-                f"({dataset.schema.name}); all sites must use the same schema"
-            )
-        directory[node] = site
-        moments[site] = _moments(site, content)
-    return directory, moments
-
-
-def _identity(node: int, content: RecordDict) -> tuple[str, str]:
+def site_name(message: Message, schema: Schema) -> str:
+    """Read from a profile which site its node stands for, or raise ReplyError."""
+    if message.has_error():
+        raise ReplyError(one_line(f"site failed: {message.error.reason}"))
     try:
-        identity = content.config_records["identity"]
-        return str(identity["site"]), str(identity["schema"])
+        identity = message.content.config_records["identity"]
+        site, digest = str(identity["site"]), str(identity["schema"])
     except KeyError as error:
-        raise FederationError(
-            f"node {node} does not say who it is: {error} is missing in its profile; "
-            "it must run the same version of this app"
+        raise ReplyError(
+            f"it does not say who it is: {error} is missing in its profile; it must run the same "
+            "version of this app"
         ) from error
+    if digest != schema.digest():
+        raise ReplyError(
+            f"site {quoted(site)} has schema {quoted(digest)}, the server {schema.digest()} "
+            f"({schema.name}); all sites must use the same schema"
+        )
+    return site
 
 
-def _moments(site: str, content: RecordDict) -> ChannelSums:
-    try:
-        arrays = to_arrays(content.array_records["arrays"])
-        return ChannelSums(*(arrays[k].astype("float64") for k in ("n", "mean", "m2")))
-    except (ReplyError, DataError, KeyError) as error:
-        raise FederationError(f"site {site!r} sent unusable moments: {error}") from error
+@dataclass(frozen=True, slots=True, eq=False)
+class _Profile:
+    """What a site says of itself before round 1."""
+
+    site: str
+    moments: ChannelSums
+    quality: dict[str, dict[str, float]]
+    demand: DemandSums | None
+
+    @classmethod
+    def read(cls, message: Message, schema: Schema, width: int) -> _Profile:
+        """Check a profile reply on `width` features; ReplyError says what cannot be used."""
+        site, content = site_name(message, schema), message.content
+        try:
+            arrays = to_arrays(content.array_records["arrays"])
+            moments = ChannelSums(*(arrays[k].astype("float64") for k in ("n", "mean", "m2")))
+        except (ReplyError, DataError, KeyError) as error:
+            raise ReplyError(f"site {site!r} sent unusable moments: {error}") from error
+        if len(moments.n) != width:
+            raise ReplyError(
+                f"site {site!r} sent unusable moments: of {len(moments.n)} features, expected "
+                f"{width}"
+            )
+        quality = _quality(site, content, schema)
+        demand = _demand_sums(site, arrays) if "demand-count" in arrays else None
+        return cls(site, moments, quality, demand)
 
 
-def _demand(
-    directory: Mapping[int, str], profiles: Mapping[int, RecordDict]
-) -> NDArray[np.float64] | None:
-    """Pool the sites' demand sums, by site name; None where no site sends any."""
-    pooled, sent = DemandSums.none(), False
-    for node, site in sorted(directory.items(), key=lambda item: item[1]):
-        arrays = to_arrays(profiles[node].array_records["arrays"])
-        if "demand-count" in arrays:
-            pooled, sent = pooled + _demand_sums(site, arrays), True
-    return pooled.mean() if sent else None
+def _shift(moments: ChannelSums, scaler: Scaler) -> float:
+    """Shift of a site's means; a channel without a reading counts as unmoved."""
+    means = np.where(moments.n > 0, moments.mean, np.nan)
+    return mean_shift(scaler.transform(means[None, :]))
+
+
+def _pooled_demand(sums: list[DemandSums]) -> NDArray[np.float64] | None:
+    """Mean demand over all sites' sums; None where no site sends any."""
+    pooled = DemandSums.none()
+    for one in sums:
+        pooled = pooled + one
+    return pooled.mean() if sums else None
 
 
 def _demand_sums(site: str, arrays: Arrays) -> DemandSums:
@@ -171,7 +219,7 @@ def _demand_sums(site: str, arrays: Arrays) -> DemandSums:
     wanted = DemandSums.none().count.shape
     sound = np.isfinite(count).all() and np.isfinite(total).all() and (count >= 0).all()
     if count.shape != wanted or total.shape != wanted or not sound:
-        raise FederationError(
+        raise ReplyError(
             f"site {site!r} sent unusable sums of its demands; expected counts and totals of shape "
             f"{wanted}, districts by hours of the week"
         )
@@ -188,7 +236,7 @@ def _quality(site: str, content: RecordDict, schema: Schema) -> dict[str, dict[s
             or len(values) != len(schema.names)
             or not all(0.0 <= value <= 1.0 for value in values)
         ):
-            raise FederationError(
+            raise ReplyError(
                 f"site {site!r} sent no share of {name} readings for each of its "
                 f"{len(schema.names)} channels"
             )

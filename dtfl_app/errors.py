@@ -6,9 +6,10 @@ DTFLError
 │   └── SchemaError    channels, units, ranges or sampling differ from the schema
 ├── TwinError          the digital twin cannot be built or its scenario did not run
 │   └── ScenarioError  one scenario failed; the others are unaffected
-├── CheckpointError    a checkpoint is corrupt, cut short, or of another run
+├── CheckpointError    a checkpoint, or a site's state, is corrupt, cut short, or of another run
 ├── FederationError    the federation as a whole cannot go on (no sites, too few replies)
-└── ReplyError         one site's reply was refused; the round goes on without it
+├── ReplyError         one site's reply was refused; the round goes on without it
+└── SiteError          a site cannot do its task; says why without a word of its data
 
 A message says what was wrong, where (file, row, column or key), what was expected and
 what to do next.
@@ -23,6 +24,7 @@ __all__ = [
     "ReplyError",
     "ScenarioError",
     "SchemaError",
+    "SiteError",
     "TwinError",
 ]
 
@@ -52,7 +54,7 @@ class ScenarioError(TwinError):
 
 
 class CheckpointError(DTFLError):
-    """A checkpoint is corrupt, cut short, or belongs to another run."""
+    """A checkpoint, or a site's state, is corrupt, cut short, or belongs to another run."""
 
 
 class FederationError(DTFLError):
@@ -61,3 +63,7 @@ class FederationError(DTFLError):
 
 class ReplyError(DTFLError):
     """One site's reply was refused."""
+
+
+class SiteError(DTFLError):
+    """A site cannot do its task; the text may leave the site, so it quotes none of its data."""

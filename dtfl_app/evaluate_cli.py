@@ -15,7 +15,7 @@ from dtfl_app.detector.metrics import Metrics
 from dtfl_app.errors import ConfigError
 from dtfl_app.evaluation import Evaluator
 from dtfl_app.file_evaluation import FileEvaluation, evaluate_file, find_model
-from dtfl_app.results.files import write_atomically
+from dtfl_app.files import write_atomically
 from dtfl_app.results.lines import plain_figures
 from dtfl_app.terminal import clear_errors
 

@@ -11,12 +11,12 @@ import typer
 
 from dtfl_app.config import SECTIONS
 from dtfl_app.errors import ConfigError
+from dtfl_app.files import write_atomically
 from dtfl_app.report.bench_page import bench_page
 from dtfl_app.report.bench_reading import read_bench
 from dtfl_app.report.reading import read_run
 from dtfl_app.report.run_page import run_page
 from dtfl_app.report.tables import SettingReference
-from dtfl_app.results.files import write_atomically
 from dtfl_app.settings import key_of
 from dtfl_app.strategies.registry import BUILT_IN
 from dtfl_app.terminal import clear_errors

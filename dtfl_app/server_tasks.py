@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from flwr.serverapp import Grid
+from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
 from dtfl_app.datasets import open_dataset
@@ -21,23 +24,35 @@ from dtfl_app.detector.models import (
     resolve_device,
 )
 from dtfl_app.detector.training import TrainingSpec
-from dtfl_app.enrolment import Enrolment, await_nodes, enrol
-from dtfl_app.errors import ConfigError
+from dtfl_app.enrolment import Enrolment, await_nodes, enrol, site_name
+from dtfl_app.errors import CheckpointError, ConfigError
 from dtfl_app.evaluation import Evaluator
 from dtfl_app.groups import EventGroups, event_groups
 from dtfl_app.logs import log
 from dtfl_app.physics import open_physics
-from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_to_arrays
+from dtfl_app.preparation import (
+    Prepared,
+    model_spec,
+    prepare,
+    scaler_from_arrays,
+    scaler_to_arrays,
+)
+from dtfl_app.privacy import PrivacyLedger
+from dtfl_app.results.checkpoint import Checkpoint, require_same_run
+from dtfl_app.results.events import Event
 from dtfl_app.results.lines import RoundLine, Summary
 from dtfl_app.results.models import SavedModel
+from dtfl_app.results.resuming import find_checkpoint
 from dtfl_app.results.run import RunDirectory
 from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain, summary_rows
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.strategies.base import DTFLStrategy, Workbench
+from dtfl_app.sites.scaling import Scaler
+from dtfl_app.strategies.base import DTFLStrategy, Snapshot, Workbench
 from dtfl_app.strategies.registry import create_strategy, default_settings, strategy_names
+from dtfl_app.strategies.signals import FAR, mean_shift
 from dtfl_app.strategies.twin_trainer import TwinTrainer
 from dtfl_app.twin_data import make_twin_data
-from dtfl_app.wire import Arrays
+from dtfl_app.wire import Arrays, prefixed, with_prefix
 
 __all__ = ["Session", "open_session"]
 
@@ -59,6 +74,8 @@ class Session:
     evaluator : judges models; None without an evaluation set.
     groups : the evaluation's groups of events; None where the protocol has none.
     results : the run's folder.
+    resumed : where an interrupted run goes on; None in a new one.
+    privacy : account of the sites' noisy updates; None without differential privacy.
     """
 
     config: RunConfig
@@ -69,6 +86,8 @@ class Session:
     evaluator: Evaluator | None
     groups: EventGroups | None
     results: RunDirectory
+    resumed: Checkpoint | None
+    privacy: PrivacyLedger | None
 
     def create(self, name: str) -> DTFLStrategy:
         """Build the strategy `name` on a workbench of its own."""
@@ -80,8 +99,17 @@ class Session:
             evaluate=self.evaluator,
             record=self._record,
             physics=_physics_arrays(self.enrolment),
+            note=self.results.note,
+            save=self._save,
+            spend=self._spend,
+            identify=lambda profile: site_name(profile, self.dataset.schema),
+            run=self.results.run,
         )
-        return create_strategy(name, bench)
+        strategy = create_strategy(name, bench)
+        if self.resumed is not None and self.resumed.strategy == name:
+            log.info("%s: goes on after round %d", name, self.resumed.round)
+            strategy.resume(_snapshot(self.resumed))
+        return strategy
 
     def initial_params(self, strategy: DTFLStrategy) -> Params:
         """Return the first model: random, or trained on twin data (`twin-warm-start`)."""
@@ -147,6 +175,39 @@ class Session:
             self.config.run.seed,
         )
 
+    def _save(self, snapshot: Snapshot) -> None:
+        """Write a checkpoint; where that fails the run goes on and says so."""
+        enrolment = self.enrolment
+        checkpoint = Checkpoint(
+            strategy=snapshot.strategy,
+            round=snapshot.round,
+            settings={**default_settings(), **self.config.to_mapping()},
+            arrays={
+                **snapshot.arrays,
+                **prefixed("agreed-scaler", scaler_to_arrays(enrolment.scaler)),
+                **prefixed("agreed-physics", _physics_arrays(enrolment)),
+            },
+            notes={**snapshot.notes, "sites": sorted(enrolment.directory.values())},
+            history=self.results.history,
+            timings=self.results.timings,
+        )
+        try:
+            self.results.checkpoints.write(checkpoint)
+        except CheckpointError as error:
+            log.warning("no checkpoint of round %d: %s", snapshot.round, error)
+            self.results.note(
+                Event("no-checkpoint", snapshot.strategy, snapshot.round, "", str(error))
+            )
+
+    def _spend(self, strategy: str, sites: Sequence[str]) -> None:
+        """Count the updates that sites are asked for, before they are; on disk at once.
+
+        A checkpoint would forget those that were given after it.
+        """
+        if self.privacy is not None:
+            self.privacy.count(strategy, sites)
+            self.results.save_privacy(self.privacy.report())
+
     def _record(self, line: RoundLine) -> None:
         self.results.record(line)
         if line.metrics is None:
@@ -162,7 +223,7 @@ class Session:
 def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies, groups = strategy_names(config), event_groups(config)
-    results = _open_results(config)
+    results, checkpoint = _open_results(config)
     dataset = open_dataset(config)
     nodes = await_nodes(grid, config, dataset)
     dataset.prepare(len(nodes), _log_progress)
@@ -170,13 +231,23 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     evaluation = dataset.load_evaluation(len(nodes))
     physics = open_physics(config, dataset)
     enrolment = enrol(grid, nodes, config, dataset)
-    log.info("%d sites enrolled: %s", len(nodes), _names(enrolment))
-    results.save_quality(enrolment.quality)
+    for node, reason in enrolment.left_out.items():
+        results.note(Event("left-out", site=node, reason=reason))
+        log.warning("%s does not take part: %s", node, reason)
+    if checkpoint is not None:
+        enrolment = enrolment.as_agreed(*_agreed(checkpoint))
+        strategies = strategies[strategies.index(checkpoint.strategy) :]
+    log.info("%d sites enrolled: %s", len(enrolment.directory), _names(enrolment))
+    if checkpoint is None:
+        results.save_quality(enrolment.quality)
     for finding in enrolment.findings():
         log.info("readings of %s", finding)
     window, scaler = config.detector.window, enrolment.scaler
     twin = make_twin_data(config, dataset)
     log.info("twin: %s", twin.source if twin else "none")
+    synthetic = prepare(twin.features, scaler, window) if twin else None
+    if synthetic is not None:
+        _compare(synthetic, enrolment)
     evaluator = None
     if evaluation is not None:
         found = physics.evidence(evaluation, enrolment.demand) if physics else {}
@@ -188,11 +259,47 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
         strategies=strategies,
         dataset=dataset,
         enrolment=enrolment,
-        twin=prepare(twin.features, scaler, window) if twin else None,
+        twin=synthetic,
         evaluator=evaluator,
         groups=groups,
         results=results,
+        resumed=checkpoint,
+        privacy=_open_account(config, results),
     )
+
+
+def _compare(twin: Prepared, enrolment: Enrolment) -> None:
+    """Say how far the twin's normal operation lies from the sites', and warn where it is far."""
+    normal = twin.x[twin.features.label < 1]
+    if not len(normal):
+        return
+    shift, usual = mean_shift(normal), enrolment.shift
+    found = (
+        f"its channel means lie {shift:.2f} standard deviations from the sites', "
+        f"a typical site's {usual:.2f}"
+    )
+    if shift - usual > FAR:
+        log.warning("twin: %s; it is far from the plant, check its calibration", found)
+    else:
+        log.info("twin: %s", found)
+
+
+def _snapshot(checkpoint: Checkpoint) -> Snapshot:
+    arrays = {**checkpoint.arrays}
+    return Snapshot(checkpoint.strategy, checkpoint.round, arrays, checkpoint.notes)
+
+
+def _agreed(checkpoint: Checkpoint) -> tuple[Scaler, NDArray[np.float64] | None, list[str]]:
+    """Scaling, expected demands and sites that the interrupted run agreed on."""
+    scaler = scaler_from_arrays(with_prefix("agreed-scaler", {**checkpoint.arrays}))
+    demand = checkpoint.arrays.get("agreed-physics/demand")
+    return scaler, None if demand is None else demand.astype(np.float64), checkpoint.notes["sites"]
+
+
+def _open_account(config: RunConfig, results: RunDirectory) -> PrivacyLedger | None:
+    if not config.privacy.dp:
+        return None
+    return PrivacyLedger(config.privacy, results.privacy_releases())
 
 
 def _physics_arrays(enrolment: Enrolment) -> Arrays:
@@ -216,10 +323,17 @@ def _names(enrolment: Enrolment) -> str:
     return ", ".join(sorted(enrolment.directory.values()))
 
 
-def _open_results(config: RunConfig) -> RunDirectory:
+def _open_results(config: RunConfig) -> tuple[RunDirectory, Checkpoint | None]:
+    """Begin a run's folder; with `resume`, take up the one that the checkpoint belongs to."""
     run = config.run
+    settings = {**default_settings(), **config.to_mapping()}
+    root = Path(run.results_dir or "results").expanduser().absolute()
+    if run.resume:
+        named = Path(run.resume).expanduser().absolute()
+        path, checkpoint = find_checkpoint(named if named.exists() else root / run.resume)
+        require_same_run(checkpoint, settings)
+        history, timings = checkpoint.history, checkpoint.timings
+        return RunDirectory.reopen(path, settings, run.target, history, timings), checkpoint
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     name = run.run_name or f"{stamp}-{config.data.dataset}"
-    root = Path(run.results_dir or "results").expanduser().absolute()
-    settings = {**default_settings(), **config.to_mapping()}
-    return RunDirectory(root / name, settings, run.target)
+    return RunDirectory(root / name, settings, run.target), None

@@ -1,7 +1,7 @@
 """What a site does when the server asks: say what it has, train, calibrate.
 
-Rows never leave; what leaves is in the replies built here: moments per channel, layers, counts,
-the loss and a sketch of calibration scores.
+Rows never leave; what leaves is in the replies built here, each checked against its declaration in
+`dtfl_app.egress`: moments per channel, layers, counts, the loss and a sketch of calibration scores.
 """
 
 from __future__ import annotations
@@ -30,10 +30,20 @@ from dtfl_app.detector.models import (
 )
 from dtfl_app.detector.quantise import dequantise
 from dtfl_app.detector.training import Distillation, Rows, TrainingSpec, train
-from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.egress import (
+    Declaration,
+    calibration_reply,
+    discreet_errors,
+    profile_reply,
+    require_declared,
+    training_reply,
+)
+from dtfl_app.errors import ConfigError, SiteError
 from dtfl_app.physics import SitePhysics, open_physics
 from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_from_arrays, sketch_evidence
+from dtfl_app.privacy import privatise
 from dtfl_app.settings import Value
+from dtfl_app.site_state import SiteState, site_state
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.quality import QualityReport
@@ -136,53 +146,103 @@ def profile(message: Message, context: Context) -> Message:
     Where the balance of districts counts as evidence, also the sums of its demands by hour of the
     week.
     """
-    site = open_site(context)
-    features = site.data.features_train
-    moments = ChannelSums.of(features.values[features.label < 1])
-    arrays = {"n": moments.n, "mean": moments.mean, "m2": moments.m2}
-    if site.physics is not None and site.physics.needs_demand:
-        sums = site.physics.demand_sums(features)
-        arrays |= {"demand-count": sums.count, "demand-total": sums.total}
-    content = RecordDict(
-        {
-            "arrays": to_record(arrays),
-            "identity": ConfigRecord({"site": site.name, "schema": site.data.schema.digest()}),
-            "metrics": MetricRecord(_quality_metrics(site.data.quality)),
-        }
-    )
-    return Message(content=content, reply_to=message)
+    with discreet_errors():
+        site = open_site(context)
+        features, schema = site.data.features_train, site.data.schema
+        moments = ChannelSums.of(features.values[features.label < 1])
+        arrays: Arrays = {"n": moments.n, "mean": moments.mean, "m2": moments.m2}
+        with_demand = site.physics is not None and site.physics.needs_demand
+        if site.physics is not None and with_demand:
+            sums = site.physics.demand_sums(features)
+            arrays |= {"demand-count": sums.count, "demand-total": sums.total}
+        identity = ConfigRecord({"site": site.name, "schema": schema.digest()})
+        declared = profile_reply(len(features.names), len(schema.names), with_demand)
+        metrics = _quality_metrics(site.data.quality)
+        return _reply(message, declared, metrics, arrays, identity)
 
 
 def train_round(message: Message, context: Context) -> Message:
     """Score the calibration rows with the received model, train it, reply with both."""
-    site, arrays = open_site(context), _receive(message, context)
-    task = message.content.config_records["task"]
-    model = site.model(arrays)
-    training, calibration = site.prepared(arrays)
-    sketches = _sketches(site, model, training, calibration)
-    rows = _rows(site, training, model)
-    settings, server_round = site.config.train, _server_round(task)
-    steps = settings.local_epochs * math.ceil(len(rows) / settings.batch_size)
-    spec = TrainingSpec(settings.lr, settings.batch_size, _proximal_mu(task))
-    lesson = _distillation(site, task, arrays)
-    loss = train(model, rows, steps, spec, site.rng(server_round), lesson)
-    metrics: Metrics = {"num-examples": len(rows), "loss": loss, "steps": steps}
-    content = RecordDict(
-        {
-            "arrays": to_record(prefixed("model", _uploaded(model, arrays, task, context))),
-            "identity": ConfigRecord({"site": site.name, "server-round": server_round}),
-            "metrics": MetricRecord(metrics | _sketch_metrics(sketches)),
-        }
-    )
-    return Message(content=content, reply_to=message)
+    with discreet_errors():
+        site, task = open_site(context), message.content.config_records["task"]
+        memory = _recalled(site, message, context)
+        arrays = _receive(message, context)
+        model = site.model(arrays)
+        training, calibration = site.prepared(arrays)
+        sketches = _sketches(site, model, training, calibration)
+        examples, loss, steps = _learn(site, model, training, task, arrays)
+        upload = prefixed("model", _uploaded(site, model, arrays, message, context))
+        scores = _sketch_metrics(sketches)
+        metrics = {"num-examples": examples, "loss": loss, "steps": steps} | scores
+        identity = ConfigRecord({"site": site.name, "server-round": _server_round(task)})
+        reply = _reply(message, _declared(site, model, task), metrics, upload, identity)
+        _remember(memory, scores, task, context)
+        return reply
 
 
 def calibrate(message: Message, context: Context) -> Message:
     """Score the calibration rows with the received model."""
-    site, arrays = open_site(context), _receive(message, context)
-    sketches = _sketches(site, site.model(arrays), *site.prepared(arrays))
-    metrics = MetricRecord(_sketch_metrics(sketches))
-    return Message(content=RecordDict({"metrics": metrics}), reply_to=message)
+    with discreet_errors():
+        site, task = open_site(context), message.content.config_records["task"]
+        memory = _recalled(site, message, context)
+        arrays = _receive(message, context)
+        scores = _sketch_metrics(_sketches(site, site.model(arrays), *site.prepared(arrays)))
+        reply = _reply(message, calibration_reply(_kinds(site)), scores)
+        _remember(memory, scores, task, context)
+        return reply
+
+
+def _reply(
+    message: Message,
+    declared: Declaration,
+    metrics: Metrics,
+    arrays: Arrays | None = None,
+    identity: ConfigRecord | None = None,
+) -> Message:
+    """Build a reply; SiteError unless it is what is declared."""
+    content = RecordDict({"metrics": MetricRecord(metrics)})
+    if arrays is not None:
+        content["arrays"] = to_record(arrays)
+    if identity is not None:
+        content["identity"] = identity
+    require_declared(content, arrays or {}, declared)
+    return Message(content=content, reply_to=message)
+
+
+def _declared(site: Site, model: Detector, task: Mapping[str, object]) -> Declaration:
+    shapes = {key: value.shape for key, value in get_params(model).items() if key in _wanted(task)}
+    return training_reply(shapes, "upload-tag" in task, _kinds(site))
+
+
+def _recalled(site: Site, message: Message, context: Context) -> SiteState | None:
+    """Fill the context with what this site remembers; None where nothing is kept on disk."""
+    task = message.content.config_records["task"]
+    memory = site_state(site.name, task, context, site.config.round)
+    if memory is not None:
+        memory.load(context)
+    return memory
+
+
+def _remember(
+    memory: SiteState | None, scores: Metrics, task: Mapping[str, object], context: Context
+) -> None:
+    """Keep the site's latest calibration, and all else that it holds, for its next process."""
+    latest: Metrics = {**scores, "server-round": _server_round(task)}
+    context.state["calibration"] = MetricRecord(latest)
+    if memory is not None:
+        memory.save(context)
+
+
+def _learn(
+    site: Site, model: Detector, training: Prepared, task: Mapping[str, object], arrays: Arrays
+) -> tuple[int, float, int]:
+    """Train `model` in place; return number of rows, mean loss and number of steps."""
+    rows, settings = _rows(site, training, model), site.config.train
+    steps = settings.local_epochs * math.ceil(len(rows) / settings.batch_size)
+    spec = TrainingSpec(settings.lr, settings.batch_size, _proximal_mu(task))
+    lesson = _distillation(site, task, arrays)
+    loss = train(model, rows, steps, spec, site.rng(_server_round(task)), lesson)
+    return len(rows), loss, steps
 
 
 def _receive(message: Message, context: Context) -> Arrays:
@@ -200,7 +260,7 @@ def _rows(site: Site, training: Prepared, model: Detector) -> Rows:
     device = next(model.parameters()).device
     rows = training.rows(device).for_model(model)
     if not len(rows):
-        raise DataError(
+        raise SiteError(
             f"site {site.name}: no rows to train the {model.spec.kind} on; it needs "
             + ("labelled rows" if model.spec.kind == "classifier" else "rows of normal operation")
         )
@@ -208,16 +268,23 @@ def _rows(site: Site, training: Prepared, model: Detector) -> Rows:
 
 
 def _uploaded(
-    model: Detector, received: Arrays, task: Mapping[str, object], context: Context
+    site: Site, model: Detector, received: Arrays, message: Message, context: Context
 ) -> Arrays:
-    upload = task["upload"]
-    assert isinstance(upload, list)
-    trained = {key: value for key, value in get_params(model).items() if key in upload}
+    """Return the layers that the task wants; noise comes before rounding, which then adds none."""
+    task, base = message.content.config_records["task"], as_params(with_prefix("model", received))
+    trained = {key: value for key, value in get_params(model).items() if key in _wanted(task)}
+    if site.config.privacy.dp:
+        trained = privatise(trained, base, site.config.privacy, message, context)
     if "upload-tag" not in task:
         return {**trained}
-    base = as_params(with_prefix("model", received))
     tag, follows = str(task["upload-tag"]), str(task["upload-follows"])
     return compress(trained, base, tag, follows, context)
+
+
+def _wanted(task: Mapping[str, object]) -> list[str]:
+    upload = task["upload"]
+    assert isinstance(upload, list)
+    return upload
 
 
 def _proximal_mu(task: Mapping[str, object]) -> float:
@@ -232,6 +299,10 @@ def _distillation(site: Site, task: Mapping[str, object], arrays: Arrays) -> Dis
     weight, temperature = task["kd-lambda"], task["kd-temperature"]
     assert isinstance(weight, float) and isinstance(temperature, float)
     return Distillation(site.model(arrays, "teacher"), weight, temperature)
+
+
+def _kinds(site: Site) -> int:
+    return len(evidence_kinds(site.config.detector.evidence))
 
 
 def _sketches(

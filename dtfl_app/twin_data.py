@@ -6,11 +6,14 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from dtfl_app.config import RunConfig
 from dtfl_app.datasets import cache_dir
 from dtfl_app.errors import ConfigError, TwinError
 from dtfl_app.logs import log
-from dtfl_app.schema import Schema
+from dtfl_app.schema import INSTANCE, TIME, Schema
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
 from dtfl_app.sites.threew import read_threew
@@ -65,7 +68,10 @@ def make_twin(config: RunConfig, schema: Schema) -> Twin | None:
 
 
 def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | None:
-    """Simulate (or read from the cache) the twin's data; None without a twin."""
+    """Simulate (or read from the cache) the twin's data; None without a twin.
+
+    Raises TwinError when it has gaps, or gives no feature window.
+    """
     twin = make_twin(config, dataset.schema)
     if twin is None:
         return None
@@ -75,14 +81,33 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
     replayed = isinstance(twin, RecordedTwin)
     workers = 1 if replayed else settings.twin_workers or os.cpu_count() or 1
     built = build_dataset(twin, scenarios, cache_dir(config), workers, _log_progress)
+    source = twin.source if isinstance(twin, RecordedTwin) else str(built.path)
+    _check_complete(built.series, dataset.schema, source)
     features = make_features(built.series, dataset.schema, dataset.feature_spec)
     if not len(features):
         raise TwinError("the twin's data gives no feature window; simulate longer scenarios")
     how = "from the cache" if built.from_cache else f"{built.hours_per_second:.0f} simulated h/s"
-    source = f"{len(scenarios)} scenarios, {len(features)} rows, {how}"
+    made = f"{len(scenarios)} scenarios, {len(features)} rows, {how}"
     if built.dropped:
-        source += f", {len(built.dropped)} dropped"
-    return TwinData(features, twin.fingerprint(), source)
+        made += f", {len(built.dropped)} dropped"
+    return TwinData(features, twin.fingerprint(), made)
+
+
+def _check_complete(series: pd.DataFrame, schema: Schema, source: str) -> None:
+    """Refuse missing readings: scaled they would read as the sites' mean, and be learnt as such.
+
+    What is infinite or outside a channel's range has been refused by the schema before.
+    """
+    missing = series[schema.names].isna().to_numpy()  # shape: (n, d)
+    if not missing.any():
+        return
+    row, column = (int(index) for index in np.argwhere(missing)[0])
+    raise TwinError(
+        f"{source}: instance {series[INSTANCE].iloc[row]!r}, row of {series[TIME].iloc[row]}, "
+        f"column {schema.names[column]!r} holds no number ({missing.any(axis=1).sum()} of "
+        f"{len(series)} rows have such gaps); a twin computes every reading: cut these rows from "
+        "the recording, or fill them"
+    )
 
 
 def _scenarios(config: RunConfig, twin: Twin) -> list[Scenario]:

@@ -103,11 +103,13 @@ class Parcel:
     arrays : the arrays that travel.
     listing : all arrays of the task, and how the site checks them.
     contents : the arrays as the site has them once it has unpacked the message.
+    payload : bytes of those arrays that travel because the site does not hold them.
     """
 
     arrays: ArrayRecord
     listing: ConfigRecord
     contents: Arrays
+    payload: int
 
 
 class Ledger:
@@ -118,6 +120,7 @@ class Ledger:
         self._bases: dict[int, Params] = {}
         # nodes that hold the same version share one copy of it
         self._versions: WeakValueDictionary[str, NDArray[np.float32]] = WeakValueDictionary()
+        self._doubtful: set[int] = set()
 
     def pack(
         self,
@@ -147,6 +150,10 @@ class Ledger:
         digests = {name: digest(contents[name]) for name in wanted if name in keep}
         self._held[node] = digests
         self._bases[node] = {n: contents[n].astype(np.float32, copy=False) for n in as_changes}
+        payload = sum(array.nbytes for array in travelling.values())
+        if node in self._doubtful:
+            self._doubtful.discard(node)
+            travelling, changed = contents, []
         listing = ConfigRecord(
             {
                 _NAMES: list(wanted),
@@ -154,12 +161,37 @@ class Ledger:
                 _CHANGED: changed,
             }
         )
-        return Parcel(to_record(travelling), listing, contents)
+        return Parcel(to_record(travelling), listing, contents, payload)
 
     def forget(self, node: int) -> None:
         """Assume that `node` holds nothing: it failed, restarted or never answered."""
         self._held.pop(node, None)
         self._bases.pop(node, None)
+        self._doubtful.discard(node)
+
+    def memory(self, sites: Mapping[int, str]) -> tuple[dict[str, dict[str, str]], Arrays]:
+        """What this ledger knows, for a checkpoint: site -> name -> digest, and digest -> array.
+
+        The arrays are those that int8 changes refer to. `sites` : node -> site name.
+        """
+        held = {sites[node]: dict(names) for node, names in self._held.items() if node in sites}
+        bases = {digest(a): a for known in self._bases.values() for a in known.values()}
+        return held, {**bases}
+
+    def recall(
+        self, nodes: Mapping[str, int], held: Mapping[str, Mapping[str, str]], bases: Arrays
+    ) -> None:
+        """Take up what `memory` gave, in a process that cannot know what sites still hold.
+
+        Each site is sent all of its next task's arrays; in what they weigh, and in what the changes
+        refer to, the run goes on as if it had not been interrupted. `nodes` : site name -> node.
+        """
+        for site, names in held.items():
+            if site in nodes:
+                node, known = nodes[site], {n: bases[d] for n, d in names.items() if d in bases}
+                self._held[node] = dict(names)
+                self._bases[node] = as_params(known)
+                self._doubtful.add(node)
 
     def _shared(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         return self._versions.setdefault(digest(array), array)

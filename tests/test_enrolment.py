@@ -15,7 +15,13 @@ from dtfl_app.sites.federation import FederatedDataset
 from tests.support.in_process import InProcessGrid
 from tests.support.small_dataset import SMALL, SmallDataset, use_small_dataset
 
-SETTINGS = {"dataset": "small", "join-timeout": 0.0, "clip": 7.0}
+SETTINGS = {
+    "dataset": "small",
+    "join-timeout": 0.0,
+    "round-timeout": 0.05,
+    "clip": 7.0,
+    "quorum": 1.0,
+}
 CONFIG = RunConfig.from_mapping(SETTINGS)
 
 
@@ -153,7 +159,7 @@ def test_moments_of_another_number_of_channels_are_refused(dataset):
             three = {key: Array(np.ones(3)) for key in ("n", "mean", "m2")}
             content["arrays"] = ArrayRecord(three)
 
-    with pytest.raises(DataError, match=r"\[2, 3\] features cannot be pooled"):
+    with pytest.raises(FederationError, match=r"'site-1' sent .* of 3 features, expected 2"):
         enrolled(grid_of(2, change), dataset)
 
 
@@ -174,22 +180,60 @@ def test_a_profile_without_its_parts_is_refused(dataset, change, message):
         enrolled(grid_of(2, change), dataset)
 
 
-def test_a_site_that_fails_stops_the_run_with_its_reason(dataset):
+def failing(*places: int):
+    """Sites that fail when asked who they are."""
+
     def change(content, place):
-        if place == 1:
+        if place in places:
             raise RuntimeError("no such file")
 
-    with pytest.raises(FederationError, match=r"1 failed before round 1; .*: no such file"):
-        enrolled(grid_of(3, change), dataset)
+    return change
 
 
-def test_a_site_that_does_not_answer_stops_the_run(dataset):
+def test_below_the_quorum_the_run_stops_with_the_first_reason(dataset):
+    expected = r"1 of 3 sites cannot take part and 3 are needed; .*: no such file"
+    with pytest.raises(FederationError, match=expected):
+        enrolled(grid_of(3, failing(1)), dataset)
+
+
+def test_a_site_that_does_not_answer_counts_as_missing(dataset, monkeypatch):
+    monkeypatch.setattr("dtfl_app.enrolment._COLD_START", 0.05)
     grid = grid_of(3)
-    answer = grid.send_and_receive
-    grid.send_and_receive = lambda messages, timeout: answer(list(messages)[1:], timeout=timeout)
+    answer = grid.push_messages
+    grid.push_messages = lambda messages: [
+        *answer(messages[1:]),
+        messages[0].metadata.__dict__.setdefault("_message_id", "kept-back"),
+    ]
 
-    with pytest.raises(FederationError, match=r"1 of 3 sites did not answer .*no reply in time"):
+    with pytest.raises(FederationError, match=r"1 of 3 sites cannot .*no reply in time"):
         enrolled(grid, dataset)
+
+
+def test_at_the_quorum_the_others_go_on_and_the_reason_is_kept(dataset):
+    """Sites 0 and 2 of three; the pooled moments are theirs."""
+    config = RunConfig.from_mapping({**SETTINGS, "quorum": 0.5})
+    grid = grid_of(3, failing(1))
+
+    enrolment = enrol(grid, grid.get_node_ids(), config, dataset)
+
+    assert sorted(enrolment.directory.values()) == ["site-0", "site-2"]
+    rows = np.concatenate([dataset.load_site(i, 3).features_train.values for i in (0, 2)])
+    np.testing.assert_allclose(
+        enrolment.scaler.mean, rows.mean(axis=0, dtype=np.float64), atol=1e-9
+    )
+    assert list(enrolment.left_out) == [f"node {grid.get_node_ids()[1]}"]
+    assert "no such file" in next(iter(enrolment.left_out.values()))
+
+
+def test_a_run_agreed_on_before_keeps_its_sites_and_its_scaling(dataset):
+    """Site 0 is away, site 9 is new: the one stands under a node that nobody has."""
+    agreed = enrolled(grid_of(3), dataset)
+    now = replace(agreed, directory={11: "site-1", 12: "site-2", 13: "site-9"}, scaler=None)
+
+    again = now.as_agreed(agreed.scaler, None, ["site-0", "site-1", "site-2"])
+
+    assert again.directory == {11: "site-1", 12: "site-2", -1: "site-0"}
+    assert again.scaler is agreed.scaler
 
 
 def test_nodes_are_taken_as_they_are_when_no_number_is_asked_for(dataset):

@@ -12,7 +12,7 @@ from dtfl_app.config import RunConfig
 from dtfl_app.detector.calibration import sketch_scores
 from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_params
 from dtfl_app.detector.quantise import quantise
-from dtfl_app.errors import ConfigError, DataError, ReplyError
+from dtfl_app.errors import ConfigError, ReplyError, SiteError
 from dtfl_app.preparation import prepare, scaler_to_arrays
 from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.scaling import ChannelSums, Scaler
@@ -237,7 +237,7 @@ def test_windows_work_at_a_site_also_without_calibration_rows(monkeypatch, windo
 def test_a_site_without_rows_to_learn_from_says_so(monkeypatch):
     use_small_dataset(monkeypatch, SmallDataset(label=1))
 
-    with pytest.raises(DataError, match=r"site-0: no rows to train the autoencoder on; .* normal"):
+    with pytest.raises(SiteError, match=r"site-0: no rows to train the autoencoder on; .* normal"):
         ask(node())
 
 
@@ -245,7 +245,7 @@ def test_a_classifier_needs_labels(monkeypatch):
     use_small_dataset(monkeypatch, SmallDataset(label=-1))
     start = get_params(build_model(replace(SPEC, kind="classifier"), seed=1))
 
-    with pytest.raises(DataError, match=r"site site-0: no rows .* needs labelled rows"):
+    with pytest.raises(SiteError, match=r"site site-0: no rows .* needs labelled rows"):
         ask(node(model="classifier"), start=start)
 
 

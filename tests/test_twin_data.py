@@ -8,9 +8,10 @@ import pytest
 from dtfl_app.config import RunConfig
 from dtfl_app.ctown_scada import SCADA
 from dtfl_app.datasets import open_dataset
-from dtfl_app.errors import ConfigError, TwinError
+from dtfl_app.errors import ConfigError, SchemaError, TwinError
 from dtfl_app.sites.threew import threew_schema
 from dtfl_app.twin_data import _scenarios, make_twin, make_twin_data
+from tests.support.runs import make_recording
 from twin.ctown.defaults import SETPOINTS
 from twin.ctown.events import KINDS
 from twin.ctown.simulate import CTownTwin
@@ -164,3 +165,42 @@ def test_a_twin_of_another_plant_is_a_clear_error(data_dir: Path):
 def test_a_calibrated_plant_that_cannot_be_read_is_a_clear_error(tmp_path: Path):
     with pytest.raises(ConfigError, match="expected a JSON file of 'dtfl twin calibrate'"):
         make_twin(config(twin_plant=str(tmp_path / "none.json")), SCADA)
+
+
+def recording_with(path: Path, data_dir: Path, reading: float) -> RunConfig:
+    """A recorded twin of 200 rows, with `reading` in row 150 of its second channel."""
+    make_recording(path, data_dir)
+    series = pd.read_parquet(path).iloc[:200]
+    series.loc[150, SCADA.names[1]] = reading
+    series.to_parquet(path)
+    return config(
+        dataset="batadal", twin="recorded", twin_recording=str(path), data_dir=str(data_dir),
+        cache_dir=str(path.parent),
+    )  # fmt: skip
+
+
+def test_a_twin_with_a_gap_is_refused_when_its_data_is_opened(tmp_path: Path, data_dir: Path):
+    """A gap would be scaled to the sites' mean, and learnt as a reading; dataset03 begins on
+    6 January 2014 at 0 h, so row 150 is 6 h on the 12th.
+    """
+    path = tmp_path / "gap.parquet"
+    settings = recording_with(path, data_dir, float("nan"))
+
+    with pytest.raises(
+        TwinError,
+        match=rf"{path}: instance 'normal', row of 2014-01-12 06:00:00, column "
+        rf"{SCADA.names[1]!r} holds no number \(1 of 200 rows",
+    ):
+        make_twin_data(settings, open_dataset(settings))
+
+
+def test_a_twin_with_an_infinite_reading_is_refused_when_it_is_opened(
+    tmp_path: Path, data_dir: Path
+):
+    path = tmp_path / "infinite.parquet"
+    settings = recording_with(path, data_dir, float("inf"))
+
+    with pytest.raises(
+        SchemaError, match=rf"{path}: row 150, column {SCADA.names[1]!r}: inf is outside"
+    ):
+        make_twin_data(settings, open_dataset(settings))

@@ -55,6 +55,11 @@ class RecordedTwin:
         return self._schema
 
     @property
+    def source(self) -> str:
+        """File or folder of the recording."""
+        return self._name
+
+    @property
     def instances(self) -> list[str]:
         """Names of the recorded instances, in file order."""
         return list(self._instances)

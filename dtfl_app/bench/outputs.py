@@ -28,7 +28,7 @@ from dtfl_app.bench.tables import (
     short_table,
     sweep_table,
 )
-from dtfl_app.results.files import write_atomically
+from dtfl_app.files import write_atomically
 from dtfl_app.results.tables import markdown
 
 __all__ = ["write_outputs"]

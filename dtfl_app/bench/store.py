@@ -18,7 +18,8 @@ from typing import Any
 import pandas as pd
 
 from dtfl_app.bench.by_site import site_figures
-from dtfl_app.results.files import write_atomically
+from dtfl_app.files import write_atomically
+from dtfl_app.results.lines import METRICS, TIMINGS, read_entries
 
 __all__ = ["Store", "finished_strategies"]
 
@@ -42,9 +43,8 @@ class Store:
         return content
 
     def lines(self, digest: str) -> list[dict[str, Any]]:
-        """Lines of metrics.jsonl, from round 0."""
-        text = (self._root / digest / "metrics.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+        """Lines of metrics.jsonl with their wall times, from round 0."""
+        return read_entries(self._root / digest / METRICS)
 
     def groups(self, digest: str) -> dict[str, dict[str, Any]]:
         """Figures by group of events; empty where the protocol has no groups."""
@@ -100,9 +100,10 @@ def _copy_run(run: Path, strategy: str, folder: Path) -> None:
         shutil.copy(run / kind / f"{_file_name(strategy)}.{ending}", folder / kind)
     for path in run.glob("*.json"):
         _write_json(folder / path.name, _of_strategy(json.loads(path.read_text()), strategy))
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    mine = [line for line in lines if json.loads(line)["strategy"] == strategy]
-    write_atomically(folder / "metrics.jsonl", ("\n".join(mine) + "\n").encode())
+    for name in (METRICS, TIMINGS):
+        lines = (run / name).read_text().splitlines()
+        mine = [line for line in lines if json.loads(line)["strategy"] == strategy]
+        write_atomically(folder / name, ("\n".join(mine) + "\n").encode())
 
 
 def _of_strategy(content: Any, strategy: str) -> Any:  # noqa: ANN401 - whatever JSON holds

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from dtfl_app.errors import DataError
-from dtfl_app.results.lines import RoundLine, read_lines, summarise
+from dtfl_app.results.events import EVENTS, Event, read_events
+from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
+from dtfl_app.results.spending import PRIVACY, Spending, read_spending
 
 __all__ = ["RunContents", "SiteCalibration", "StoredFile", "read_run", "stored_files"]
 
@@ -72,6 +74,8 @@ class RunContents:
     quality : site -> channel -> shares missing, frozen, removed.
     alarms : strategy -> score and alarm per time step of the evaluation set.
     calibration : wanted and observed false alarms per strategy and site; may be empty.
+    events : what happened besides, in the order in which it was noted.
+    privacy : account of the sites' noisy updates; None without differential privacy.
     twin_distance : table of `dtfl twin compare`, one row per channel; None without one.
     files : what was there.
     """
@@ -84,6 +88,8 @@ class RunContents:
     quality: Mapping[str, Mapping[str, Mapping[str, float]]]
     alarms: Mapping[str, pd.DataFrame]
     calibration: list[SiteCalibration]
+    events: list[Event]
+    privacy: Spending | None
     twin_distance: pd.DataFrame | None
     files: list[StoredFile]
 
@@ -112,7 +118,7 @@ def read_run(path: Path) -> RunContents:
             "`dtfl run` wrote, e.g. results/NAME"
         )
     about = _read(path / "config.json", _about) or {}
-    lines = _read(path / "metrics.jsonl", read_lines) or []
+    lines = _read(path / METRICS, read_lines) or []
     stored = _read(path / "summary.json", _summaries)
     computed = summarise(lines, float(about["settings"]["target"]))
     return RunContents(
@@ -124,6 +130,8 @@ def read_run(path: Path) -> RunContents:
         quality=_read(path / "quality.json", _json) or {},
         alarms=_alarms(path / "alarms", list(dict.fromkeys(line.strategy for line in lines))),
         calibration=_read(path / "calibration.json", _calibration) or [],
+        events=_read(path / EVENTS, read_events) or [],
+        privacy=_read(path / PRIVACY, read_spending),
         twin_distance=_read(path / "twin_distance.csv", _distance),
         files=stored_files(path),
     )

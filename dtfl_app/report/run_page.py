@@ -29,6 +29,7 @@ from dtfl_app.report.figures import (
 )
 from dtfl_app.report.page import render_page
 from dtfl_app.report.reading import RunContents
+from dtfl_app.report.run_log import log_blocks, privacy_blocks
 from dtfl_app.report.tables import (
     SettingReference,
     alarm_table,
@@ -80,6 +81,8 @@ def run_page(run: RunContents, reference: Sequence[SettingReference]) -> str:
         Section("calibration", "Threshold calibration", tuple(_calibration(run))),
         Section("events", "Events and alarms", tuple(event_blocks(run, outcomes))),
         Section("twin", "Twin and plant", tuple(twin_blocks(run))),
+        Section("log", "What happened in the rounds", tuple(log_blocks(run.events))),
+        Section("privacy", "Privacy", tuple(privacy_blocks(run.privacy))),
         Section("settings", "Settings", tuple(setting_blocks(run, reference))),
         Section(
             "provenance", "Environment and provenance", tuple(environment_blocks(run, reference))

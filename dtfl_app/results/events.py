@@ -6,8 +6,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-__all__ = ["Event"]
+from dtfl_app.errors import DataError
+
+__all__ = ["EVENTS", "Event", "read_events"]
+
+#: Name of the file in the folder of a run.
+EVENTS = "events.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +50,22 @@ class Event:
             **figures,
         }
         return json.dumps({key: value for key, value in entries.items() if value != ""})
+
+    @staticmethod
+    def from_json(text: str) -> Event:
+        """Read what `to_json` wrote; raises DataError when it is not that."""
+        try:
+            entries: dict[str, Any] = dict(json.loads(text))
+            kind = str(entries.pop("event"))
+            words = {key: str(entries.pop(key, "")) for key in ("strategy", "site", "reason")}
+            number = int(entries.pop("round", 0))
+            figures = {k: math.nan if v is None else float(v) for k, v in entries.items()}
+            return Event(kind, round=number, figures=figures, **words)
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"not a line of {EVENTS} ({error}): {text[:80]!r}") from error
+
+
+def read_events(path: Path) -> list[Event]:
+    """Read an events.jsonl file; a run in which nothing happened has none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [Event.from_json(line) for line in lines if line]

@@ -1,4 +1,8 @@
-"""One line of metrics.jsonl, and what a whole run comes to."""
+"""One line of metrics.jsonl, and what a whole run comes to.
+
+Wall times stand in timings.jsonl beside it: two runs that did the same have the same metrics.jsonl,
+byte for byte. Files of runs from before that have them in metrics.jsonl and are read all the same.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,19 @@ from typing import Any
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.errors import DataError
 
-__all__ = ["RoundLine", "Summary", "plain_figures", "read_lines", "summarise"]
+__all__ = [
+    "METRICS",
+    "TIMINGS",
+    "RoundLine",
+    "Summary",
+    "plain_figures",
+    "read_entries",
+    "read_lines",
+    "summarise",
+]
+
+#: Names of the two files in the folder of a run.
+METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,7 @@ class RoundLine:
         calibration rows.
     bytes_up, bytes_down : payload of the arrays that travelled.
     site_steps, server_steps : optimiser steps, all sites together and at the server.
-    seconds : wall time of the round.
+    seconds : wall time of the round; NaN where timings.jsonl does not have it.
     metrics : figures on the evaluation set; None without one.
     """
 
@@ -49,23 +65,24 @@ class RoundLine:
     metrics: Metrics | None = None
 
     def to_json(self) -> str:
-        """One line of JSON; undefined figures become null."""
+        """Its line of metrics.jsonl, all but the wall time; undefined figures become null."""
         flat = asdict(self)
         flat.update(flat.pop("metrics") or {})
+        del flat["seconds"]
         return json.dumps({k: _or_null(v) for k, v in flat.items()})
 
-    @classmethod
-    def from_json(cls, text: str) -> RoundLine:
-        """Read what `to_json` wrote; raises DataError when it is not that."""
-        try:
-            flat: dict[str, Any] = {
-                k: math.nan if v is None else v for k, v in json.loads(text).items()
-            }
-            judged = [f.name for f in fields(Metrics) if f.name in flat]
-            metrics = Metrics(**{name: flat.pop(name) for name in judged}) if judged else None
-            return cls(**flat, metrics=metrics)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"not a line of metrics.jsonl ({error}): {text[:80]!r}") from error
+    def timing_json(self) -> str:
+        """Its line of timings.jsonl."""
+        timing = {"strategy": self.strategy, "round": self.round, "seconds": self.seconds}
+        return json.dumps({k: _or_null(v) for k, v in timing.items()})
+
+    @staticmethod
+    def from_json(text: str) -> RoundLine:
+        """Read what `to_json` wrote, without a wall time unless it stands there too.
+
+        Raises DataError when it is not that.
+        """
+        return _line(_entry(text, METRICS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +116,7 @@ class Summary:
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON values; undefined figures become None."""
-        plain = asdict(self)
+        plain = {name: _or_null(value) for name, value in asdict(self).items()}
         plain["final"] = plain_figures(self.final) if self.final else {}
         plain["groups"] = {name: plain_figures(metrics) for name, metrics in self.groups.items()}
         return plain
@@ -111,8 +128,19 @@ def plain_figures(metrics: Metrics) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[RoundLine]:
-    """Read a metrics.jsonl file."""
-    return [RoundLine.from_json(line) for line in path.read_text().splitlines() if line]
+    """Read a metrics.jsonl file, with the wall times that stand beside it."""
+    return [_line(entry) for entry in read_entries(path)]
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """Read a metrics.jsonl file as plain JSON objects, each with its "seconds", null if unknown."""
+    beside = path.with_name(TIMINGS)
+    timings = _entries(beside) if beside.exists() else []
+    seconds = {(t["strategy"], t["round"]): t["seconds"] for t in timings}
+    return [
+        {**entry, "seconds": entry.get("seconds", seconds.get((entry["strategy"], entry["round"])))}
+        for entry in _entries(path)
+    ]
 
 
 def summarise(lines: Iterable[RoundLine], target: float) -> list[Summary]:
@@ -149,3 +177,32 @@ def _summarise_one(name: str, lines: Sequence[RoundLine], target: float) -> Summ
 
 def _or_null(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _line(entry: Mapping[str, Any]) -> RoundLine:
+    try:
+        flat: dict[str, Any] = {k: math.nan if v is None else v for k, v in entry.items()}
+        judged = [f.name for f in fields(Metrics) if f.name in flat]
+        metrics = Metrics(**{name: flat.pop(name) for name in judged}) if judged else None
+        return RoundLine(**flat, metrics=metrics)
+    except TypeError as error:
+        raise _no_line(METRICS, json.dumps(entry), error) from error
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    return [_entry(line, path.name) for line in path.read_text().splitlines() if line]
+
+
+def _entry(text: str, name: str) -> dict[str, Any]:
+    """One line of either file as a JSON object that says which method and round it is of."""
+    try:
+        entry = dict(json.loads(text))
+        for key in ("strategy", "round", "seconds")[: 3 if name == TIMINGS else 2]:
+            entry[key]
+    except (ValueError, TypeError, KeyError) as error:
+        raise _no_line(name, text, error) from error
+    return entry
+
+
+def _no_line(name: str, text: str, error: Exception) -> DataError:
+    return DataError(f"not a line of {name} ({error}): {text[:80]!r}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from dtfl_app.results.files import write_atomically
+from dtfl_app.files import write_atomically
 from dtfl_app.results.lines import RoundLine
 
 __all__ = ["plot_curves"]

@@ -1,40 +1,74 @@
 """The folder of one run.
 
-config.json    every setting used, when it started, and versions and hardware it ran on
-quality.json   per site and channel: readings missing, frozen, set to missing
-metrics.jsonl  one line per strategy and round
-models/        <strategy>.safetensors: the last model with its scaling and threshold
-alarms/        <strategy>.csv: score and alarm per time step of the evaluation set
+config.json       every setting used, the run's identity, which seed governs what, when it started,
+                  and versions and hardware it ran on
+quality.json      per site and channel: readings missing, frozen, set to missing
+metrics.jsonl     one line per strategy and round
+timings.jsonl     the wall times of the same lines
+events.jsonl      what else happened: replies refused or late, sites away, resumes; one line each
+checkpoints/      the run between two rounds, as often as `checkpoint-every` says; the last two
+models/           <strategy>.safetensors: the last model with its scaling and threshold
+alarms/           <strategy>.csv: score and alarm per time step of the evaluation set
 calibration.json  wanted and observed false-alarm rates, by strategy and site
-groups.json    protocol unseen-families: the last model's figures by strategy and group of events
-summary.json   rounds, bytes, steps and seconds to the target; the last model's figures
-curves.png     balanced accuracy over rounds and over bytes
+groups.json       protocol unseen-families: the last model's figures by strategy and group of events
+privacy.json      with `dp`: the noise, what each site has spent, and what that does not cover
+summary.json      rounds, bytes, steps and seconds to the target; the last model's figures
+curves.png        balanced accuracy over rounds and over bytes
+
+Two runs that did the same have the same bytes in metrics.jsonl, models/, alarms/, calibration.json,
+groups.json and quality.json; times, identities and places stand in the other files.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
 
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.errors import ConfigError
-from dtfl_app.results.files import write_atomically
-from dtfl_app.results.lines import RoundLine, Summary, plain_figures, read_lines, summarise
+from dtfl_app.files import write_atomically
+from dtfl_app.results.checkpoint import CheckpointFolder, file_name
+from dtfl_app.results.events import EVENTS, Event
+from dtfl_app.results.lines import (
+    METRICS,
+    TIMINGS,
+    RoundLine,
+    Summary,
+    plain_figures,
+    read_lines,
+    summarise,
+)
 from dtfl_app.results.models import SavedModel, save_model
 from dtfl_app.results.plots import plot_curves
+from dtfl_app.results.resuming import read_about, require_same_settings
+from dtfl_app.results.spending import PRIVACY
+from dtfl_app.settings import Value
 
-__all__ = ["RunDirectory"]
+__all__ = ["RunDirectory", "require_no_run"]
 
 _PACKAGES = ("dtfl", "flwr", "ray", "torch", "numpy", "pandas", "scikit-learn", "wntr")
+# What is random in a run, and the setting that is its seed.
+_SEEDS = {
+    "first weights": "seed",
+    "batches at the sites": "seed",
+    "sites drawn for a round": "seed",
+    "batches of twin data": "seed",
+    "partition of the data": "data-seed",
+    "simulated plants": "data-seed",
+    "scenarios of the twin": "data-seed",
+}
 
 
 class RunDirectory:
@@ -42,56 +76,124 @@ class RunDirectory:
 
     Parameters
     ----------
-    path : an empty or missing folder; ConfigError when it already holds a run.
+    path : an empty or missing folder; ConfigError when it already holds a run, or cannot be
+        written to.
     settings : run-config key -> value, as used.
     target : balanced accuracy that counts as reached.
+
+    `path`, `target` and `run`, the run's identity in hexadecimal digits, are attributes.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, object], target: float) -> None:
-        if (path / "config.json").exists():
-            raise ConfigError(
-                f"{path} already holds a run; choose another run-name, or remove the folder"
-            )
-        path.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.target = target
-        self._metrics = path / "metrics.jsonl"
-        self._groups: dict[str, Mapping[str, Metrics]] = {}
-        self._calibration: list[dict[str, object]] = []
-        versions = {name: _version(name) for name in _PACKAGES}
+        require_no_run(path)
+        # Of the operating system: two runs with one seed are two runs all the same.
         about = {
+            "run": secrets.token_hex(8),
             "settings": dict(settings),
-            "versions": versions,
+            "seeds": {what: settings[key] for what, key in _SEEDS.items() if key in settings},
+            "versions": _versions(),
             "python": platform.python_version(),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "system": platform.platform(),
             "hardware": _hardware(),
         }
-        self._write_json("config.json", about)
+        self._open(path, target, str(about["run"]))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._write_json("config.json", about)
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: results cannot be written there ({error}); make room or give it another "
+                "place with results-dir"
+            ) from error
+
+    @classmethod
+    def reopen(
+        cls,
+        path: Path,
+        settings: Mapping[str, Value],
+        target: float,
+        history: Sequence[str],
+        timings: Sequence[str],
+    ) -> RunDirectory:
+        """Take up the run in `path` where a checkpoint left it, and note that.
+
+        Lines and checkpoints after it are removed; what finished strategies left is read back.
+
+        Parameters
+        ----------
+        path : the run's folder.
+        settings : run-config key -> value, as used now; CheckpointError if they are not those in
+            config.json, but for keys that shape no result.
+        target : balanced accuracy that counts as reached.
+        history, timings : the checkpoint's lines of metrics.jsonl and timings.jsonl.
+        """
+        about = read_about(path)
+        require_same_settings(path, about["settings"], settings)
+        results = cls.__new__(cls)
+        results._open(path, target, about["run"])
+        try:
+            results._cut(history, timings)
+            results.note(results._resumed(about))
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: the run cannot go on there ({error}); make room, or let its folder be "
+                "written to"
+            ) from error
+        return results
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        """The run's checkpoints."""
+        return CheckpointFolder(self.path / "checkpoints")
+
+    @property
+    def history(self) -> list[str]:
+        """All lines of metrics.jsonl so far, for a checkpoint."""
+        return _lines(self.path / METRICS)
+
+    @property
+    def timings(self) -> list[str]:
+        """All lines of timings.jsonl so far, for a checkpoint."""
+        return _lines(self.path / TIMINGS)
 
     def record(self, line: RoundLine) -> None:
-        """Append one line to metrics.jsonl."""
-        with self._metrics.open("a") as file:
-            file.write(line.to_json() + "\n")
+        """Append one line to metrics.jsonl, and its wall time to timings.jsonl."""
+        # The time first: a run cut off in between leaves no line without one.
+        _append(self.path / TIMINGS, line.timing_json())
+        _append(self.path / METRICS, line.to_json())
+
+    def note(self, event: Event) -> None:
+        """Append one line to events.jsonl."""
+        _append(self.path / EVENTS, event.to_json())
 
     def save_model(self, strategy: str, model: SavedModel) -> None:
         """Store the last model of a strategy."""
-        save_model(self.path / "models" / f"{_file_name(strategy)}.safetensors", model)
+        save_model(self.path / "models" / f"{file_name(strategy)}.safetensors", model)
 
     def save_quality(self, quality: Mapping[str, object]) -> None:
         """Store how sound each site's readings are."""
-        self._write_json("quality.json", quality)
+        self._write_json("quality.json", dict(sorted(quality.items())))
+
+    def save_privacy(self, privacy: Mapping[str, object]) -> None:
+        """Store what differential privacy has cost each site, and what it does not cover."""
+        self._write_json(PRIVACY, privacy)
+
+    def privacy_releases(self) -> dict[str, dict[str, int]]:
+        """Noisy updates by strategy and site that `save_privacy` told of; {} before any."""
+        found: dict[str, dict[str, int]] = self._read_json(PRIVACY, {}).get("releases", {})
+        return found
 
     def save_alarms(self, strategy: str, alarms: pd.DataFrame) -> None:
         """Store scores and alarms on the evaluation set."""
-        path = self.path / "alarms" / f"{_file_name(strategy)}.csv"
+        path = self.path / "alarms" / f"{file_name(strategy)}.csv"
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, alarms.to_csv(index=False).encode())
 
     def save_calibration(self, strategy: str, rates: Sequence[Mapping[str, object]]) -> None:
         """Store wanted and observed false-alarm rates of a strategy's last model, per site."""
-        self._calibration += [{"strategy": strategy, **rate} for rate in rates]
-        self._write_json("calibration.json", self._calibration)
+        self._calibration[strategy] = [{"strategy": strategy, **rate} for rate in rates]
+        self._write_json("calibration.json", [e for es in self._calibration.values() for e in es])
 
     def save_groups(self, strategy: str, groups: Mapping[str, Metrics]) -> None:
         """Store a strategy's figures by group of events."""
@@ -104,7 +206,7 @@ class RunDirectory:
 
     def finish(self, title: str) -> list[Summary]:
         """Write summary.json and curves.png; return the summaries."""
-        lines = read_lines(self._metrics)
+        lines = read_lines(self.path / METRICS)
         summaries = [
             replace(s, groups=self._groups.get(s.strategy, {}))
             for s in summarise(lines, self.target)
@@ -113,9 +215,80 @@ class RunDirectory:
         plot_curves(lines, self.target, title, self.path / "curves.png")
         return summaries
 
+    # --- inside ------------------------------------------------------------------------------
+
+    def _open(self, path: Path, target: float, run: str) -> None:
+        self.path, self.target, self.run = path, target, run
+        self._groups: dict[str, Mapping[str, Metrics]] = {}
+        self._calibration: dict[str, list[dict[str, object]]] = {}
+
+    def _cut(self, history: Sequence[str], timings: Sequence[str]) -> None:
+        """Bring the folder back to where it was after `history`."""
+        (self.path / "summary.json").unlink(missing_ok=True)
+        self.checkpoints.cut(history)
+        for name, lines in ((METRICS, history), (TIMINGS, timings)):
+            write_atomically(self.path / name, "".join(f"{line}\n" for line in lines).encode())
+        _drop_half_line(self.path / EVENTS)
+        begun = {RoundLine.from_json(line).strategy for line in history}
+        for entry in self._read_json("calibration.json", []):
+            if entry["strategy"] in begun:
+                self._calibration.setdefault(entry["strategy"], []).append(entry)
+        for strategy, groups in self._read_json("groups.json", {}).items():
+            if strategy in begun:
+                self._groups[strategy] = {name: _metrics(m) for name, m in groups.items()}
+
+    def _resumed(self, about: Mapping[str, Any]) -> Event:
+        """The event of taking the run up, with the versions that changed since it began."""
+        now = {"python": platform.python_version(), **_versions()}
+        then = {"python": about.get("python"), **about.get("versions", {})}
+        changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then[name] != now[name]]
+        reason = f"results may differ: {', '.join(changed)}" if changed else ""
+        stored = self.checkpoints.stored()
+        if not stored:
+            return Event("resumed", reason=reason)
+        return Event("resumed", stored[-1].strategy, stored[-1].round, reason=reason)
+
+    def _read_json(self, name: str, nothing: Any) -> Any:  # noqa: ANN401 - JSON
+        path = self.path / name
+        return json.loads(path.read_text()) if path.exists() else nothing
+
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, allow_nan=False)
         write_atomically(self.path / name, text.encode())
+
+
+def require_no_run(path: Path) -> None:
+    """Raise ConfigError when a folder already holds a run."""
+    if (path / "config.json").exists():
+        raise ConfigError(
+            f"{path} already holds a run; choose another run-name, go on with it "
+            f"(resume={path}), or remove the folder"
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(line + "\n")
+
+
+def _drop_half_line(path: Path) -> None:
+    """Remove what a full disk left of a last line."""
+    text = path.read_text() if path.exists() else ""
+    if text and not text.endswith("\n"):
+        write_atomically(path, text[: text.rfind("\n") + 1].encode())
+
+
+def _metrics(plain: Mapping[str, Any]) -> Metrics:
+    figures: dict[str, Any] = {k: math.nan if v is None else v for k, v in plain.items()}
+    return Metrics(**figures)
+
+
+def _versions() -> dict[str, str]:
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str:
@@ -130,8 +303,3 @@ def _hardware() -> str:
     """Cores, architecture and memory; no name that tells which machine it is."""
     memory = psutil.virtual_memory().total / 2**30
     return f"{os.cpu_count()} cores {platform.machine()}, {memory:.0f} GiB"
-
-
-def _file_name(strategy: str) -> str:
-    """File name for a strategy that may be an import path."""
-    return strategy.replace(":", ".")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from rich.table import Table
 
 from dtfl_app.detector.metrics import EventResult, event_results
 from dtfl_app.errors import DataError
+from dtfl_app.results.events import EVENTS, read_events
+from dtfl_app.results.spending import PRIVACY, read_spending
 
 __all__ = ["show_run"]
 
@@ -31,6 +35,8 @@ def show_run(path: Path, console: Console) -> None:
     )
     if best is not None:
         _show_events(path, best["strategy"], console)
+    for sentence in (*_happened(path), *_privacy(path)):
+        console.print(sentence, highlight=False)
     console.print(f"\nresults in {path}")
     for name in sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()):
         console.print(f"  {name}", highlight=False)
@@ -43,6 +49,24 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], float]:
         return summaries, float(config["settings"]["target"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} holds no finished run ({error})") from error
+
+
+def _happened(path: Path) -> Iterator[str]:
+    """What happened in the rounds, counted by kind."""
+    counts = Counter(event.kind for event in read_events(path / EVENTS))
+    if counts:
+        listed = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
+        yield f"\nin the rounds: {listed} ({EVENTS})"
+
+
+def _privacy(path: Path) -> Iterator[str]:
+    """Epsilon of the site that has spent most, by strategy."""
+    spending = read_spending(path / PRIVACY)
+    if spending is not None:
+        listed = ", ".join(
+            f"{name} {epsilon:.3g}" for name, (_, epsilon) in spending.worst().items()
+        )
+        yield f"\nepsilon at delta {spending.delta:g}, largest over the sites: {listed}"
 
 
 def _summary_table(summaries: list[dict[str, Any]], target: float) -> Table:

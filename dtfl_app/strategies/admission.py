@@ -1,20 +1,24 @@
-"""Checks on every reply before it may touch the model: a bad one is refused, the round goes on."""
+"""Checks on every reply before it may touch the model: a bad one is refused, the round goes on.
+
+A reply holds exactly what `dtfl_app.egress` declares, by which sites check what they send. What a
+site wrote stands in a reason only cut and escaped.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from flwr.app import Message, MetricRecord
-from numpy.typing import NDArray
+from flwr.app import Message, MetricRecord, RecordDict
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
 from dtfl_app.detector.models import Params
-from dtfl_app.detector.quantise import SCALE, dequantise
+from dtfl_app.egress import Declaration, calibration_reply, training_reply
 from dtfl_app.errors import ReplyError
-from dtfl_app.wire import Arrays, to_arrays
+from dtfl_app.logs import one_line, quoted
+from dtfl_app.strategies.payload import WEIGHT_LIMIT, check_layers, listed, read_arrays, usable
 
 __all__ = [
     "EXAMPLES_LIMIT",
@@ -28,9 +32,6 @@ __all__ = [
 
 # Above any site's rows; a larger count is an attempt to outweigh all others.
 EXAMPLES_LIMIT = 10_000_000
-# Inputs are standardised and clipped, so trained weights stay below 100; one reply of 1e30 would
-# be finite and ruin the mean all the same.
-WEIGHT_LIMIT = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,121 +83,106 @@ class Reply:
 
 def admit(message: Message, expected: Expected) -> Reply:
     """Turn a site's message into a `Reply`, or raise ReplyError with the reason for refusing it."""
-    if message.has_error():
-        raise ReplyError(f"site failed: {message.error.reason}")
-    content = message.content
-    parts: dict[str, Mapping[str, object]] = {
-        "arrays": content.array_records,
-        "metrics": content.metric_records,
-        "identity": content.config_records,
-    }
-    for part, records in parts.items():
-        if part not in records:
-            raise ReplyError(f"record {part!r} is missing")
-    identity = content.config_records["identity"]
-    if (identity.get("site"), identity.get("server-round")) != (
-        expected.site,
-        expected.server_round,
-    ):
-        raise ReplyError(
-            f"reply says site {identity.get('site')!r}, round {identity.get('server-round')!r}; "
-            f"expected {expected.site!r}, round {expected.server_round}"
-        )
-    arrays = to_arrays(content.array_records["arrays"])
+    changes = expected.base is not None
+    declared = training_reply(expected.shapes, as_changes=changes, kinds=expected.kinds)
+    content = _content(message, declared)
+    _check_identity(content, expected)
     metrics = content.metric_records["metrics"]
+    arrays = read_arrays(content.array_records["arrays"], declared.arrays or {})
     return Reply(
         site=expected.site,
-        params=_checked_params(arrays, expected),
+        params=check_layers(arrays, expected.shapes, expected.base),
         examples=_whole(metrics, "num-examples", 1, EXAMPLES_LIMIT),
         loss=_finite(metrics, "loss"),
         steps=_whole(metrics, "steps", 0, EXAMPLES_LIMIT),
         sketches=_read_sketches(metrics, expected.kinds),
-        # of what was read: the record's own dtype and shape are the site's to write
         payload=sum(array.nbytes for array in arrays.values()),
     )
 
 
 def admit_sketches(message: Message, kinds: int) -> tuple[Sketch, ...]:
     """Turn a site's answer to the closing query into a sketch per kind, or raise ReplyError."""
+    content = _content(message, calibration_reply(kinds))
+    return _read_sketches(content.metric_records["metrics"], kinds)
+
+
+def _content(message: Message, declared: Declaration) -> RecordDict:
+    """Return a reply's records; they are those declared, and hold no entry that is not."""
     if message.has_error():
-        raise ReplyError(f"site failed: {message.error.reason}")
-    if "metrics" not in message.content.metric_records:
-        raise ReplyError("record 'metrics' is missing")
-    return _read_sketches(message.content.metric_records["metrics"], kinds)
+        raise ReplyError(f"site failed: {one_line(message.error.reason or 'no reason given')}")
+    content = message.content
+    parts: dict[str, tuple[Mapping[str, object], Collection[str] | None]] = {
+        "arrays": (content.array_records, declared.arrays),
+        "metrics": (content.metric_records, declared.metrics),
+        "identity": (content.config_records, declared.identity),
+    }
+    due = {part: records for part, (records, entries) in parts.items() if entries is not None}
+    for part, records in due.items():
+        if part not in records:
+            raise ReplyError(f"record {part!r} is missing")
+    _check_names("records", content.keys(), due)
+    _check_names("metrics", content.metric_records["metrics"].keys(), declared.metrics)
+    if declared.identity is not None:
+        identity = content.config_records["identity"]
+        _check_names("identity entries", identity.keys(), declared.identity)
+    return content
+
+
+def _check_names(what: str, names: Collection[str], declared: Collection[str]) -> None:
+    unasked = set(names) - set(declared)
+    if unasked:
+        raise ReplyError(f"{what} not asked for: {listed(unasked)}; a reply holds nothing else")
+
+
+def _check_identity(content: RecordDict, expected: Expected) -> None:
+    identity = content.config_records["identity"]
+    site, number = identity.get("site"), identity.get("server-round")
+    if (site, number) != (expected.site, expected.server_round) or type(number) is not int:
+        raise ReplyError(
+            f"reply says site {quoted(site)}, round {quoted(number)}; "
+            f"expected {expected.site!r}, round {expected.server_round}"
+        )
 
 
 def _read_sketches(metrics: MetricRecord, kinds: int) -> tuple[Sketch, ...]:
     counts = metrics.get("calibration-counts")
     if not isinstance(counts, list) or len(counts) != kinds:
-        raise ReplyError(f"calibration-counts is {counts!r}, expected a list of {kinds}")
+        raise ReplyError(f"calibration-counts is {quoted(counts)}, expected a list of {kinds}")
     whole = [count for count in counts if type(count) is int and 0 <= count <= EXAMPLES_LIMIT]
     if len(whole) < kinds:
         raise ReplyError(
-            f"calibration-counts is {counts}, expected integers from 0 to {EXAMPLES_LIMIT}"
+            f"calibration-counts is {quoted(counts)}, expected integers from 0 to {EXAMPLES_LIMIT}"
         )
     filled, levels = sum(count > 0 for count in whole), len(SKETCH_LEVELS)
     values = metrics.get("calibration-scores", [])
     if not isinstance(values, list) or len(values) != filled * levels:
         raise ReplyError(f"calibration-scores must be {filled} times {levels} numbers")
+    if not all(_is_finite(value) for value in values):
+        raise ReplyError("calibration-scores must be finite numbers")
     array = np.asarray(values, dtype=np.float64).reshape(filled, levels)
-    if not np.isfinite(array).all() or (np.diff(array) < 0).any():
-        raise ReplyError("calibration-scores must be finite and ascending")
+    if (np.diff(array) < 0).any():
+        raise ReplyError("calibration-scores must be ascending")
     rows = iter(array)
     return tuple(Sketch(n, next(rows)) if n else Sketch(0, np.zeros(0)) for n in whole)
-
-
-def usable(params: Params) -> bool:
-    """Tell whether all values are finite and no larger than `WEIGHT_LIMIT`."""
-    return all(bool((np.abs(value) <= WEIGHT_LIMIT).all()) for value in params.values())
-
-
-def _checked_params(arrays: Arrays, expected: Expected) -> Params:
-    dtype = np.dtype(np.float32 if expected.base is None else np.int8)
-    endings = ("",) if expected.base is None else ("", SCALE)
-    names = {f"model/{key}{ending}" for key in expected.shapes for ending in endings}
-    if set(arrays) != names:
-        raise ReplyError(f"layers are {sorted(arrays)}, expected {sorted(names)}")
-    params: Params = {}
-    for key, shape in expected.shapes.items():
-        array = arrays[f"model/{key}"]
-        if array.dtype != dtype or array.shape != shape:
-            raise ReplyError(
-                f"layer {key!r} is {array.dtype} {array.shape}, expected {dtype} {shape}"
-            )
-        if expected.base is None:
-            params[key] = array.astype(np.float32, copy=False)
-        else:
-            scale = arrays[f"model/{key}{SCALE}"]
-            params[key] = expected.base[key] + _checked_change(key, array, scale)
-        if not usable({key: params[key]}):
-            raise ReplyError(
-                f"layer {key!r} holds values that are not finite or beyond {WEIGHT_LIMIT:g}"
-            )
-    return params
-
-
-def _checked_change(
-    key: str, steps: NDArray[np.generic], scale: NDArray[np.generic]
-) -> NDArray[np.float32]:
-    if scale.dtype != np.float32 or scale.shape != (1,):
-        raise ReplyError(
-            f"scale of layer {key!r} is {scale.dtype} {scale.shape}, expected float32 (1,)"
-        )
-    if not 0 < float(scale[0]) < math.inf:
-        raise ReplyError(f"scale of layer {key!r} is {scale[0]}, expected a positive finite number")
-    with np.errstate(over="ignore"):  # a product beyond float32 is refused with its layer
-        return dequantise({key: steps, key + SCALE: scale})[key]
 
 
 def _whole(metrics: MetricRecord, key: str, low: int, high: int) -> int:
     value = metrics.get(key)
     if type(value) is not int or not low <= value <= high:
-        raise ReplyError(f"metric {key!r} is {value!r}, expected an integer in [{low}, {high}]")
+        raise ReplyError(
+            f"metric {key!r} is {quoted(value)}, expected an integer in [{low}, {high}]"
+        )
     return value
 
 
 def _finite(metrics: MetricRecord, key: str) -> float:
     value = metrics.get(key)
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-        raise ReplyError(f"metric {key!r} is {value!r}, expected a finite number")
+    if not _is_finite(value):
+        raise ReplyError(f"metric {key!r} is {quoted(value)}, expected a finite number")
     return float(value)  # type: ignore[arg-type] # checked above
+
+
+def _is_finite(value: object) -> bool:
+    """Tell whether it is an int or float, but no bool, that is finite."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]

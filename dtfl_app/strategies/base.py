@@ -1,4 +1,4 @@
-"""The Flower strategy that all methods share: rounds, sampling, admission, telemetry.
+"""The Flower strategy that all methods share: rounds, sampling, admission, trust, checkpoints.
 
 A method subclasses `DTFLStrategy` and says in `update` what the server does with the admitted
 replies; the hooks `prepare`, `upload_keys`, `kept_keys` and `site_extras` are there for the few
@@ -12,11 +12,10 @@ round t is therefore known when round t + 1 is in, and a closing query settles t
 from __future__ import annotations
 
 import math
-import time
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -24,66 +23,34 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from dtfl_app.config import RunConfig
-from dtfl_app.detector.calibration import Calibration, Sketch
+from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.evidence import evidence_floors, evidence_kinds
-from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import Params, as_params
-from dtfl_app.errors import ConfigError, FederationError, ReplyError
+from dtfl_app.errors import ConfigError
 from dtfl_app.logs import log
+from dtfl_app.results.events import Event
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.settings import Value, to_mapping
-from dtfl_app.strategies.admission import Reply, admit_sketches
-from dtfl_app.strategies.parameters import weighted_mean
-from dtfl_app.strategies.signals import site_score
+from dtfl_app.strategies.admission import Reply, usable
+from dtfl_app.strategies.course import Course
+from dtfl_app.strategies.jury import Jury
+from dtfl_app.strategies.robust import aggregate, shortfall
+from dtfl_app.strategies.roster import Roster
+from dtfl_app.strategies.state import (
+    NoSettings,
+    Snapshot,
+    State,
+    Workbench,
+    read_state,
+    write_state,
+)
 from dtfl_app.strategies.transport import Load, Order, Transport
+from dtfl_app.strategies.twin_guard import TwinGuard, watched_rounds
 from dtfl_app.strategies.twin_trainer import TwinTrainer
-from dtfl_app.wire import Arrays, prefixed, to_arrays, to_record
+from dtfl_app.strategies.witness import witness_losses
+from dtfl_app.wire import Arrays, prefixed, to_arrays, to_record, with_prefix
 
-__all__ = ["DTFLStrategy", "NoSettings", "State", "Workbench"]
-
-
-@dataclass(frozen=True, slots=True)
-class NoSettings:
-    """Settings of a method that has none of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the server carries from round to round.
-
-    Parameters
-    ----------
-    model : parameters the sites start the next round from; also what is evaluated.
-    twin : parameters of the twin's own copy, for methods that keep one.
-    """
-
-    model: Params
-    twin: Params | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Workbench:
-    """What every method works with besides its own settings.
-
-    Parameters
-    ----------
-    config : the run's settings.
-    directory : node id -> site name.
-    scaler : the agreed scaling, as arrays the sites keep.
-    twin : trainer on twin data; None without a twin.
-    evaluate : judges parameters with a calibration; None without an evaluation set.
-    record : takes each finished line.
-    physics : what else the sites agreed on for physical evidence, as arrays they keep.
-    """
-
-    config: RunConfig
-    directory: Mapping[int, str]
-    scaler: Arrays
-    twin: TwinTrainer | None
-    evaluate: Callable[[Params, Calibration], Metrics] | None
-    record: Callable[[RoundLine], None]
-    physics: Arrays = field(default_factory=dict)
+__all__ = ["DTFLStrategy", "NoSettings", "Snapshot", "State", "Workbench"]
 
 
 class DTFLStrategy(Strategy):
@@ -115,11 +82,20 @@ class DTFLStrategy(Strategy):
         self.settings = settings
         self.bench = bench
         self.state = State(model={})
-        kinds = evidence_kinds(bench.config.detector.evidence)
+        self.server_round = 0
+        config = bench.config
+        kinds = evidence_kinds(config.detector.evidence)
         self.calibration = Calibration(evidence_floors(kinds), {})
-        self._transport = Transport(bench.config.wire, name, len(kinds))
-        self._line = RoundLine(name, 0)
-        self._replies: list[Reply] = []
+        self.roster = Roster(bench.directory)
+        self.transport = Transport(config.wire, name, len(kinds), bench.run)
+        self._jury = Jury(config.trust)
+        self._guard = TwinGuard(
+            config.trust.twin_limit,
+            config.trust.twin_strikes,
+            watched_rounds(config.detector.model, noisy=config.privacy.dp),
+        )
+        self._resumed: Snapshot | None = None
+        self._lacking: str | None = None
 
     # --- what a method may override ---------------------------------------------------------
 
@@ -128,7 +104,7 @@ class DTFLStrategy(Strategy):
         """Return the next state from the admitted replies, sorted by site name, at least one."""
 
     def prepare(self, state: State) -> State:
-        """Return the state to begin with; called once before round 1."""
+        """Return the state to begin with; called once before round 1, not after a resume."""
         return state
 
     def upload_keys(self, server_round: int) -> list[str]:
@@ -151,62 +127,47 @@ class DTFLStrategy(Strategy):
         assert self.bench.twin is not None
         return self.bench.twin
 
-    def mean(self, replies: Sequence[Reply]) -> Params:
-        """Aggregate the replies: unweighted as in the paper, or by examples (`weighting`)."""
+    def mean(self, replies: Sequence[Reply], factors: Sequence[float] | None = None) -> Params:
+        """Aggregate the replies by the run's rule (`aggregation`), by default their mean.
+
+        A reply weighs what trust in it leaves, times its examples where `weighting` says so, times
+        its entry of `factors`, >= 0.
+        """
         by_examples = self.bench.config.round.weighting == "examples"
-        weights = [float(r.examples) for r in replies] if by_examples else None
-        return weighted_mean([r.params for r in replies], weights)
+        weights = [r.weight * (float(r.examples) if by_examples else 1.0) for r in replies]
+        if factors is not None:
+            weights = [w * f for w, f in zip(weights, factors, strict=True)]
+        return aggregate([r.params for r in replies], weights, self.bench.config.trust)
 
     # --- Flower's strategy interface ----------------------------------------------------------
 
     def summary(self) -> None:
         """Log the method and its settings."""
-        run = self.bench.config.run
+        run, trust = self.bench.config.run, self.bench.config.trust
         settings = ", ".join(f"{k}={v}" for k, v in to_mapping(self.settings).items())
         log.info("%s: %s", self.name, settings or "no settings of its own")
         log.info(
-            "%s: %d rounds, %d sites, target balanced accuracy %.2f",
-            self.name, run.rounds, len(self.bench.directory), run.target,
+            "%s: %d rounds, %d sites, target balanced accuracy %.2f, aggregation %s, witness %s",
+            self.name, run.rounds, len(self.roster.sites), run.target,
+            trust.aggregation, trust.witness,
         )  # fmt: skip
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Build one training task per sampled site."""
-        upload, load = self.upload_keys(server_round), self._load()
-        settings = {**config, **self.site_extras()[1]}
-        self._transport.begin_round()
-        return [
-            self._transport.task(node, Order(site, server_round, upload, settings), load)
-            for node, site in self._sample(server_round)
-        ]
+        """Build one training task for every site drawn whose node is connected."""
+        drawn = [(self.roster.node(site), site) for site in self.draw(server_round)]
+        due = [(node, site) for node, site in drawn if node is not None]
+        return self.tasks(server_round, due, config)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Admit the replies, update the state and account for the round."""
-        admitted, asked = self._transport.admit(replies), self._transport.asked
-        if not admitted:
-            raise FederationError(
-                f"round {server_round}: none of {asked} sites gave a usable reply; "
-                "the reasons are in the log above"
-            )
-        if self.bench.twin is not None:
-            self.bench.twin.begin_round(server_round)
-        self._replies = admitted
-        twin_loss = self._twin_loss(admitted)
-        self.state = self.update(self.state, admitted)
-        self._line = replace(
-            self._line,
-            sites=len(admitted),
-            refused=asked - len(admitted),
-            loss=float(np.average([r.loss for r in admitted])),
-            twin_loss=twin_loss,
-            bytes_up=sum(r.payload for r in admitted),
-            bytes_down=self._transport.bytes_down,
-            site_steps=sum(r.steps for r in admitted),
-        )
-        loss = MetricRecord({"loss": self._line.loss, "sites": len(admitted)})
+        admission = self.transport.admit(replies)
+        counting, _ = self.judge([reply for _, reply in admission.replies])
+        line = self.advance(server_round, counting)
+        loss = MetricRecord({"loss": line.loss, "sites": line.sites})
         return to_record(self.state.model), loss
 
     def configure_evaluate(
@@ -231,115 +192,158 @@ class DTFLStrategy(Strategy):
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     ) -> Result:
-        """Run the rounds; parameters as in Flower's `Strategy.start`.
+        """Run the rounds that are left; parameters as in Flower's `Strategy.start`.
 
         `evaluate_config` and `evaluate_fn` are not used: sites evaluate while they train, and the
-        workbench holds the server's evaluation.
+        workbench holds the server's evaluation. After `resume`, nor is `initial_arrays`.
+
+        Raises QuorumError, a FederationError, when a round stays below its quorum; a snapshot of
+        the last finished round is saved before.
         """
-        result = Result()
         self.summary()
-        self.state = self.prepare(State(model=as_params(to_arrays(initial_arrays))))
-        previous = self._count_server_steps(self._line, steps_before=0)
-        for server_round in range(1, num_rounds + 1):
-            model = self.state.model
-            result.arrays = to_record(model)
-            self._play_round(server_round, grid, timeout, train_config or ConfigRecord())
-            sketches = {reply.site: reply.sketches for reply in self._replies}
-            finished = self._settle(previous, model, sketches, result)
-            previous = self._line
-            if self.bench.config.run.stop_at_target and self._reached(finished):
-                log.info("%s: target reached after %d rounds", self.name, finished.round)
-                self.state = replace(self.state, model=model)
-                return result
-        result.arrays = to_record(self.state.model)
-        self._settle(previous, self.state.model, self._query_sketches(grid, timeout), result)
-        return result
+        course = Course(self, grid, timeout, train_config or ConfigRecord())
+        if self._resumed is None:
+            course.begin(as_params(to_arrays(initial_arrays)))
+        else:
+            course.go_on(self._resumed)
+        return course.run(num_rounds)
+
+    # --- what a round is made of --------------------------------------------------------------
+
+    def draw(self, server_round: int) -> list[str]:
+        """Draw this round's sites by name, so node ids do not matter; sorted."""
+        sites, config = self.roster.sites, self.bench.config
+        count = max(1, round(config.round.fraction * len(sites)))
+        rng = np.random.default_rng([config.run.seed, zlib.crc32(b"sampling"), server_round])
+        return [sites[i] for i in sorted(rng.choice(len(sites), count, replace=False))]
+
+    def tasks(
+        self, server_round: int, due: Sequence[tuple[int, str]], config: ConfigRecord
+    ) -> list[Message]:
+        """Pack the training tasks of (node, site) pairs."""
+        upload, load = self.wanted_keys(server_round), self._load()
+        settings = {**config, **self._extras()[1]}
+        if upload:
+            self.bench.spend(self.name, [site for _, site in due])
+        return [
+            self.transport.task(node, Order(site, server_round, upload, settings), load)
+            for node, site in due
+        ]
+
+    def queries(self, server_round: int, due: Sequence[tuple[int, str]]) -> list[Message]:
+        """Pack the question for the current model's calibration scores."""
+        load = self._load()
+        return [
+            self.transport.query(node, Order(site, server_round, []), load) for node, site in due
+        ]
+
+    def wanted_keys(self, server_round: int) -> list[str]:
+        """Keys that sites return; all of them once the twin is no longer used."""
+        return self.upload_keys(server_round) if self._twin_counts else list(self.state.model)
+
+    def judge(self, replies: Sequence[Reply]) -> tuple[list[Reply], dict[str, str]]:
+        """Hold replies against each other and the twin; return those that count, and reasons."""
+        witness = self.bench.twin if self._guard.trusted else None
+        return self._jury.hear(replies, self.state.model, witness)
+
+    def advance(self, server_round: int, replies: Sequence[Reply], missing: int = 0) -> RoundLine:
+        """Go to the next state; return what the round took.
+
+        Parameters
+        ----------
+        server_round : the round.
+        replies : those that count, by site name, at least one.
+        missing : sites drawn without such a reply.
+        """
+        if self.bench.twin is not None:
+            self.bench.twin.begin_round(server_round)
+        self.server_round = server_round
+        # Layers that were not uploaded are the model's.
+        plain = {**self.state.model, **self.mean(replies)}
+        self._watch_twin(replies)
+        twin_loss = self.bench.twin.loss(plain) if self.bench.twin else math.nan
+        self._say_shortfall(len(replies))
+        self.state = self._next_state(replies, plain)
+        return RoundLine(
+            self.name,
+            server_round,
+            sites=len(replies),
+            refused=missing,
+            loss=float(np.mean([r.loss for r in replies])),
+            twin_loss=twin_loss,
+            bytes_up=sum(r.payload for r in replies),
+            bytes_down=self.transport.bytes_down,
+            site_steps=sum(r.steps for r in replies),
+        )
+
+    def note(self, event: Event) -> None:
+        """Log an event as one structured line and hand it to the run."""
+        event = replace(event, strategy=self.name)
+        log.warning("event %s", event.to_json())
+        self.bench.note(event)
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Take up a snapshot; `start` then goes on after its round."""
+        self._resumed, self.state = snapshot, read_state(snapshot)
+        self._jury = Jury(self.bench.config.trust, snapshot.notes["norms"])
+        self._guard.recall(snapshot.notes["guard"])
+        nodes = {site: node for node, site in self.bench.directory.items()}
+        bases = with_prefix("bases", snapshot.arrays)
+        self.transport.recall(nodes, snapshot.notes["held"], bases)
+
+    def snapshot(self, server_round: int) -> Snapshot:
+        """Everything that the rounds after `server_round` depend on."""
+        held, bases = self.transport.memory(self.roster.directory)
+        arrays = {**write_state(self.state), **prefixed("bases", bases)}
+        notes = {"held": held, "norms": self._jury.history, "guard": self._guard.memory()}
+        return Snapshot(self.name, server_round, arrays, notes)
 
     # --- the inside of a round ----------------------------------------------------------------
 
-    def _play_round(
-        self, server_round: int, grid: Grid, timeout: float, config: ConfigRecord
-    ) -> None:
-        started = time.perf_counter()
-        steps_before = self.bench.twin.steps_done if self.bench.twin else 0
-        self._line = RoundLine(self.name, server_round)
-        tasks = self.configure_train(server_round, to_record(self.state.model), config, grid)
-        self.aggregate_train(server_round, grid.send_and_receive(tasks, timeout=timeout))
-        self._line = replace(
-            self._count_server_steps(self._line, steps_before),
-            seconds=time.perf_counter() - started,
-        )
+    @property
+    def _uses_twin(self) -> bool:
+        return self.needs_twin or self.bench.config.trust.witness != "off"
 
-    def _count_server_steps(self, line: RoundLine, steps_before: int) -> RoundLine:
-        done = self.bench.twin.steps_done if self.bench.twin else 0
-        return replace(line, server_steps=done - steps_before)
+    @property
+    def _twin_counts(self) -> bool:
+        return self._guard.trusted or not self.needs_twin
 
-    def _sample(self, server_round: int) -> list[tuple[int, str]]:
-        """Draw this round's (node, site) pairs by site name, so node ids do not matter."""
-        sites = sorted((site, node) for node, site in self.bench.directory.items())
-        run = self.bench.config.run
-        count = max(1, round(self.bench.config.round.fraction * len(sites)))
-        rng = np.random.default_rng([run.seed, zlib.crc32(b"sampling"), server_round])
-        chosen = sorted(rng.choice(len(sites), count, replace=False))
-        return [(sites[i][1], sites[i][0]) for i in chosen]
+    def _watch_twin(self, replies: Sequence[Reply]) -> None:
+        """Give the twin up where the replies show that it is unlike the sites."""
+        twin = self.bench.twin
+        if twin is None or not self._uses_twin or not self._guard.watches(self.server_round):
+            return
+        told = witness_losses(replies, self.state.model, twin)
+        if why := self._guard.check_losses([r.loss for r in replies], list(told.values())):
+            self.note(Event("twin-off", round=self.server_round, reason=why))
 
-    def _twin_loss(self, replies: Sequence[Reply]) -> float:
-        """Loss on twin data of the mean of the replies; layers not uploaded are the model's."""
-        if self.bench.twin is None:
-            return math.nan
-        return self.bench.twin.loss({**self.state.model, **self.mean(replies)})
+    def _say_shortfall(self, replies: int) -> None:
+        """Say when the aggregation rule begins to lack replies, and what stands in for it."""
+        lacking = shortfall(replies, self.bench.config.trust)
+        if lacking and lacking != self._lacking:
+            self.note(Event("rule", round=self.server_round, reason=lacking))
+        self._lacking = lacking
+
+    def _next_state(self, replies: Sequence[Reply], plain: Params) -> State:
+        """Update by the method's rule; go on with `plain` where the twin is of no use."""
+        if not self._twin_counts:
+            return replace(self.state, model=plain)
+        state = self.update(self.state, replies)
+        if usable(state.model) and usable(state.twin or {}):
+            self._guard.healthy()
+            return state
+        reason = "the twin's step gave values that are not finite or too large; aggregate kept"
+        self.note(Event("twin-diverged", round=self.server_round, reason=reason))
+        if gone := self._guard.diverged():
+            self.note(Event("twin-off", round=self.server_round, reason=gone))
+        return replace(self.state, model=plain)
+
+    def _extras(self) -> tuple[Arrays, dict[str, Value]]:
+        return self.site_extras() if self._twin_counts else ({}, {})
 
     def _load(self) -> Load:
-        extras, _ = self.site_extras()
         agreed = {
             **prefixed("scaler", self.bench.scaler),
             **prefixed("physics", self.bench.physics),
         }
-        return Load(self.state.model, self.kept_keys(), {**agreed, **extras})
-
-    def _query_sketches(self, grid: Grid, timeout: float) -> dict[str, tuple[Sketch, ...]]:
-        """Ask all sites for the calibration scores of the final model."""
-        load = self._load()
-        messages = [
-            self._transport.query(node, Order(site, self._line.round, []), load)
-            for node, site in sorted(self.bench.directory.items(), key=lambda item: item[1])
-        ]
-        sketches: dict[str, tuple[Sketch, ...]] = {}
-        for reply in grid.send_and_receive(messages, timeout=timeout):
-            site = self.bench.directory[reply.metadata.src_node_id]
-            try:
-                sketches[site] = admit_sketches(reply, self.calibration.kinds)
-            except ReplyError as error:
-                log.warning("site %s did not calibrate: %s", site, error)
-        if not sketches:
-            raise FederationError(
-                f"none of {len(messages)} sites calibrated the last model, so it has no alarm "
-                "threshold; the reasons are in the log above"
-            )
-        return sketches
-
-    def _settle(
-        self,
-        line: RoundLine,
-        model: Params,
-        sketches: Mapping[str, tuple[Sketch, ...]],
-        result: Result,
-    ) -> RoundLine:
-        """Evaluate a model whose calibration scores are in, and record its line."""
-        self.calibration = replace(self.calibration, sites=sketches)
-        line = replace(line, site_score=site_score(self.calibration.sketches(0)))
-        if not any(sketch.count for site in sketches.values() for sketch in site):
-            log.warning(
-                "%s: no site has normal calibration rows, so nothing can raise an alarm", self.name
-            )
-        if self.bench.evaluate is not None:
-            metrics = self.bench.evaluate(model, self.calibration)
-            line = replace(line, metrics=metrics)
-            result.evaluate_metrics_serverapp[line.round] = MetricRecord(metrics.as_dict())  # type: ignore[arg-type] # floats and ints
-        result.train_metrics_clientapp[line.round] = MetricRecord({"loss": line.loss})
-        self.bench.record(line)
-        return line
-
-    def _reached(self, line: RoundLine) -> bool:
-        target = self.bench.config.run.target
-        return line.metrics is not None and line.metrics.balanced_accuracy >= target
+        return Load(self.state.model, self.kept_keys(), {**agreed, **self._extras()[0]})

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dtfl_app.detector.models import Params
-from dtfl_app.logs import log
 from dtfl_app.settings import setting
-from dtfl_app.strategies.admission import Reply, usable
+from dtfl_app.strategies.admission import Reply
 from dtfl_app.strategies.base import DTFLStrategy, State
 from dtfl_app.strategies.parameters import step
 
@@ -45,19 +44,12 @@ class DTML(DTFLStrategy):
     settings: DTMLSettings
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
-        """Meta-update the mean of the replies on twin data; where that diverges, keep the mean."""
-        s, aggregate = self.settings, self.mean(replies)
+        """Meta-update the mean of the replies on twin data."""
+        s = self.settings
         theta = meta_update(
-            aggregate,
+            self.mean(replies),
             lambda params: self.twin.gradient(params, s.meta_batch),
             s.meta_lr,
             s.meta_steps,
         )
-        if not usable(theta):
-            log.warning(
-                "%s: the meta steps diverged on twin data, so this round keeps the aggregate; the "
-                "twin may be wrong, or meta-lr = %g too large",
-                self.name, s.meta_lr,
-            )  # fmt: skip
-            theta = aggregate
         return State(model=theta)

@@ -7,7 +7,7 @@ is that of ``flwr.serverapp.strategy.FedAdam``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import flwr.serverapp.strategy as flower
 import numpy as np
@@ -16,8 +16,8 @@ from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from dtfl_app.detector.models import Params
 from dtfl_app.settings import setting
 from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import DTFLStrategy, State, Workbench
-from dtfl_app.wire import to_arrays, to_record
+from dtfl_app.strategies.base import DTFLStrategy, State
+from dtfl_app.wire import prefixed, to_arrays, to_record, with_prefix
 
 __all__ = ["FedAdam", "FedAdamSettings"]
 
@@ -41,23 +41,27 @@ class FedAdam(DTFLStrategy):
     With ``d_t = Theta_agg - Theta^(t)``: ``m_t = beta_1 m_(t-1) + (1 - beta_1) d_t``,
     ``v_t = beta_2 v_(t-1) + (1 - beta_2) d_t^2`` and
     ``eta_t = eta sqrt(1 - beta_2^(t+1)) / (1 - beta_1^(t+1))``, as Flower corrects for the start.
-    The moments live as long as the strategy object.
     """
 
     Settings = FedAdamSettings
     settings: FedAdamSettings
     needs_twin = False
 
-    def __init__(self, name: str, settings: object, bench: Workbench) -> None:
-        super().__init__(name, settings, bench)
-        s = self.settings
-        self._adam = flower.FedAdam(eta=s.eta, beta_1=s.beta_1, beta_2=s.beta_2, tau=s.tau)
-        self._updates = 0
+    def prepare(self, state: State) -> State:
+        """Begin with moments of zero, as Flower does."""
+        zeros = {key: np.zeros_like(value) for key, value in state.model.items()}
+        memory = {**prefixed("m", zeros), **prefixed("v", zeros), "updates": np.array(0)}
+        return replace(state, memory=memory)
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Move the global model along the mean of the replies."""
-        self._updates += 1
-        return State(model=_adam_step(self._adam, state.model, self.mean(replies), self._updates))
+        s, memory, count = self.settings, state.memory, int(state.memory["updates"]) + 1
+        adam = flower.FedAdam(eta=s.eta, beta_1=s.beta_1, beta_2=s.beta_2, tau=s.tau)
+        adam.m_t, adam.v_t = with_prefix("m", memory), with_prefix("v", memory)
+        model = _adam_step(adam, state.model, self.mean(replies), count)
+        assert adam.m_t is not None and adam.v_t is not None
+        moments = {**prefixed("m", adam.m_t), **prefixed("v", adam.v_t)}
+        return State(model, memory={**moments, "updates": np.array(count)})
 
 
 def _adam_step(adam: flower.FedAdam, start: Params, aggregate: Params, count: int) -> Params:

@@ -15,9 +15,9 @@ from dtfl_app.detector.models import Params
 from dtfl_app.settings import setting
 from dtfl_app.strategies.admission import Reply
 from dtfl_app.strategies.base import DTFLStrategy, State
-from dtfl_app.strategies.parameters import blend, cosine, weighted_mean
+from dtfl_app.strategies.parameters import blend, cosine
 
-__all__ = ["FPF", "FPFSettings", "fuse", "similarity_weights"]
+__all__ = ["FPF", "FPFSettings", "similarity_weights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,6 @@ def similarity_weights(
     return normalised
 
 
-def fuse(replies: Sequence[Params], twin: Params, gamma: float, temperature: float) -> Params:
-    """Return ``gamma * Theta_twin + (1 - gamma) * sum_k w_k Theta_k``."""
-    weights = similarity_weights(replies, twin, temperature)
-    return blend(twin, weighted_mean(replies, list(weights)), gamma)
-
-
 class FPF(DTFLStrategy):
     """Fuses the replies with the twin's model, trained from the round's global model."""
 
@@ -55,8 +49,7 @@ class FPF(DTFLStrategy):
     settings: FPFSettings
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
-        """Train the twin from the global model and fuse."""
-        twin = self.twin.train(state.model)
-        s = self.settings
-        fused = fuse([r.params for r in replies], twin, s.fusion_gamma, s.fusion_temperature)
-        return State(model=fused)
+        """Return ``gamma * Theta_twin + (1 - gamma) * sum_k w_k Theta_k``."""
+        twin, s = self.twin.train(state.model), self.settings
+        weights = similarity_weights([r.params for r in replies], twin, s.fusion_temperature)
+        return State(model=blend(twin, self.mean(replies, list(weights)), s.fusion_gamma))

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from dtfl_app.detector.models import Params, layer_keys
 from dtfl_app.errors import ConfigError
 from dtfl_app.logs import log
@@ -103,36 +105,36 @@ class LPE(DTFLStrategy):
     settings: LPESettings
 
     def prepare(self, state: State) -> State:
-        """Let the twin's copy start from the initial model; fix the first map."""
+        """Let the twin's copy start from the initial model; check the layers' numbers."""
         s = self.settings
-        keys = list(state.model)
-        self._scores: list[float] = []
-        self._map = static_map(keys, s.lpe_low, s.lpe_high)
-        if s.lpe_policy == "adaptive":
-            self._map = self._next_map(keys)
-        elif self._map.from_twin == set(keys):
+        first = static_map(list(state.model), s.lpe_low, s.lpe_high)
+        if s.lpe_policy == "static" and first.from_twin == set(state.model):
             log.warning("lpe: all layers come from the twin; the sites' training has no effect")
-        return replace(state, twin=state.model)
+        return replace(state, twin=state.model, memory={"scores": np.zeros(0)})
 
     def upload_keys(self, server_round: int) -> list[str]:
         """Only what the twin will not overwrite."""
-        return [k for k in self.state.model if k not in self._map.from_twin]
+        from_twin = self._map(self.state).from_twin
+        return [k for k in self.state.model if k not in from_twin]
 
     def kept_keys(self) -> list[str]:
         """Sites keep the model, so layers that did not change are not sent again."""
         return list(self.state.model)
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
-        """Train the twin's copy, then exchange layers; choose the next round's."""
+        """Train the twin's copy, then exchange layers; note the scores that choose the next."""
         assert state.twin is not None
-        model, twin = exchange(self.mean(replies), self.twin.train(state.twin), self._map)
-        if self.settings.lpe_policy == "adaptive":
-            self._scores.append(site_score([reply.sketches[0] for reply in replies]))
-            self._map = self._next_map(list(state.model))
-        return State(model=model, twin=twin)
+        trained = self.twin.train(state.twin)
+        model, twin = exchange(self.mean(replies), trained, self._map(state))
+        score = site_score([reply.sketches[0] for reply in replies])
+        return State(model, twin, {"scores": np.append(state.memory["scores"], score)})
 
-    def _next_map(self, keys: list[str]) -> ExchangeMap:
-        s, layers = self.settings, len(layer_keys(keys))
+    def _map(self, state: State) -> ExchangeMap:
+        """Return the map of the round that begins with `state`."""
+        s, keys = self.settings, list(state.model)
+        if s.lpe_policy == "static":
+            return static_map(keys, s.lpe_low, s.lpe_high)
+        layers, scores = len(layer_keys(keys)), [float(x) for x in state.memory["scores"]]
         low, high = (n + layers if n < 0 else n for n in (s.lpe_low, s.lpe_high))
-        count = twin_layers(self._scores, layers, low, s.lpe_stall)
+        count = twin_layers(scores, layers, low, s.lpe_stall)
         return static_map(keys, count, max(count, high))

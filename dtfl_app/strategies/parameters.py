@@ -42,7 +42,8 @@ def step(params: Params, direction: Params, size: float) -> Params:
 
 def flat(params: Params) -> NDArray[np.float64]:
     """Concatenate all parameters to one vector, in key order as given."""
-    return np.concatenate([v.ravel().astype(np.float64) for v in params.values()])
+    parts = [v.ravel().astype(np.float64) for v in params.values()]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def cosine(first: Params, second: Params) -> float:

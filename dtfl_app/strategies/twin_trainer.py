@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,15 @@ class TwinTrainer:
         self.steps_done += 1
         batch = replace(self._rows, x=self._rows.x[index], y=self._rows.y[index])
         return gradient(params, self._model, batch)
+
+    @property
+    def chance(self) -> float:
+        """Loss that a model reaches without knowing anything; 0 where that would be no standard.
+
+        A classifier that always says one half has ``ln 2``. An autoencoder that always says the
+        sites' mean has about 1, but a hundred times less after a few rounds.
+        """
+        return math.log(2.0) if self._model.spec.kind == "classifier" else 0.0
 
     def loss(self, params: Params) -> float:
         """Mean loss at `params` over the same rows of twin data, 1024 at most, every time."""

@@ -33,8 +33,9 @@ def made_run(folder: Path, curves: Mapping[str, Sequence[float]]) -> Path:
     for strategy, curve in curves.items():
         (folder / "models" / f"{strategy}.safetensors").write_bytes(b"weights")
         (folder / "alarms" / f"{strategy}.csv").write_text(ALARMS)
-        lines += [line_of(strategy, n, value).to_json() for n, value in enumerate(curve)]
-    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        lines += [line_of(strategy, n, value) for n, value in enumerate(curve)]
+    (folder / "metrics.jsonl").write_text("".join(line.to_json() + "\n" for line in lines))
+    (folder / "timings.jsonl").write_text("".join(line.timing_json() + "\n" for line in lines))
     (folder / "config.json").write_text(json.dumps({"settings": {}}))
     (folder / "summary.json").write_text(json.dumps([{"strategy": s} for s in curves]))
     return folder

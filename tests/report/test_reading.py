@@ -5,7 +5,8 @@ import pytest
 
 from dtfl_app.errors import DataError
 from dtfl_app.report.reading import read_run, stored_files
-from tests.support.run_folder import make_run
+from dtfl_app.results.events import Event
+from tests.support.run_folder import ACCOUNT, make_run
 
 
 def test_a_finished_run_gives_the_numbers_as_stored(tmp_path):
@@ -55,6 +56,8 @@ def test_a_folder_that_is_no_run_is_one_clear_error(tmp_path):
         ("metrics.jsonl", '{"strategy": "cwa", "rond": 1}\n'),
         ("summary.json", '[{"strategy": "cwa"}]'),
         ("quality.json", "no JSON"),
+        ("events.jsonl", '{"event": "late"}\n{"event": "la'),
+        ("privacy.json", '{"epsilon": {"cwa": {"site-01": "much"}}}'),
         ("calibration.json", '[{"strategy": "cwa", "site": "a"}]'),
         ("twin_distance.csv", "channel,ks\nL_T1,0.1\n"),
         ("alarms/cwa.csv", "time,score\n2024-01-01,1\n"),
@@ -66,6 +69,27 @@ def test_a_damaged_file_is_named(tmp_path, name, content):
 
     with pytest.raises(DataError, match=rf"{name}: cannot be read as a file of a run"):
         read_run(path)
+
+
+def test_damaged_wall_times_are_named(tmp_path):
+    path = make_run(tmp_path / "first")
+    (path / "timings.jsonl").write_text('{"strategy": "cwa", "round": 1}')
+
+    with pytest.raises(DataError, match=r"not a line of timings\.jsonl"):
+        read_run(path)
+
+
+def test_events_and_the_privacy_account_are_read_where_they_are_stored(tmp_path):
+    path = make_run(tmp_path / "first")
+    assert (read_run(path).events, read_run(path).privacy) == ([], None)
+    (path / "events.jsonl").write_text('{"event": "late", "round": 2, "site": "a", "wait_s": 1.5}')
+    (path / "privacy.json").write_text(json.dumps(ACCOUNT))
+
+    run = read_run(path)
+
+    assert run.events == [Event("late", round=2, site="a", figures={"wait_s": 1.5})]
+    assert run.privacy.worst() == {"cwa": ("b", 4.5)}
+    assert run.privacy.worst_together() == ("b", 6.0)
 
 
 def test_calibration_per_site_is_read_where_it_is_stored(tmp_path):

@@ -30,8 +30,8 @@ def test_every_part_of_a_run_has_its_section(path):
     page = page_of(path)
 
     assert re.findall(r'<section id="([^"]+)"', page) == [
-        "summary", "strategies", "curves", "bytes", "sites", "calibration", "events", "twin",
-        "settings", "provenance",
+        "summary", "strategies", "curves", "bytes", "sites", "calibration", "events", "twin", "log",
+        "privacy", "settings", "provenance",
     ]  # fmt: skip
 
 

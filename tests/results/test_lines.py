@@ -5,14 +5,21 @@ from dataclasses import asdict, replace
 import pytest
 
 from dtfl_app.errors import DataError
-from dtfl_app.results.lines import RoundLine, read_lines, summarise
+from dtfl_app.results.lines import RoundLine, read_entries, read_lines, summarise
 from tests.support.figures import figures, line_of
 
 
-def test_a_line_survives_json():
+def test_a_line_survives_json_but_for_its_wall_time():
     line = line_of("cwa", 3, 0.75, refused=1)
 
-    assert RoundLine.from_json(line.to_json()) == line
+    assert RoundLine.from_json(line.to_json()) == replace(line, seconds=0.0)
+
+
+def test_lines_of_rounds_that_took_different_times_have_the_same_bytes():
+    line = line_of("cwa", 3, 0.75)
+
+    assert replace(line, seconds=9.5).to_json() == line.to_json()
+    assert replace(line, seconds=9.5).timing_json() != line.timing_json()
 
 
 def test_a_line_is_one_flat_object():
@@ -39,7 +46,7 @@ def test_a_line_without_an_evaluation_has_no_figures():
     line = line_of("fedavg", 2, None)
 
     assert "auc_pr" not in json.loads(line.to_json())
-    assert RoundLine.from_json(line.to_json()) == line
+    assert RoundLine.from_json(line.to_json()).metrics is None
 
 
 @pytest.mark.parametrize(
@@ -60,12 +67,42 @@ def test_what_is_no_line_is_refused(text):
         RoundLine.from_json(text)
 
 
-def test_a_file_is_read_line_by_line(tmp_path):
-    lines = [line_of("fedavg", 0, 0.5), line_of("fedavg", 1, 0.6), line_of("cwa", 1, 0.7)]
+def test_a_file_is_read_line_by_line_with_the_times_beside_it(tmp_path):
+    """The time of a line that was never written, as a kill leaves it, belongs to none."""
+    lines = [line_of("fedavg", 1, 0.6), line_of("cwa", 1, 0.7, seconds=2.5)]
     path = tmp_path / "metrics.jsonl"
-    path.write_text("\n\n".join(line.to_json() for line in lines[1:]) + "\n")
+    path.write_text("\n\n".join(line.to_json() for line in lines) + "\n")
+    timings = [lines[1], lines[0], line_of("cwa", 2, 0.8)]
+    (tmp_path / "timings.jsonl").write_text("\n".join(line.timing_json() for line in timings))
 
-    assert read_lines(path) == lines[1:]
+    assert read_lines(path) == lines
+    assert [entry["seconds"] for entry in read_entries(path)] == [0.5, 2.5]
+
+
+def test_a_line_from_before_times_stood_apart_is_read(tmp_path):
+    line = line_of("cwa", 1, 0.7)
+    old = {**json.loads(line.to_json()), "seconds": 0.5}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(old))
+
+    assert read_lines(tmp_path / "metrics.jsonl") == [line]
+
+
+def test_a_time_that_is_missing_is_undefined_and_so_are_the_sums_with_it(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(line_of("cwa", 1, 0.9).to_json())
+
+    lines = read_lines(tmp_path / "metrics.jsonl")
+    plain = summarise(lines, target=0.8)[0].to_mapping()
+
+    assert math.isnan(lines[0].seconds)
+    assert (plain["seconds"], plain["seconds_to_target"], plain["megabytes_up"]) == (None, None, 3)
+
+
+def test_a_damaged_file_of_times_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(line_of("cwa", 1, 0.9).to_json())
+    (tmp_path / "timings.jsonl").write_text('{"strategy": "cwa", "round": 1}')
+
+    with pytest.raises(DataError, match=r"not a line of timings\.jsonl \('seconds'\)"):
+        read_lines(tmp_path / "metrics.jsonl")
 
 
 def test_the_cost_of_the_target_is_all_that_was_spent_up_to_it():

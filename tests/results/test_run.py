@@ -2,6 +2,9 @@ import json
 import math
 import os
 import platform
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -9,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dtfl_app import files
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
 from dtfl_app.errors import ConfigError
-from dtfl_app.results import files
-from dtfl_app.results.files import write_atomically
+from dtfl_app.files import write_atomically
+from dtfl_app.results.events import Event
 from dtfl_app.results.lines import read_lines
 from dtfl_app.results.models import SavedModel, load_model
 from dtfl_app.results.run import RunDirectory
@@ -57,6 +61,61 @@ def test_a_run_says_when_it_started_and_on_what(run):
     assert about["system"] == platform.platform()
 
 
+def test_each_run_has_an_identity_and_says_which_seed_governs_what(tmp_path):
+    settings = {"seed": 3, "data-seed": 7}
+
+    one, two = (RunDirectory(tmp_path / name, settings, target=0.8) for name in ("a", "b"))
+
+    about = json.loads((one.path / "config.json").read_text())
+    assert re.fullmatch("[0-9a-f]{16}", one.run)
+    assert one.run == about["run"] != two.run
+    assert about["seeds"]["first weights"] == about["seeds"]["batches at the sites"] == 3
+    assert about["seeds"]["simulated plants"] == about["seeds"]["scenarios of the twin"] == 7
+
+
+def test_times_stand_apart_from_what_repeats(run):
+    run.record(line_of("cwa", 1, 0.6, seconds=1.5))
+
+    assert "seconds" not in (run.path / "metrics.jsonl").read_text()
+    timing = {"strategy": "cwa", "round": 1, "seconds": 1.5}
+    assert json.loads((run.path / "timings.jsonl").read_text()) == timing
+    assert [json.loads(line)["round"] for line in run.history] == [1]
+    assert run.timings == [json.dumps(timing)]
+
+
+def test_a_folder_that_takes_no_files_is_one_clear_error(tmp_path):
+    (tmp_path / "results").write_text("a file where the folder should be")
+
+    with pytest.raises(ConfigError, match=r"results cannot be written there .* with results-dir"):
+        RunDirectory(tmp_path / "results" / "first", SETTINGS, target=0.8)
+
+
+BEGIN_ON_A_FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from dtfl_app.errors import ConfigError
+from dtfl_app.results.run import RunDirectory
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    RunDirectory(Path(sys.argv[1]), {}, 0.8)
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_clear_error_before_any_work(tmp_path):
+    """The system takes 100 bytes of config.json and then no more."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN_ON_A_FULL_DISK, tmp_path / "run"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert "run: results cannot be written there (" in done.stdout
+    assert list((tmp_path / "run").iterdir()) == []
+
+
 def test_lines_are_written_as_they_come(run):
     """A run that is broken off leaves all it had."""
     run.record(line_of("cwa", 0, 0.5))
@@ -68,6 +127,11 @@ def test_lines_are_written_as_they_come(run):
 
 def test_a_folder_that_holds_a_run_is_not_written_over(run):
     with pytest.raises(ConfigError, match=r"first already holds a run; choose another run-name"):
+        RunDirectory(run.path, SETTINGS, target=0.8)
+
+
+def test_the_refusal_offers_to_go_on_with_the_run(run):
+    with pytest.raises(ConfigError, match=re.escape(f"go on with it (resume={run.path})")):
         RunDirectory(run.path, SETTINGS, target=0.8)
 
 
@@ -128,6 +192,44 @@ def test_the_end_of_a_run_without_an_evaluation_has_a_summary_all_the_same(run):
     run.finish("a plant")
 
     assert json.loads((run.path / "summary.json").read_text())[0]["final"] == {}
+
+
+def test_what_happens_is_noted_line_by_line(run):
+    run.note(Event("late", "cwa", 3, "site-01"))
+    run.note(Event("away", "cwa", 4, "site-02"))
+
+    lines = (run.path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["late", "away"]
+
+
+def test_the_privacy_account_is_stored(run):
+    run.save_privacy({"epsilon": {"cwa": {"site-01": 1.5}}, "releases": {"cwa": {"site-01": 2}}})
+
+    stored = json.loads((run.path / "privacy.json").read_text())
+    assert stored["epsilon"]["cwa"]["site-01"] == 1.5
+    assert run.privacy_releases() == {"cwa": {"site-01": 2}}
+
+
+def test_the_order_of_sites_leaves_no_trace(tmp_path):
+    """Sites answer in any order; files of equal runs are equal."""
+    one, two = (RunDirectory(tmp_path / name, SETTINGS, target=0.8) for name in ("a", "b"))
+    one.save_quality({"site-01": {}, "site-02": {}})
+    two.save_quality({"site-02": {}, "site-01": {}})
+
+    assert (one.path / "quality.json").read_bytes() == (two.path / "quality.json").read_bytes()
+
+
+def test_a_model_has_the_same_bytes_in_every_process(run, tmp_path):
+    script = (
+        "import sys, pathlib\n"
+        "from tests.results.test_run import MODEL\n"
+        "from dtfl_app.results.models import save_model\n"
+        "save_model(pathlib.Path(sys.argv[1]), MODEL)\n"
+    )
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-c", script, tmp_path / name], check=True)
+
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@ import pytest
 
 from dtfl_app.strategies.base import State
 from dtfl_app.strategies.dtml import meta_update
+from tests.support.federation import Federation
 from tests.support.line_model import bias, line, line_twin
 from tests.support.workbench import reply, strategy_on
 
@@ -76,12 +77,15 @@ def test_the_batch_is_drawn_from_the_twin_and_capped_at_its_rows():
     assert bias(dtml.update(State(line(0)), REPLIES).model) == pytest.approx(4.0)
 
 
-def test_meta_steps_that_diverge_leave_the_aggregate_and_say_so(caplog):
-    """With b = 10 every step multiplies the distance to the twin by -19: 8 * 19^40 > 1e50."""
-    dtml = strategy_on("dtml", line_twin(10.0), meta_lr=10.0, meta_steps=40)
+def test_a_round_whose_meta_steps_diverge_keeps_the_aggregate_and_says_so():
+    """With b = 10 every step multiplies the distance to the twin by -19: 8 * 19^40 > 1e50.
+
+    Sites add 1, 2 and 3, so the aggregate of round 1 says 2.
+    """
+    federation = Federation("dtml", line_twin(10.0), meta_lr=10.0, meta_steps=40)
 
     with np.errstate(over="ignore", invalid="ignore"):
-        state = dtml.update(State(line(0)), REPLIES)
+        federation.run(rounds=1)
 
-    assert bias(state.model) == 2.0
-    assert "the meta steps diverged on twin data, so this round keeps the aggregate" in caplog.text
+    assert bias(federation.strategy.state.model) == 2.0
+    assert [(event.kind, event.round) for event in federation.events] == [("twin-diverged", 1)]

@@ -30,7 +30,7 @@ def test_two_steps_by_hand():
     """
     fedadam = strategy_on("fedadam", eta=1.0, beta_1=0.5, beta_2=0.5, tau=1.0)
 
-    first = fedadam.update(State(line(0)), REPLIES)
+    first = fedadam.update(begun(fedadam), REPLIES)
     second = fedadam.update(first, REPLIES)
 
     assert bias(first.model) == pytest.approx(0.47829, abs=1e-5)
@@ -40,7 +40,7 @@ def test_two_steps_by_hand():
 def test_three_rounds_give_the_numbers_of_flowers_own_strategy():
     """Flower runs its whole round, from the sites' messages, in the weights' precision."""
     fedadam, theirs = strategy_on("fedadam"), flower.FedAdam(eta=0.01)
-    ours = State(start := random_params(0))
+    ours = fedadam.prepare(State(start := random_params(0)))
     model = start
 
     for number in (1, 2, 3):
@@ -53,16 +53,17 @@ def test_three_rounds_give_the_numbers_of_flowers_own_strategy():
 
 def test_weights_stay_float32():
     """Flower alone returns float64, which no site may send back."""
-    state = strategy_on("fedadam").update(State(line(0)), REPLIES)
+    fedadam = strategy_on("fedadam")
+    state = fedadam.update(begun(fedadam), REPLIES)
 
     assert {array.dtype for array in state.model.values()} == {np.dtype(np.float32)}
     assert list(state.model) == list(line(0))
 
 
 def test_the_model_of_the_last_round_is_left_as_it_was():
-    start = line(0)
+    start, fedadam = line(0), strategy_on("fedadam")
 
-    strategy_on("fedadam").update(State(start), REPLIES)
+    fedadam.update(fedadam.prepare(State(start)), REPLIES)
 
     assert bias(start) == 0.0
 
@@ -73,25 +74,24 @@ def test_sites_weigh_by_their_rows_when_asked_to():
     fedadam = strategy_on("fedadam", weighting="examples", **plain)
     replies = [reply("a", line(1), examples=10), reply("b", line(3), examples=30)]
 
-    assert bias(fedadam.update(State(line(0)), replies).model) == pytest.approx(2.5)
+    assert bias(fedadam.update(begun(fedadam), replies).model) == pytest.approx(2.5)
 
 
-def test_each_strategy_has_moments_of_its_own():
-    """The first step is the same, whatever another object did before."""
-    first, second = strategy_on("fedadam"), strategy_on("fedadam")
-    first.update(State(line(0)), [reply("a", line(-5))])
+def test_the_moments_are_all_in_the_state():
+    """Another object goes on from it: nothing is left behind in the one that made it."""
+    one, other = strategy_on("fedadam"), strategy_on("fedadam")
+    state = one.update(begun(one), REPLIES)
 
-    after = second.update(State(line(0)), REPLIES)
-
-    fresh = strategy_on("fedadam").update(State(line(0)), REPLIES)
-    assert bias(after.model) == bias(fresh.model)
+    assert bias(other.update(state, REPLIES).model) == bias(one.update(state, REPLIES).model)
+    assert bias(state.model) != bias(one.update(state, REPLIES).model)
 
 
 def test_the_first_step_of_the_defaults_by_hand():
     """m = 0.2, v = 0.04, eta_1 = 0.01 sqrt(1 - 0.99^2) / (1 - 0.9^2)."""
     eta = 0.01 * math.sqrt(1 - 0.99**2) / (1 - 0.9**2)
 
-    state = strategy_on("fedadam").update(State(line(0)), REPLIES)
+    fedadam = strategy_on("fedadam")
+    state = fedadam.update(begun(fedadam), REPLIES)
 
     assert bias(state.model) == pytest.approx(eta * 0.2 / (0.2 + 0.001), rel=1e-6)
 
@@ -104,6 +104,11 @@ def test_settings_that_divide_by_zero_or_do_nothing_are_refused(wrong):
 
 def test_no_twin_is_needed():
     assert strategy_on("fedadam", twin=None).needs_twin is False
+
+
+def begun(fedadam) -> State:
+    """The state that a run begins with."""
+    return fedadam.prepare(State(line(0)))
 
 
 def random_params(seed: int):

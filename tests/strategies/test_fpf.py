@@ -5,7 +5,7 @@ import pytest
 
 from dtfl_app.detector.models import build_model, get_params
 from dtfl_app.strategies.base import State
-from dtfl_app.strategies.fpf import fuse, similarity_weights
+from dtfl_app.strategies.fpf import similarity_weights
 from tests.support.line_model import LINE, bias, line, line_twin
 from tests.support.workbench import reply, strategy_on
 
@@ -47,18 +47,14 @@ def test_a_low_temperature_takes_the_most_alike_alone():
     assert weights.tolist() == [0.0, 1.0, 0.0]
 
 
-def test_fusion_by_hand():
-    """Weights 3/4 and 1/4: (3.75, 0.5); with gamma 0.2: 0.2 * (1, 0) + 0.8 * that = (3.2, 0.4)."""
-    fused = fuse([ALIKE, ACROSS], TWIN, gamma=0.2, temperature=1 / math.log(3))
-
-    assert fused["w"].tolist() == pytest.approx([3.2, 0.4])
-
-
-@pytest.mark.parametrize(("gamma", "expected"), [(0.0, [3.75, 0.5]), (1.0, [1.0, 0.0])])
+@pytest.mark.parametrize(("gamma", "expected"), [(0.0, 2.0), (0.2, 2.5), (1.0, 4.5)])
 def test_gamma_goes_from_the_replies_to_the_twin(gamma, expected):
-    fused = fuse([ALIKE, ACROSS], TWIN, gamma, temperature=1 / math.log(3))
+    """The twin's step leads from 4 to 4.5, the replies' mean is 2: 2 + 2.5 gamma."""
+    fpf = strategy_on("fpf", line_twin(10.0), fusion_gamma=gamma)
 
-    assert fused["w"].tolist() == pytest.approx(expected)
+    state = fpf.update(State(line(4)), [reply("a", line(1)), reply("b", line(3))])
+
+    assert bias(state.model) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_twin_is_trained_from_the_global_model_of_the_round():

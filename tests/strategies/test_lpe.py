@@ -180,7 +180,7 @@ def test_adaptive_ends_with_the_static_map():
         part = {key: line(1)[key] for key in lpe.upload_keys(0)}
         lpe.state = lpe.update(lpe.state, [scored(part, 1.0)])
 
-    assert lpe._map == static_map(KEYS, 2, 3)
+    assert lpe._map(lpe.state) == static_map(KEYS, 2, 3)
 
 
 def test_adaptive_checks_the_layers_it_shall_end_with():
@@ -194,7 +194,7 @@ def test_a_new_run_begins_with_all_layers_again():
         part = {key: line(1)[key] for key in lpe.upload_keys(0)}
         lpe.state = lpe.update(lpe.state, [scored(part, 1.0)])
 
-    lpe.prepare(State(line(0)))
+    lpe.state = lpe.prepare(State(line(0)))
 
     assert lpe.upload_keys(1) == []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dtfl_app.detector.calibration import sketch_scores
-from dtfl_app.strategies.signals import site_score
+from dtfl_app.strategies.signals import mean_shift, site_score
 from tests.support.federation import Federation
 from tests.support.line_model import line, line_twin
 
@@ -74,3 +74,10 @@ def test_asking_for_the_loss_changes_nothing_that_follows():
     assert asked.steps_done == 0
     trained = [twin.train(line(0)) for twin in (asked, silent)]
     assert all(np.array_equal(trained[0][key], trained[1][key]) for key in trained[0])
+
+
+def test_the_shift_is_the_mean_distance_of_channel_means_from_zero():
+    """Channel means 1, -2 and 0 (of 5 and -5): (1 + 2 + 0) / 3."""
+    rows = np.array([[1.0, -1.0, 5.0], [1.0, -3.0, -5.0]], dtype=np.float32)
+
+    assert mean_shift(rows) == pytest.approx(1.0)

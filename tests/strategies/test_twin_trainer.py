@@ -24,6 +24,16 @@ def same(first, second) -> bool:
     return all(np.array_equal(first[key], second[key]) for key in first)
 
 
+def test_a_classifier_that_says_one_half_knows_nothing():
+    """All parameters 0 make the logit 0, whatever the label: -log 0.5."""
+    twin = trainer(kind="classifier")
+    spec = ModelSpec("classifier", features=3, hidden=6, latent=2)
+    nothing = {key: np.zeros_like(v) for key, v in get_params(build_model(spec, 0)).items()}
+
+    assert twin.chance == pytest.approx(twin.loss(nothing))
+    assert trainer().chance == 0.0
+
+
 def test_a_round_gives_the_same_batches_whatever_came_before():
     fresh, used = trainer(), trainer()
     used.begin_round(1)

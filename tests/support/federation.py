@@ -20,7 +20,9 @@ SCALER = {"mean": np.zeros(2), "scale": np.ones(2)}
 SCALER_BYTES = 4 * 8
 
 
-GRID = ("ids_seed", "backwards", "failing", "silent")
+GRID = ("ids_seed", "backwards", "failing", "silent", "tardy")
+# Every answer is there at once or not at all, so waiting longer changes nothing.
+DEADLINE = 0.05
 
 
 class Federation:
@@ -32,7 +34,7 @@ class Federation:
     def __init__(self, name="fedavg", twin=None, sites=3, accuracy=None, handler=None, **settings):
         grid_options = {k: settings.pop(k) for k in GRID if k in settings}
         self.grid = InProcessGrid(sites, handler=handler or scripted_site, **grid_options)
-        self.lines, self.judged = [], []
+        self.lines, self.judged, self.events, self.snapshots = [], [], [], []
         self.accuracy = accuracy
         self.bench = replace(
             workbench(twin, **settings),
@@ -40,6 +42,8 @@ class Federation:
             scaler=SCALER,
             evaluate=self._evaluate if accuracy else None,
             record=self.lines.append,
+            note=self.events.append,
+            save=self.snapshots.append,
         )
         self.strategy = (
             create_strategy(name, self.bench)
@@ -62,7 +66,8 @@ class Federation:
         return replace(nothing, balanced_accuracy=self.accuracy(bias(params)))
 
     def run(self, rounds=3, start=0.0):
-        return self.strategy.start(self.grid, to_record(line(start)), num_rounds=rounds)
+        first = to_record(line(start))
+        return self.strategy.start(self.grid, first, num_rounds=rounds, timeout=DEADLINE)
 
     def sites_asked(self) -> list[list[str]]:
         """Sites that got a training task, per round."""

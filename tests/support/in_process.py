@@ -6,6 +6,7 @@ real engine.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import numpy as np
 from flwr.app import Context, Error, Message, RecordDict, UserConfigValue
@@ -37,8 +38,10 @@ class InProcessGrid(Grid):
     backwards : give the replies in reverse order.
     failing : partition ids whose node always fails.
     silent : partition ids whose node never answers a training task.
+    tardy : partition ids whose answer to a training task is there only once the next are sent.
 
-    `sent` and `received` hold all messages, in the order in which they were answered.
+    `sent` and `received` hold all messages, in the order in which they were answered; a node that
+    is taken out of `contexts` is not connected.
     """
 
     sites: int
@@ -48,11 +51,14 @@ class InProcessGrid(Grid):
     backwards: bool = False
     failing: Collection[int] = ()
     silent: Collection[int] = ()
+    tardy: Collection[int] = ()
     sent: list[Message] = field(default_factory=list)
     received: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         identify()
+        self._ready: list[Message] = []
+        self._held_back: list[Message] = []
         ids = np.random.default_rng(self.ids_seed).integers(2**62, size=self.sites).tolist()
         self.contexts = {node: self._context(node, index) for index, node in enumerate(ids)}
 
@@ -67,20 +73,38 @@ class InProcessGrid(Grid):
         """Partition id of the node that a task was sent to."""
         return int(self.contexts[message.metadata.dst_node_id].node_config["partition-id"])
 
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> list[Message]:
-        replies = [self._answer(m) for m in messages if not self._is_silent(m)]
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Answer each message; an answer waits until it is pulled."""
+        pushed = list(messages)
+        if any(m.metadata.message_type == "train" for m in pushed):
+            self._ready, self._held_back = self._ready + self._held_back, []
+        for message in pushed:
+            message.metadata.__dict__["_message_id"] = uuid4().hex
+            if message.metadata.dst_node_id not in self.contexts or self._is_silent(message):
+                continue
+            tardy = self._is_training(message) and self.partition(message) in self.tardy
+            (self._held_back if tardy else self._ready).append(self._answer(message))
+        return [message.metadata.message_id for message in pushed]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Hand out the answers to these messages that are there."""
+        wanted = set(message_ids)
+        replies = [m for m in self._ready if m.metadata.reply_to_message_id in wanted]
+        self._ready = [m for m in self._ready if m.metadata.reply_to_message_id not in wanted]
         self.received += replies
         return replies[::-1] if self.backwards else replies
 
     def _is_silent(self, message: Message) -> bool:
-        return message.metadata.message_type == "train" and self.partition(message) in self.silent
+        return self._is_training(message) and self.partition(message) in self.silent
+
+    @staticmethod
+    def _is_training(message: Message) -> bool:
+        return message.metadata.message_type == "train"
 
     def _answer(self, message: Message) -> Message:
         self.sent.append(message)
         try:
-            if message.metadata.message_type == "train" and self.partition(message) in self.failing:
+            if self._is_training(message) and self.partition(message) in self.failing:
                 raise RuntimeError("the gateway is on fire")
             return self.handler(message, self.contexts[message.metadata.dst_node_id])
         except Exception as error:
@@ -102,8 +126,7 @@ class InProcessGrid(Grid):
     def create_message(self, *args: object, **kwargs: object) -> Message:
         raise NotImplementedError
 
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        raise NotImplementedError
-
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> list[Message]:
         raise NotImplementedError

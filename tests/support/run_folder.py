@@ -8,7 +8,7 @@ import pandas as pd
 from dtfl_app.results.run import RunDirectory
 from tests.support.figures import line_of
 
-__all__ = ["HOURS", "SETTINGS", "alarms_of", "make_run"]
+__all__ = ["ACCOUNT", "HOURS", "SETTINGS", "alarms_of", "make_run"]
 
 SETTINGS = {
     "strategy": "fedavg,cwa",
@@ -21,6 +21,17 @@ SETTINGS = {
     "false-alarm-rate": 0.005,
 }
 HOURS = 20
+
+# Two sites with noisy updates of one method; site b answered in one round more.
+ACCOUNT = {
+    "epsilon": {"cwa": {"a": 3.25, "b": 4.5}, "fedavg": {}},
+    "epsilon_all_strategies": {"a": 5.0, "b": 6.0},
+    "releases": {"cwa": {"a": 2, "b": 3}},
+    "delta": 1e-5,
+    "neighbours": "one site's data replaced",
+    "accounting": "Renyi",
+    "not_covered": ["mean loss, every round"],
+}
 
 
 def alarms_of(first_alarm: int | None) -> pd.DataFrame:

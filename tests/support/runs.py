@@ -86,7 +86,12 @@ class Launcher:
         config = self.config(**settings)
         nodes = InProcessGrid(sites, config, **(grid or {}))
         server_app.app(nodes, Context(1, 0, {}, RecordDict(), config))
-        return Run(self.folder / str(config["run-name"]), nodes)
+        resumed = config.get("resume")
+        return Run(Path(str(resumed)) if resumed else self.path(config), nodes)
+
+    def path(self, config: dict[str, Value]) -> Path:
+        """Folder of the run with this config."""
+        return self.folder / str(config["run-name"])
 
 
 def make_recording(path: Path, data_dir: Path) -> None:

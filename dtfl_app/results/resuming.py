@@ -1,0 +1,64 @@
+"""Where a run is taken up: from its folder, or from one of its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dtfl_app.errors import CheckpointError
+from dtfl_app.results.checkpoint import Checkpoint, CheckpointFolder, differences, named
+from dtfl_app.settings import Value
+
+__all__ = ["find_checkpoint", "read_about", "require_same_settings", "run_folder"]
+
+
+def run_folder(resume: Path) -> Path:
+    """Return the folder of the run that `resume` names: the folder itself, or a checkpoint in it.
+
+    Raises CheckpointError when there is no run.
+    """
+    folder = resume.parent.parent if resume.suffix == ".safetensors" else resume
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"resume: {folder} is not the folder of a run (it holds no config.json); expected a "
+            "folder such as results/NAME, or a file in its checkpoints/"
+        )
+    return folder
+
+
+def find_checkpoint(resume: Path) -> tuple[Path, Checkpoint]:
+    """Return the run's folder and the checkpoint to go on from: its latest, or the one named.
+
+    Raises CheckpointError when there is none, or it is not what was written.
+    """
+    folder = run_folder(resume)
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    return folder, checkpoints.latest() if resume == folder else checkpoints.read(resume)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read a run's config.json: its settings, identity and versions."""
+    path = folder / "config.json"
+    try:
+        about: dict[str, Any] = json.loads(path.read_text())
+        about["settings"].keys(), about["run"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: not the config.json of a run that can be taken up "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return about
+
+
+def require_same_settings(
+    folder: Path, then: Mapping[str, Value], now: Mapping[str, Value]
+) -> None:
+    """Raise CheckpointError naming settings that differ from the run's and shape results."""
+    found = differences(then, now)
+    if found:
+        raise CheckpointError(
+            f"{folder} is a run with other settings: {named(found, 'there')}. Leave them out, or "
+            "start a new run"
+        )
