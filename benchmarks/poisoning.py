@@ -141,8 +141,9 @@ def defence_settings(cell: Cell) -> dict[str, Value]:
         "trimmed-mean": {"aggregation": "trimmed-mean", "trim": share},
         "median": {"aggregation": "median"},
         "multi-krum": {"aggregation": "multi-krum", "malicious": min(share, _MOST_KRUM)},
-        "witness weighs": {"witness": "weigh"},
-        "witness refuses": {"witness": "refuse"},
+        # The sites of either data set are alike, for which docs/trust.md advises a limit of 2.
+        "witness weighs": {"witness": "weigh", "witness-limit": 2.0},
+        "witness refuses": {"witness": "refuse", "witness-limit": 2.0},
     }
     return {**alone, **settings[cell.defence]}
 

@@ -22,8 +22,9 @@ from dtfl_app.config import SECTIONS, RunConfig
 from dtfl_app.errors import ConfigError
 from dtfl_app.evaluate_cli import evaluate
 from dtfl_app.launch import simulate, superlink
-from dtfl_app.logs import MARK
+from dtfl_app.logs import EVENT_MARK, MARK
 from dtfl_app.report_cli import report
+from dtfl_app.results.events import Event
 from dtfl_app.results.run import require_no_run
 from dtfl_app.results.show import show_run
 from dtfl_app.runs_cli import checkpoints, compare, resumed_settings, resumed_sites
@@ -167,7 +168,14 @@ def _follow(lines: Iterator[str], log: TextIO, console: Console) -> None:
         before, mark, message = text.partition(MARK)
         if mark:
             style = "yellow" if "WARNING" in before else ""
-            console.print(message, style=style, highlight=False, markup=False)
+            console.print(_readable(message), style=style, highlight=False, markup=False)
+
+
+def _readable(message: str) -> str:
+    """A person reads an event as a sentence; the log keeps it as JSON."""
+    if not message.startswith(EVENT_MARK):
+        return message
+    return Event.from_json(message.removeprefix(EVENT_MARK)).describe()
 
 
 if __name__ == "__main__":

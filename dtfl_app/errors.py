@@ -8,6 +8,7 @@ DTFLError
 │   └── ScenarioError  one scenario failed; the others are unaffected
 ├── CheckpointError    a checkpoint, or a site's state, is corrupt, cut short, or of another run
 ├── FederationError    the federation as a whole cannot go on (no sites, too few replies)
+├── ResultsError       results cannot be written; what was written before stays
 ├── ReplyError         one site's reply was refused; the round goes on without it
 └── SiteError          a site cannot do its task; says why without a word of its data
 
@@ -22,6 +23,7 @@ __all__ = [
     "DataError",
     "FederationError",
     "ReplyError",
+    "ResultsError",
     "ScenarioError",
     "SchemaError",
     "SiteError",
@@ -59,6 +61,10 @@ class CheckpointError(DTFLError):
 
 class FederationError(DTFLError):
     """The federation as a whole cannot go on."""
+
+
+class ResultsError(DTFLError):
+    """Results cannot be written."""
 
 
 class ReplyError(DTFLError):

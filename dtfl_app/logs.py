@@ -7,9 +7,11 @@ import reprlib
 from collections.abc import MutableMapping
 from typing import Any
 
-__all__ = ["MARK", "log", "one_line", "quoted"]
+__all__ = ["EVENT_MARK", "MARK", "log", "one_line", "quoted"]
 
 MARK = "dtfl: "
+# After it, what happened as JSON.
+EVENT_MARK = "event "
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60

@@ -70,6 +70,17 @@ def test_the_scaling_is_that_of_all_training_rows_together(dataset):
     assert scaler.clip == 7.0
 
 
+def test_the_shift_is_how_far_the_median_sites_means_lie_from_all_rows(dataset):
+    rows = [dataset.load_site(i, 3).features_train.values.astype(float) for i in range(3)]
+    pooled = np.concatenate(rows)
+    distances = [
+        np.abs((site.mean(axis=0) - pooled.mean(axis=0)) / pooled.std(axis=0)).mean()
+        for site in rows
+    ]
+
+    assert enrolled(grid_of(3), dataset).shift == pytest.approx(np.median(distances), rel=1e-5)
+
+
 @pytest.mark.parametrize("options", [{"ids_seed": 5}, {"backwards": True}])
 def test_the_scaling_does_not_depend_on_node_ids_or_who_answers_first(dataset, options):
     scaler, other = (enrolled(grid_of(4, **o), dataset).scaler for o in ({}, options))

@@ -51,6 +51,14 @@ class Event:
         }
         return json.dumps({key: value for key, value in entries.items() if value != ""})
 
+    def describe(self) -> str:
+        """The event as a sentence for a person."""
+        where = f"{self.strategy} round {self.round}: " if self.strategy else ""
+        who = f"{self.site} " if self.site else ""
+        figures = ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
+        details = "; ".join(part for part in (self.reason, figures) if part)
+        return f"{where}{who}{self.kind}" + (f": {details}" if details else "")
+
     @staticmethod
     def from_json(text: str) -> Event:
         """Read what `to_json` wrote; raises DataError when it is not that."""

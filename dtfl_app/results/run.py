@@ -26,7 +26,8 @@ import math
 import os
 import platform
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -37,7 +38,7 @@ import pandas as pd
 import psutil
 
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.errors import ConfigError
+from dtfl_app.errors import ConfigError, ResultsError
 from dtfl_app.files import write_atomically
 from dtfl_app.results.checkpoint import CheckpointFolder, file_name
 from dtfl_app.results.events import EVENTS, Event
@@ -101,7 +102,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._write_json("config.json", about)
-        except OSError as error:
+        except (OSError, ResultsError) as error:
             raise ConfigError(
                 f"{path}: results cannot be written there ({error}); make room or give it another "
                 "place with results-dir"
@@ -135,7 +136,7 @@ class RunDirectory:
         try:
             results._cut(history, timings)
             results.note(results._resumed(about))
-        except OSError as error:
+        except (OSError, ResultsError) as error:
             raise ConfigError(
                 f"{path}: the run cannot go on there ({error}); make room, or let its folder be "
                 "written to"
@@ -254,7 +255,8 @@ class RunDirectory:
 
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, allow_nan=False)
-        write_atomically(self.path / name, text.encode())
+        with _writing(self.path / name):
+            write_atomically(self.path / name, text.encode())
 
 
 def require_no_run(path: Path) -> None:
@@ -271,8 +273,20 @@ def _lines(path: Path) -> list[str]:
 
 
 def _append(path: Path, line: str) -> None:
-    with path.open("a") as file:
+    with _writing(path), path.open("a") as file:
         file.write(line + "\n")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say what cannot be written, and how the run goes on once it can."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"{path} cannot be written ({error}); make room, or give the folder back its rights, "
+            f"and go on with resume={path.parent}"
+        ) from error
 
 
 def _drop_half_line(path: Path) -> None:

@@ -27,7 +27,7 @@ from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.evidence import evidence_floors, evidence_kinds
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.errors import ConfigError
-from dtfl_app.logs import log
+from dtfl_app.logs import EVENT_MARK, log
 from dtfl_app.results.events import Event
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.settings import Value, to_mapping
@@ -279,7 +279,7 @@ class DTFLStrategy(Strategy):
     def note(self, event: Event) -> None:
         """Log an event as one structured line and hand it to the run."""
         event = replace(event, strategy=self.name)
-        log.warning("event %s", event.to_json())
+        log.warning("%s%s", EVENT_MARK, event.to_json())
         self.bench.note(event)
 
     def resume(self, snapshot: Snapshot) -> None:

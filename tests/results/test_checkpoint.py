@@ -354,3 +354,36 @@ def test_arrays_come_back_in_the_order_in_which_they_went(folder):
     path = folder.write(checkpoint_of(1, arrays=arrays))
 
     assert all(list(folder.read(path).arrays) == layers for _ in range(20))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from dtfl_app.results.checkpoint import Checkpoint, CheckpointFolder
+folder = CheckpointFolder(Path(sys.argv[1]))
+for n in range(10**6):
+    arrays = {"model/weight": np.full(500_000, n, dtype=np.float32)}
+    folder.write(Checkpoint("cwa", n, {}, arrays, {}, [], []))
+    print(n, flush=True)
+"""
+
+
+def test_a_process_killed_while_it_writes_leaves_a_good_checkpoint(folder):
+    """It does nothing but write 2 MB checkpoints, and is killed at some moment after the third.
+
+    The last one that it said was written is there whole, or a later one.
+    """
+    for _ in range(5):
+        command = [sys.executable, "-c", WRITER, str(folder.path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            said = [int(process.stdout.readline()) for _ in range(3)]
+            process.kill()
+            said += [int(line) for line in process.stdout]
+
+        latest = folder.latest()
+
+        assert latest.round >= said[-1]
+        assert (latest.arrays["model/weight"] == latest.round).all()
+        assert all(not stored.fault for stored in folder.stored())
+        shutil.rmtree(folder.path)

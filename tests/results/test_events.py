@@ -29,3 +29,16 @@ def test_what_is_no_event_is_refused(text):
 
 def test_a_run_in_which_nothing_happened_has_no_events(tmp_path):
     assert read_events(tmp_path / "events.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (Event("refused", "cwa", 3, "north", "late"), "cwa round 3: north refused: late"),
+        (Event("late", "cwa", 3, "north", "merged", {"weight": 0.5}),
+         "cwa round 3: north late: merged; weight 0.5"),
+        (Event("resumed"), "resumed"),
+    ],
+)  # fmt: skip
+def test_a_person_reads_a_sentence(event, sentence):
+    assert event.describe() == sentence

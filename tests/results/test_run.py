@@ -14,10 +14,10 @@ import pytest
 
 from dtfl_app import files
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
-from dtfl_app.errors import ConfigError
+from dtfl_app.errors import ConfigError, ResultsError
 from dtfl_app.files import write_atomically
 from dtfl_app.results.events import Event
-from dtfl_app.results.lines import read_lines
+from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import SavedModel, load_model
 from dtfl_app.results.run import RunDirectory
 from tests.support.calibrations import calibrated_at
@@ -93,7 +93,7 @@ def test_a_folder_that_takes_no_files_is_one_clear_error(tmp_path):
 BEGIN_ON_A_FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from dtfl_app.errors import ConfigError
+from dtfl_app.errors import ConfigError, ResultsError
 from dtfl_app.results.run import RunDirectory
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -252,3 +252,19 @@ def test_settings_that_json_cannot_say_are_refused(tmp_path):
     """NaN is no JSON: other readers would stumble over it."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         RunDirectory(tmp_path / "x", {"lr": np.nan}, target=0.8)
+
+
+def test_a_line_that_cannot_be_written_says_how_to_go_on(run):
+    """A folder in the place of the file stands for a disk that takes no more."""
+    (run.path / "metrics.jsonl").unlink(missing_ok=True)
+    (run.path / "metrics.jsonl").mkdir()
+
+    with pytest.raises(ResultsError, match=rf"metrics\.jsonl cannot be .* resume={run.path}"):
+        run.record(RoundLine("cwa", 1))
+
+
+def test_a_summary_that_cannot_be_written_says_so(run):
+    (run.path / "quality.json").mkdir()
+
+    with pytest.raises(ResultsError, match=r"quality\.json cannot be written"):
+        run.save_quality({})

@@ -3,9 +3,12 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from dtfl_app.strategies.twin_guard import TwinGuard, watched_rounds
+from tests.support.federation import Federation
+from tests.support.line_model import bias, line_twin
 
 
 def guard(limit: float = 3.0, strikes: int = 3, rounds: int = 3) -> TwinGuard:
@@ -126,3 +129,44 @@ def test_a_twin_that_was_given_up_stays_so_after_a_resume():
 
     assert not second.trusted
     assert second.diverged() is None
+
+
+@pytest.mark.parametrize("strategy", ["dtml", "fpf", "lpe", "cwa", "dtkd"])
+def test_with_a_wrong_twin_every_method_goes_on_as_fedavg_and_says_so(strategy):
+    """Sites claim losses of 0, 1 and 2, median 1; their models say 1, 2 and 3.
+
+    Twin data is 10, so the median loss on it is (10 - 2)^2 = 64, and the limit is 3 x 1. From
+    round 1 on the sites' mean is the model: 2, 4 and 6.
+    """
+    federation = Federation(strategy, line_twin(10.0), twin_limit=3.0, kd_side="server")
+
+    federation.run(rounds=3)
+
+    assert bias(federation.strategy.state.model) == pytest.approx(6.0)
+    assert [(event.kind, event.round) for event in federation.events] == [("twin-off", 1)]
+    assert "64 on twin data and 1 on their own" in federation.events[0].reason
+
+
+def test_a_twin_that_the_sites_fit_goes_on_teaching():
+    """Twin data is 3: the median loss on it is (3 - 2)^2, that of the sites' claims 1."""
+    federation = Federation("cwa", line_twin(3.0), twin_limit=3.0)
+
+    federation.run(rounds=1)
+
+    assert federation.events == []
+    assert bias(federation.strategy.state.model) == pytest.approx(2.5)
+
+
+def test_a_twin_that_diverges_again_and_again_is_given_up():
+    """Every DTML step of size 10 multiplies the distance to the twin by -19, beyond all bounds.
+
+    The aggregate is kept in each round: 2, 4, 6 and 8.
+    """
+    federation = Federation("dtml", line_twin(10.0), meta_lr=10.0, meta_steps=40, twin_strikes=2)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        federation.run(rounds=4)
+
+    told = [(event.kind, event.round) for event in federation.events]
+    assert told == [("twin-diverged", 1), ("twin-diverged", 2), ("twin-off", 2)]
+    assert bias(federation.strategy.state.model) == 8.0
