@@ -22,7 +22,8 @@ check: $(STAMP)
 # Finished cells are kept in results/bench: stopped, it goes on where it was.
 bench: $(STAMP)
 	for grid in benchmarks/*.toml; do $(BIN)/dtfl bench $$grid || exit 1; done
-	for name in twin_distance wrong_twins witness_spread cross_validation poisoning soak; do \
+	for name in twin_distance update_norms robust_rules wrong_twins witness_spread privacy \
+		cross_validation poisoning soak; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 $(STAMP): pyproject.toml constraints.txt

@@ -6,6 +6,7 @@ Every key has its default here; ``[tool.flwr.app.config]`` in pyproject.toml rep
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -81,6 +82,11 @@ class RoundSettings:
         "precedence",
     )
     state_limit_mb: float = setting(256.0, "size of a site's state folder at most", above=0.0)
+
+    def needed(self, sites: int) -> int:
+        """Return how many of `sites` make a quorum: ``ceil(quorum * sites)``, at least one."""
+        # 0.7 * 10 is a little more than 7 in binary.
+        return max(1, math.ceil(self.quorum * sites - 1e-9))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Collection, Mapping
@@ -15,6 +14,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
+from dtfl_app.egress import profile_reply
 from dtfl_app.errors import ConfigError, DataError, FederationError, ReplyError
 from dtfl_app.logs import one_line, quoted
 from dtfl_app.schema import Schema
@@ -22,9 +22,10 @@ from dtfl_app.sites.features import feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.strategies.mailbox import Mailbox
+from dtfl_app.strategies.payload import read_arrays
 from dtfl_app.strategies.signals import mean_shift
 from dtfl_app.strategies.transport import profile_query
-from dtfl_app.wire import Arrays, to_arrays
+from dtfl_app.wire import Arrays
 from twin.ctown.residuals import DemandSums
 
 __all__ = ["Enrolment", "await_nodes", "enrol", "site_name"]
@@ -125,7 +126,7 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
             profiles[node] = _Profile.read(message, dataset.schema, len(names))
         except ReplyError as error:
             left_out[f"node {node}"] = str(error)
-    needed = max(1, math.ceil(config.round.quorum * len(nodes)))
+    needed = config.round.needed(len(nodes))
     if len(profiles) < needed:
         raise FederationError(
             f"{len(left_out)} of {len(nodes)} sites cannot take part and {needed} are needed; "
@@ -183,17 +184,15 @@ class _Profile:
         """Check a profile reply on `width` features; ReplyError says what cannot be used."""
         site, content = site_name(message, schema), message.content
         try:
-            arrays = to_arrays(content.array_records["arrays"])
+            record = content.array_records["arrays"]
+            with_demand = "demand-count" in record
+            declared = profile_reply(width, len(schema.names), with_demand).arrays or {}
+            arrays = read_arrays(record, declared)
             moments = ChannelSums(*(arrays[k].astype("float64") for k in ("n", "mean", "m2")))
         except (ReplyError, DataError, KeyError) as error:
-            raise ReplyError(f"site {site!r} sent unusable moments: {error}") from error
-        if len(moments.n) != width:
-            raise ReplyError(
-                f"site {site!r} sent unusable moments: of {len(moments.n)} features, expected "
-                f"{width}"
-            )
+            raise ReplyError(f"site {quoted(site)} sent unusable moments: {error}") from error
         quality = _quality(site, content, schema)
-        demand = _demand_sums(site, arrays) if "demand-count" in arrays else None
+        demand = _demand_sums(site, arrays) if with_demand else None
         return cls(site, moments, quality, demand)
 
 
@@ -212,16 +211,11 @@ def _pooled_demand(sums: list[DemandSums]) -> NDArray[np.float64] | None:
 
 
 def _demand_sums(site: str, arrays: Arrays) -> DemandSums:
-    nothing = np.zeros(0)
-    count, total = (
-        arrays.get(f"demand-{part}", nothing).astype(np.float64) for part in ("count", "total")
-    )
-    wanted = DemandSums.none().count.shape
-    sound = np.isfinite(count).all() and np.isfinite(total).all() and (count >= 0).all()
-    if count.shape != wanted or total.shape != wanted or not sound:
+    count, total = (arrays[f"demand-{part}"].astype(np.float64) for part in ("count", "total"))
+    if not (np.isfinite(count).all() and np.isfinite(total).all() and (count >= 0).all()):
         raise ReplyError(
-            f"site {site!r} sent unusable sums of its demands; expected counts and totals of shape "
-            f"{wanted}, districts by hours of the week"
+            f"site {quoted(site)} sent unusable sums of its demands; expected finite counts and "
+            "totals, and no count below 0"
         )
     return DemandSums(count, total)
 
@@ -237,7 +231,7 @@ def _quality(site: str, content: RecordDict, schema: Schema) -> dict[str, dict[s
             or not all(0.0 <= value <= 1.0 for value in values)
         ):
             raise ReplyError(
-                f"site {site!r} sent no share of {name} readings for each of its "
+                f"site {quoted(site)} sent no share of {name} readings for each of its "
                 f"{len(schema.names)} channels"
             )
         shares[name] = [float(value) for value in values]

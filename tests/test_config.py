@@ -198,3 +198,15 @@ def test_a_classifier_weighs_one_kind_of_evidence():
         RunConfig.from_mapping({"model": "classifier", "evidence": "instant,smoothed"})
 
     assert RunConfig.from_mapping({"model": "classifier", "evidence": "instant"})
+
+
+@pytest.mark.parametrize(
+    ("quorum", "sites", "needed"), [(0.5, 3, 2), (0.7, 10, 7), (0.0, 4, 1), (1.0, 5, 5)]
+)
+def test_a_quorum_is_the_next_whole_number_of_sites_and_no_rounding_error_more(
+    quorum, sites, needed
+):
+    """0.7 * 10 is 7.000000000000001 in binary."""
+    config = RunConfig.from_mapping({"quorum": quorum})
+
+    assert config.round.needed(sites) == needed

@@ -1,5 +1,6 @@
 """What the server asks before round 1, answered by the real ClientApp over small sites."""
 
+import io
 import math
 from dataclasses import replace
 
@@ -170,7 +171,7 @@ def test_moments_of_another_number_of_channels_are_refused(dataset):
             three = {key: Array(np.ones(3)) for key in ("n", "mean", "m2")}
             content["arrays"] = ArrayRecord(three)
 
-    with pytest.raises(FederationError, match=r"'site-1' sent .* of 3 features, expected 2"):
+    with pytest.raises(FederationError, match=r"'site-1' sent .*\(3,\), expected float64 \(2,\)"):
         enrolled(grid_of(2, change), dataset)
 
 
@@ -210,11 +211,8 @@ def test_below_the_quorum_the_run_stops_with_the_first_reason(dataset):
 def test_a_site_that_does_not_answer_counts_as_missing(dataset, monkeypatch):
     monkeypatch.setattr("dtfl_app.enrolment._COLD_START", 0.05)
     grid = grid_of(3)
-    answer = grid.push_messages
-    grid.push_messages = lambda messages: [
-        *answer(messages[1:]),
-        messages[0].metadata.__dict__.setdefault("_message_id", "kept-back"),
-    ]
+    silent, pull = grid.get_node_ids()[0], grid.pull_messages
+    grid.pull_messages = lambda ids: [m for m in pull(ids) if m.metadata.src_node_id != silent]
 
     with pytest.raises(FederationError, match=r"1 of 3 sites cannot .*no reply in time"):
         enrolled(grid, dataset)
@@ -283,3 +281,17 @@ def test_a_data_set_that_cannot_be_cut_so_is_refused_before_sites_are_asked():
 
     with pytest.raises(DataError, match="two wells"):
         await_nodes(grid_of(3), CONFIG, Two())
+
+
+def test_an_archive_in_a_profile_is_not_opened(dataset):
+    """NumPy would open it, however large it says that it is inside."""
+    archive = io.BytesIO()
+    np.savez_compressed(archive, m2=np.zeros(2))
+
+    def change(content, place):
+        if place == 1:
+            data = archive.getvalue()
+            content.array_records["arrays"]["m2"] = Array("float64", (2,), "numpy.ndarray", data)
+
+    with pytest.raises(FederationError, match=r"array 'm2' cannot be read: .*never opened"):
+        enrolled(grid_of(2, change), dataset)

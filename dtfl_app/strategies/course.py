@@ -107,10 +107,7 @@ class Course:
             )
         except QuorumError as error:
             self._save()
-            raise QuorumError(
-                f"{error}. The run ends here; the setting resume goes on after round "
-                f"{self._line.round}"
-            ) from error
+            raise QuorumError(f"{error}. The run ends here; {self._way_on()}") from error
         if again := strategy.transport.bytes_again:
             reason = "after the resume, to sites whose own state may be gone; not counted"
             strategy.note(Event("sent-again", "", server_round, "", reason, {"bytes": again}))
@@ -140,8 +137,7 @@ class Course:
             self._save()
             raise FederationError(
                 f"none of {len(strategy.roster.sites)} sites calibrated the last model, so it has "
-                "no alarm threshold; the reasons are in the log above. The setting resume asks "
-                "them again"
+                f"no alarm threshold; the reasons are in the log above. {self._way_on()}"
             )
         return sketches
 
@@ -177,6 +173,12 @@ class Course:
             self._save()
             # A resumed run cannot know what sites lost in rounding, so nor may this one.
             self._strategy.transport.begin_anew()
+
+    def _way_on(self) -> str:
+        """What to do after a run that could not go on."""
+        if not self._bench.config.run.checkpoint_every:
+            return "it has no checkpoint (checkpoint-every = 0), so it must be started anew"
+        return f"the setting resume goes on after round {self._line.round}"
 
     def _save(self) -> None:
         """Save the last finished round, unless it is saved."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from flwr.app import Message
@@ -96,7 +95,7 @@ class Gathering:
         Raises QuorumError when the repeats are used up.
         """
         intake = Intake(server_round, drawn)
-        needed = max(1, math.ceil(self._settings.quorum * len(drawn)))
+        needed = self._settings.needed(len(drawn))
         for attempt in range(self._settings.round_retries + 1):
             if attempt:
                 reason = f"{len(intake.replies)} usable replies, {needed} needed"
@@ -107,7 +106,9 @@ class Gathering:
                 for site in drawn
                 if site not in intake.replies and (node := self._free_node(site)) is not None
             ]
-            self._take(self._exchange(due, ask, seconds), intake, upload)
+            # Only below the quorum is a site waited for that owes an answer.
+            owing = self._mailbox.busy & self._nodes(drawn) if attempt else set()
+            self._take(self._exchange(due, ask, seconds, owing), intake, upload)
             self._close(due, intake)
             if len(intake.replies) >= needed:
                 return intake
@@ -143,9 +144,18 @@ class Gathering:
         node = self._roster.node(site)
         return None if node in self._mailbox.busy else node
 
-    def _exchange(self, due: list[tuple[int, str]], ask: Ask, seconds: float) -> Mail:
+    def _nodes(self, sites: Sequence[str]) -> set[int]:
+        return {node for site in sites if (node := self._roster.node(site)) is not None}
+
+    def _exchange(
+        self,
+        due: list[tuple[int, str]],
+        ask: Ask,
+        seconds: float,
+        owing: Collection[int] = (),
+    ) -> Mail:
         if due:
-            return self._mailbox.exchange(ask(due), seconds)
+            return self._mailbox.exchange(ask(due), seconds, owing)
         if busy := self._mailbox.busy:
             return self._mailbox.collect(busy, seconds)
         self._mailbox.await_change(self._mailbox.online(), seconds)

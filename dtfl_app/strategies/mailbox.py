@@ -93,11 +93,14 @@ class Mailbox:
             self._sleep(min(pause, left))
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
-    def exchange(self, messages: Iterable[Message], seconds: float) -> Mail:
-        """Send, and wait for the replies of those the messages went to."""
+    def exchange(
+        self, messages: Iterable[Message], seconds: float, owing: Collection[int] = ()
+    ) -> Mail:
+        """Send, and wait for those the messages went to, and for the nodes in `owing`."""
         sent = list(messages)
         mail = self.send(sent)
-        came = self.collect([message.metadata.dst_node_id for message in sent], seconds)
+        asked = {message.metadata.dst_node_id for message in sent}
+        came = self.collect(asked.union(owing), seconds)
         return Mail(came.replies, {**mail.lost, **came.lost})
 
     def await_change(self, online: Collection[int], seconds: float) -> None:

@@ -42,7 +42,7 @@ def read_arrays(record: ArrayRecord, declared: Mapping[str, ArraySpec]) -> Array
     differences = {"missing": missing, "not asked for": unasked}
     if missing or unasked:
         said = "; ".join(f"{what}: {listed(n)}" for what, n in differences.items() if n)
-        raise ReplyError(f"layers are not those asked for; {said}")
+        raise ReplyError(f"arrays are not those asked for; {said}")
     for name, of in declared.items():
         _check_label(name, record[name], of)
     return {name: _read(name, record[name], of) for name, of in declared.items()}
@@ -85,6 +85,8 @@ def listed(names: Collection[str]) -> str:
 
 
 def _title(name: str) -> str:
+    if not name.startswith("model/"):
+        return f"array {name!r}"
     key = name.removeprefix("model/")
     return (
         f"scale of layer {key.removesuffix(SCALE)!r}" if key.endswith(SCALE) else f"layer {key!r}"

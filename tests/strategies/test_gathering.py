@@ -203,3 +203,10 @@ def profile_or(handler):
         return handler(message, context)
 
     return answer
+
+
+def test_a_run_without_checkpoints_does_not_promise_to_go_on():
+    federation = Federation(failing={0, 1, 2}, checkpoint_every=0)
+
+    with pytest.raises(FederationError, match=r"no checkpoint .* must be started anew"):
+        federation.run(rounds=2)

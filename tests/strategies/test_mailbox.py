@@ -62,6 +62,16 @@ def test_nobody_waits_again_for_a_node_that_was_not_asked_again():
     assert post.now == pytest.approx(20.0)
 
 
+def test_a_node_that_owes_an_answer_is_waited_for_when_named():
+    post = Post(silent={1})
+    post.box.exchange(post.letters(1), seconds=20)
+
+    mail = post.box.exchange(post.letters(0), seconds=30, owing=[post.nodes[1]])
+
+    assert senders(mail) == [post.nodes[0]]
+    assert post.now == pytest.approx(50.0)
+
+
 def test_a_late_reply_comes_along_with_the_next_round():
     post = Post(tardy={1})
     post.box.exchange(post.letters(0, 1), seconds=5)

@@ -84,7 +84,7 @@ def test_a_layer_that_would_ruin_the_mean_is_refused(value):
     ],
 )
 def test_missing_and_extra_layers_are_refused(change, said):
-    with pytest.raises(ReplyError, match=f"^layers are not those asked for; {said}$"):
+    with pytest.raises(ReplyError, match=f"^arrays are not those asked for; {said}$"):
         admit(answer(**change), EXPECTED)
 
 
@@ -322,7 +322,7 @@ def test_a_change_beyond_any_weight_is_refused():
 
 @pytest.mark.parametrize("missing", ["l__weight", "l__bias:scale"])
 def test_changes_without_their_scale_and_scales_without_changes_are_refused(missing):
-    with pytest.raises(ReplyError, match=r"layers are .* missing"):
+    with pytest.raises(ReplyError, match=r"arrays are .* missing"):
         admit(changes(**{missing: None}), CHANGED)
 
 

@@ -13,7 +13,7 @@ REASONS = {
     "dtype": "float64",
     "integers": "int64",
     "renamed-layer": "old",
-    "missing-layer": "layers are",
+    "missing-layer": "arrays are",
     "extra-layer": "extra",
     "oversized": "100000|25000000",
     "pickled": "cannot be read|pickle",
