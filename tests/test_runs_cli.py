@@ -8,13 +8,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dtfl_app.cli import _complete, app
+from dtfl_app.cli import app
 from dtfl_app.config import RunConfig
 from dtfl_app.errors import CheckpointError, ConfigError
 from dtfl_app.results.checkpoint import Checkpoint
 from dtfl_app.results.events import Event
 from dtfl_app.results.run import RunDirectory
 from dtfl_app.results.show import show_run
+from dtfl_app.run_cli import _complete
 from dtfl_app.runs_cli import resumed_sites
 from dtfl_app.strategies.registry import default_settings
 from tests.support.figures import line_of

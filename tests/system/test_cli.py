@@ -5,7 +5,8 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from dtfl_app.cli import _with_defaults, app
+from dtfl_app.cli import app
+from dtfl_app.run_cli import _with_defaults
 from tests.system.conftest import REPOSITORY, SMALL
 
 

@@ -1,0 +1,279 @@
+"""A site's own file described in a small TOML: its channels, its clock, and where its labels are.
+
+::
+
+    name = "booster-station"
+    period-s = 60                     # seconds from one sample to the next
+    twin = "none"                     # or "ctown": the plant is C-Town; "recorded": a file
+    time = "timestamp"                # column of the time stamps; default "time"
+    time-formats = ["ISO8601"]        # as in pandas.to_datetime; the first that fits is used
+
+    [[channel]]
+    name = "level"                    # what all sites call it
+    column = "Tank 1 level [m]"       # what this site's file calls it; default: the name
+    unit = "m"
+    kind = "level"                    # level flow status pressure temperature other
+    low = 0.0                         # physically possible range, in the unit
+    high = 8.0
+
+    [labels]                          # leave it out where nothing is labelled
+    column = "ATT_FLAG"               # with values as listed below; others are refused
+    normal = [0]
+    abnormal = [1]
+    unlabelled = [-999]
+
+    [labels]                          # or: a table of events, start and end inclusive
+    events = "events.csv"             # beside this file; columns start, end, event and maybe site
+
+Names, units, kinds, ranges and period are what sites must agree on (`Schema.digest`); columns, time
+formats and labels are each site's own.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dtfl_app.errors import SchemaError
+from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
+
+__all__ = ["EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
+
+TwinKind = Literal["none", "ctown", "recorded"]
+
+_ROOT = {"name", "period-s", "twin", "time", "time-formats", "channel", "labels"}
+_CHANNEL = {"name", "column", "unit", "kind", "low", "high"}
+_LABEL_COLUMN = {"column", "normal", "abnormal", "unlabelled"}
+_RESERVED = {INSTANCE, TIME, LABEL, EVENT}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumn:
+    """Labels stand in a column of the site's file.
+
+    Parameters
+    ----------
+    column : its name.
+    normal, abnormal, unlabelled : the numbers that mean so; an empty cell is unlabelled.
+    """
+
+    column: str
+    normal: tuple[float, ...] = (0.0,)
+    abnormal: tuple[float, ...] = (1.0,)
+    unlabelled: tuple[float, ...] = (-1.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class EventTable:
+    """Labels stand in a table of events; rows outside every event are normal.
+
+    Parameters
+    ----------
+    path : CSV with columns start, end (both inclusive), event and, where sites differ, site.
+    """
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSchema:
+    """What a site's file holds and how it is written.
+
+    Parameters
+    ----------
+    schema : what all sites agree on.
+    columns : channel name -> column of the file, for every channel.
+    time : column of the time stamps.
+    time_formats : formats to try, as in ``pandas.to_datetime``; "ISO8601" for that.
+    labels : where labels are; None for an unlabelled site.
+    twin : what the digital twin of such sites is, where the run's settings do not say.
+    """
+
+    schema: Schema
+    columns: Mapping[str, str] = field(default_factory=dict)
+    time: str = TIME
+    time_formats: tuple[str, ...] = ("ISO8601",)
+    labels: LabelColumn | EventTable | None = None
+    twin: TwinKind = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", {n: n for n in self.schema.names} | {**self.columns})
+
+    def to_toml(self) -> str:
+        """Write it as the TOML that `read_site_schema` reads; an event table by its file name."""
+        head = {
+            "name": self.schema.name,
+            "period-s": self.schema.period_s,
+            "twin": self.twin,
+            "time": self.time,
+            "time-formats": list(self.time_formats),
+        }
+        parts = [_lines(head)]
+        for channel in self.schema.channels:
+            table = {
+                "name": channel.name,
+                "column": self.columns[channel.name],
+                "unit": channel.unit,
+                "kind": channel.kind,
+                "low": channel.low,
+                "high": channel.high,
+            }
+            parts.append("[[channel]]\n" + _lines(table))
+        if isinstance(self.labels, LabelColumn):
+            label = {
+                "column": self.labels.column,
+                "normal": list(self.labels.normal),
+                "abnormal": list(self.labels.abnormal),
+                "unlabelled": list(self.labels.unlabelled),
+            }
+            parts.append("[labels]\n" + _lines(label))
+        elif self.labels is not None:
+            parts.append("[labels]\n" + _lines({"events": self.labels.path.name}))
+        return "\n".join(parts)
+
+
+def read_site_schema(path: Path) -> SiteSchema:
+    """Read a site schema; raise SchemaError naming file, table and key for anything wrong."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SchemaError(
+            f"{path}: no such site schema; `dtfl site draft FILE` writes a first one from a file"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SchemaError(f"{path}: not a site schema in TOML ({error})") from error
+    reader = _Reader(path)
+    reader.known(found, _ROOT, "at the top")
+    channels = reader.tables(found, "channel")
+    made = [reader.channel(table, i + 1) for i, table in enumerate(channels)]
+    try:
+        schema = Schema(
+            reader.text(found, "name", "at the top"),
+            tuple(channel for channel, _ in made),
+            reader.number(found, "period-s", "at the top"),
+        )
+    except SchemaError as error:
+        raise SchemaError(f"{path}: {error}") from error
+    return SiteSchema(
+        schema,
+        {channel.name: column for channel, column in made},
+        reader.text(found, "time", "at the top", TIME),
+        reader.texts(found, "time-formats", ("ISO8601",)),
+        reader.labels(found),
+        reader.twin(found),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Takes typed values out of the TOML of `path`; every error names the place."""
+
+    path: Path
+
+    def known(self, table: Mapping[str, Any], keys: set[str], where: str) -> None:
+        if unknown := sorted(set(table) - keys):
+            self.refuse(f"{where}: unknown keys {unknown}; expected some of {sorted(keys)}")
+
+    def refuse(self, what: str) -> None:
+        raise SchemaError(f"{self.path}: {what}")
+
+    def text(
+        self, table: Mapping[str, Any], key: str, where: str, default: str | None = None
+    ) -> str:
+        value = table.get(key, default)
+        if not isinstance(value, str) or not value.strip():
+            self.refuse(f'{where}: {key} = {value!r}; expected a text, e.g. {key} = "level"')
+        return str(value)
+
+    def number(self, table: Mapping[str, Any], key: str, where: str) -> float:
+        value = table.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.refuse(f"{where}: {key} = {value!r}; expected a number, e.g. {key} = 60")
+        return float(value)  # type: ignore[arg-type] # refused above
+
+    def texts(
+        self, table: Mapping[str, Any], key: str, default: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        value = table.get(key, list(default))
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            self.refuse(f'{key} = {value!r}; expected texts, e.g. {key} = ["ISO8601"]')
+        return tuple(value)
+
+    def numbers(
+        self, table: Mapping[str, Any], key: str, default: tuple[float, ...]
+    ) -> tuple[float, ...]:
+        value = table.get(key, list(default))
+        sound = isinstance(value, list) and all(
+            isinstance(v, int | float) and not isinstance(v, bool) for v in value
+        )
+        if not sound:
+            self.refuse(f"[labels]: {key} = {value!r}; expected numbers, e.g. {key} = [0]")
+        return tuple(float(v) for v in value)
+
+    def tables(self, table: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+        value = table.get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
+            self.refuse(f"no channels; expected one [[{key}]] table per sensor")
+        return list(value)  # type: ignore[arg-type] # refused above
+
+    def channel(self, table: Mapping[str, Any], place: int) -> tuple[Channel, str]:
+        where = f"[[channel]] {place}"
+        name = self.text(table, "name", where)
+        where = f"[[channel]] {name!r}"
+        self.known(table, _CHANNEL, where)
+        if name in _RESERVED or ":" in name or "/" in name:
+            self.refuse(
+                f"{where}: a channel cannot be called so; expected a name other than "
+                f"{sorted(_RESERVED)}, without ':' or '/' (the file's column may have any)"
+            )
+        kind = self.text(table, "kind", where, "other")
+        if kind not in get_args(ChannelKind):
+            self.refuse(f"{where}: kind = {kind!r}; expected one of {get_args(ChannelKind)}")
+        unit = self.text(table, "unit", where)
+        low, high = (self.number(table, key, where) for key in ("low", "high"))
+        try:
+            channel = Channel(name, unit, kind, low, high)  # type: ignore[arg-type] # checked
+        except SchemaError as error:
+            raise SchemaError(f"{self.path}: {error}") from error
+        return channel, self.text(table, "column", where, name)
+
+    def labels(self, found: Mapping[str, Any]) -> LabelColumn | EventTable | None:
+        table = found.get("labels")
+        if table is None:
+            return None
+        if not isinstance(table, dict) or ("events" in table) == ("column" in table):
+            self.refuse("[labels]: expected either column or events")
+        if "events" in table:
+            self.known(table, {"events"}, "[labels]")
+            return EventTable(self.path.parent / self.text(table, "events", "[labels]"))
+        self.known(table, _LABEL_COLUMN, "[labels]")
+        usual = LabelColumn(self.text(table, "column", "[labels]"))
+        return LabelColumn(
+            usual.column,
+            self.numbers(table, "normal", usual.normal),
+            self.numbers(table, "abnormal", usual.abnormal),
+            self.numbers(table, "unlabelled", usual.unlabelled),
+        )
+
+    def twin(self, found: Mapping[str, Any]) -> TwinKind:
+        value = found.get("twin", "none")
+        if value not in get_args(TwinKind):
+            self.refuse(f"twin = {value!r}; expected one of {get_args(TwinKind)}")
+        return value  # type: ignore[no-any-return] # checked
+
+
+def _lines(table: Mapping[str, object]) -> str:
+    return "".join(f"{key} = {_literal(value)}\n" for key, value in table.items())
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    assert isinstance(value, float)
+    return repr(value)
