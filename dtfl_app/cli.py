@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "app"]
 #: Command -> where it is: a function, or a `typer.Typer` with commands of its own.
 COMMANDS = {
     "run": "dtfl_app.run_cli:run",
+    "submit": "dtfl_app.submit_cli:submit",
     "show": "dtfl_app.run_cli:show",
     "checkpoints": "dtfl_app.runs_cli:checkpoints",
     "compare": "dtfl_app.runs_cli:compare",

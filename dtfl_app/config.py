@@ -16,6 +16,7 @@ from dtfl_app.settings import Value, keys_of, read_settings, setting, to_mapping
 
 __all__ = [
     "LOCAL_KEYS",
+    "PATH_KEYS",
     "SECTIONS",
     "DataSettings",
     "DetectorSettings",
@@ -309,6 +310,20 @@ LOCAL_KEYS = frozenset(
         "state-dir",
         "state-limit-mb",
         "twin-workers",
+    }
+)
+
+#: Keys that name a file or folder.
+PATH_KEYS = frozenset(
+    {
+        "cache-dir",
+        "data-dir",
+        "resume",
+        "results-dir",
+        "state-dir",
+        "twin-network",
+        "twin-plant",
+        "twin-recording",
     }
 )
 

@@ -1,6 +1,6 @@
-"""Run the app through Flower's real engine on this host, and find out how it really went.
+"""Run the app through Flower's real engine, and find out how it really went.
 
-A private SuperLink in simulation mode is started on free loopback ports with a Flower home of its
+For a simulation a private SuperLink is started on free loopback ports with a Flower home of its
 own, so nothing on the host is shared; it and all it started are stopped by their process ids.
 """
 
@@ -26,7 +26,7 @@ import psutil
 from dtfl_app.errors import FederationError
 from dtfl_app.settings import Value
 
-__all__ = ["SuperLink", "flower_environment", "simulate", "superlink"]
+__all__ = ["SuperLink", "flower_environment", "simulate", "submit", "superlink"]
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -53,12 +53,19 @@ def flower_environment(home: Path) -> dict[str, str]:
     it downloads several gigabytes of CUDA builds.
     """
     return {
-        **os.environ,
+        **_environment(),
         "FLWR_HOME": str(home),
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+    }
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with Flower's commands on the path and no calls home."""
+    return {
+        **os.environ,
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "RAY_DISABLE_IMPORT_WARNING": "1",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
 
@@ -104,26 +111,54 @@ def simulate(
     Raises FederationError with the log's last lines when the run did not complete. Flower's own
     exit code says nothing of that.
     """
+    options = ["--federation-config", _federation(sites, actors)]
+    return _run(link.environment, app, "dtfl", settings, options)
+
+
+def submit(name: str, app: Path, settings: Mapping[str, Value]) -> Iterator[str]:
+    """Run the app on a deployed SuperLink; yield its log lines; raise if the run failed.
+
+    Parameters
+    ----------
+    name : the SuperLink's name in Flower's config.toml, which FLWR_HOME says where to find.
+    app : folder with the app's pyproject.toml.
+    settings : run-config overrides; paths are the SuperLink's host's.
+
+    Raises FederationError with the log's last lines when the run did not complete, or when the
+    SuperLink did not take it. Left early, the run goes on.
+    """
+    return _run(_environment(), app, name, settings, [])
+
+
+def _run(
+    environment: Mapping[str, str],
+    app: Path,
+    name: str,
+    settings: Mapping[str, Value],
+    options: list[str],
+) -> Iterator[str]:
     command = [
-        *("flwr", "run", str(app), "dtfl", "--stream"),
-        *("--federation-config", _federation(sites, actors)),
+        *("flwr", "run", str(app), name, "--stream", *options),
         *("--run-config", " ".join(f"{k}={_toml(v)}" for k, v in settings.items())),
     ]
     tail: list[str] = []
+    run_id = ""
     with subprocess.Popen(
-        command, env=dict(link.environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 tail = [*tail[-40:], line.rstrip()]
+                if found := re.match(r"Successfully started run (\d+)", line):
+                    run_id = found[1]
                 yield line.rstrip()
         except BaseException:
             # Left early: a run that is silent just now would keep us waiting for its end.
             process.terminate()
             raise
-    status = _last_status(link)
+    status = _status(environment, name, run_id)
     if process.returncode or status != "finished:completed":
         raise FederationError(
             f"the run ended as {status!r} (flwr exit code {process.returncode}): {_cause(tail)}"
@@ -145,16 +180,18 @@ def _toml(value: Value) -> str:
     return json.dumps(value)
 
 
-def _last_status(link: SuperLink) -> str:
+def _status(environment: Mapping[str, str], name: str, run_id: str) -> str:
+    """What became of the run; Flower's exit code says nothing of that."""
+    if not run_id:
+        return "not started"
     listing = subprocess.run(
-        ["flwr", "ls", "dtfl", "--format", "json"],
-        env=dict(link.environment), capture_output=True, text=True, check=False,
+        ["flwr", "ls", name, "--run-id", run_id, "--format", "json"],
+        env=dict(environment), capture_output=True, text=True, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        runs = json.loads(listing.stdout)["runs"]
-        return str(max(runs, key=lambda run: str(run.get("pending-at", "")))["status"])
-    except (ValueError, KeyError, TypeError):
+        return str(json.loads(listing.stdout)["runs"][0]["status"])
+    except (ValueError, KeyError, IndexError, TypeError):
         return f"unknown ({listing.stdout[-200:]}{listing.stderr[-200:]})"
 
 

@@ -29,7 +29,7 @@ from dtfl_app.settings import Value, key_of
 from dtfl_app.strategies.registry import BUILT_IN, default_settings, strategy_names
 from dtfl_app.terminal import clear_errors
 
-__all__ = ["parse_settings", "run", "settings", "show"]
+__all__ = ["follow", "parse_settings", "run", "settings", "show"]
 
 _DEFAULT_SITES = 10
 
@@ -65,7 +65,7 @@ def run(
             require_no_run(path)
         with _open_log(path) as log, superlink() as link:
             lines = simulate(link, app_dir, chosen, sites, actors or os.cpu_count() or 1)
-            _follow(lines, log, console)
+            follow(_kept(lines, log), console)
         show_run(path, console)
 
 
@@ -145,15 +145,24 @@ def _open_log(path: Path) -> TextIO:
         ) from error
 
 
-def _follow(lines: Iterator[str], log: TextIO, console: Console) -> None:
-    """Show the app's own lines and warnings; keep the whole stream in the run's log."""
+def _kept(lines: Iterator[str], log: TextIO) -> Iterator[str]:
+    """Keep the whole stream in the run's log."""
     for line in lines:
-        text = re.sub(r"\x1b\[[0-9;]*m", "", line)
-        log.write(text + "\n")
-        before, mark, message = text.partition(MARK)
+        log.write(_plain(line) + "\n")
+        yield line
+
+
+def follow(lines: Iterator[str], console: Console) -> None:
+    """Show the app's own lines and warnings out of Flower's stream."""
+    for line in lines:
+        before, mark, message = _plain(line).partition(MARK)
         if mark:
             style = "yellow" if "WARNING" in before else ""
             console.print(_readable(message), style=style, highlight=False, markup=False)
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
 def _readable(message: str) -> str:
