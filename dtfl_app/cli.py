@@ -26,6 +26,8 @@ COMMANDS = {
     "bench": "dtfl_app.bench_cli:bench",
     "settings": "dtfl_app.run_cli:settings",
     "twin": "dtfl_app.twin_cli:twin_app",
+    "certificates": "dtfl_app.deploy_cli:certificates",
+    "keys": "dtfl_app.deploy_cli:keys",
 }
 
 
