@@ -11,6 +11,8 @@
 #                     flower/ unless FLWR_HOME is set
 #   DTFL_NODE_PORT    local port of Flower's Runtime API on 127.0.0.1; default 9094
 #   DTFL_HEALTH       host:port of Flower's gRPC health service; default: none
+#   DTFL_WARM         folder of the process that has torch loaded and forks for every task; default
+#                     $DTFL_STATE/warm; "off" = Flower's own, a fresh process for every task
 #   DTFL_NODE_CONFIG  more of Flower's node config, as it is, e.g. twin-plant="/data/plant.json"
 #
 # Exit code 2: a variable or file is missing. Any other is Flower's own.
@@ -93,6 +95,15 @@ export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1
 export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
 # How often a task is looked for; Flower's own 1 s is paid by every task of every round.
 export FLWR_SUPEREXEC_TASK_POLL_INTERVAL="${FLWR_SUPEREXEC_TASK_POLL_INTERVAL:-0.1}"
+
+: "${DTFL_WARM:=$DTFL_STATE/warm}"
+if [ "$DTFL_WARM" != off ]; then
+    here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+    DTFL_PYTHON=$(dirname -- "$(command -v flower-supernode)")/python
+    [ -x "$DTFL_PYTHON" ] || fail "$DTFL_PYTHON is missing; expected the Python of flower-supernode beside it, or DTFL_WARM=off"
+    PATH=$here/warm:$PATH
+    export DTFL_WARM DTFL_PYTHON PATH
+fi
 
 set -- \
     --superlink "$DTFL_SUPERLINK" \

@@ -1,1 +1,1 @@
-"""Bringing up a SuperLink and its gateways: certificates, keys, and a check before a machine joins."""
+"""Bringing up a SuperLink and gateways: certificates, keys, checks before a machine joins."""

@@ -17,8 +17,8 @@ from dtfl_app.logs import one_line
 
 __all__ = ["Mail", "Mailbox"]
 
-# A simulated round takes some tenths of a second, a gateway's some tens of seconds.
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 1.0, 1.1
+# A simulated round takes some tenths of a second, a gateway's some seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 0.3, 1.1
 
 
 @dataclass(frozen=True, slots=True)
