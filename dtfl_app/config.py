@@ -153,8 +153,15 @@ class PrivacySettings:
 class DataSettings:
     """Which data the sites hold and how it is cut."""
 
-    dataset: str = setting("plants", "plants, batadal, threew")
-    data_dir: str = setting("", "folder with batadal/ and 3w/; empty = DTFL_DATA, ../shared/data")
+    dataset: str = setting("plants", "plants, batadal, threew, files (docs/your-site.md)")
+    data_dir: str = setting(
+        "",
+        "folder with batadal/ and 3w/; empty = DTFL_DATA, ../shared/data; files: folder with a "
+        "file per site; empty = each node names its own",
+    )
+    schema: str = setting(
+        "", "files: site schema, a path or a name in data-dir; empty = schema.toml there"
+    )
     cache_dir: str = setting("", "cache of simulated data; empty = ~/.cache/dtfl")
     sites: int = setting(0, "number of sites; 0 = one per SuperNode", low=0)
     partition: str = setting(
@@ -185,7 +192,11 @@ class DataSettings:
     known_attacks: int = setting(
         0, "batadal: attacks of dataset04 that sites may learn from", low=0, high=7
     )
-    evaluation_file: str = setting("", "batadal: file to judge by; empty = dataset04")
+    evaluation_file: str = setting(
+        "",
+        "batadal: file to judge by; empty = dataset04; files: a labelled file, a path or a name in "
+        "data-dir; empty = none",
+    )
     channels: str = setting("", "threew: channels, separated by commas; empty = P-TPT,T-TPT")
     data_seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
     calibration_share: float = setting(
@@ -197,6 +208,11 @@ class DataSettings:
     )
     feature_window_s: int = setting(0, "seconds per feature window; 0 = the dataset's own", low=0)
     feature_step_s: int = setting(0, "seconds between windows; 0 = the dataset's own", low=0)
+    feature_statistics: str = setting(
+        "",
+        "statistics per window, separated by commas, of last, mean, std, change; empty = the "
+        "dataset's own",
+    )
     clip: float = setting(10.0, "standardised readings are cut at +- this", above=0.0)
 
     @property
@@ -266,7 +282,9 @@ class TwinSettings:
     )
     twin_network: str = setting("", "EPANET file of the twin; empty = the dataset's own")
     twin_plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')")
-    twin_recording: str = setting("", "another simulator's labelled series (Parquet or CSV)")
+    twin_recording: str = setting(
+        "", "another simulator's labelled series (Parquet or CSV); files: in the sites' schema too"
+    )
     twin_scenarios: int = setting(60, "scenarios the twin simulates", low=1)
     twin_hours: int = setting(384, "hours per scenario", low=24)
     twin_families: str = setting(

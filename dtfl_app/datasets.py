@@ -11,10 +11,17 @@ from dtfl_app.sites.batadal import DATASET04
 from dtfl_app.sites.batadal_sites import HOURLY, BatadalDataset
 from dtfl_app.sites.features import FeatureSpec
 from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
+from dtfl_app.sites.files_sites import FilesDataset, each_reading
+from dtfl_app.sites.site_schema import read_site_schema
 from dtfl_app.sites.threew import DEFAULT_CHANNELS
 from dtfl_app.sites.threew_sites import FIVE_MINUTES, ThreeWDataset
 
-__all__ = ["cache_dir", "open_dataset"]
+__all__ = ["FILES", "SCHEMA_FILE", "cache_dir", "file_in", "open_dataset", "open_files"]
+
+#: Name of the data set whose sites are files of their owners.
+FILES = "files"
+#: Name of a site schema where no other is given: in data-dir, and in the folder of a run.
+SCHEMA_FILE = "schema.toml"
 
 
 def cache_dir(config: RunConfig) -> Path:
@@ -35,8 +42,53 @@ def _spec(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
     return FeatureSpec(
         data.feature_window_s or default.window_s,
         data.feature_step_s or default.step_s,
-        default.statistics,
+        tuple(s.strip() for s in data.feature_statistics.split(",") if s.strip())
+        or default.statistics,
     )
+
+
+def file_in(config: RunConfig, name: str) -> Path:
+    """Path of a file that a setting names: a path from the root, or one in data-dir."""
+    return Path(config.data.data_dir).expanduser() / Path(name).expanduser()
+
+
+def open_files(config: RunConfig, schema: Path | None = None) -> FilesDataset:
+    """Return the files that the run config names; only their schema is read.
+
+    `schema` : another site schema than the run's; then there is no folder.
+
+    Raises ConfigError where the settings do not say enough, SchemaError for a wrong schema.
+    """
+    data = config.data
+    folder = None if schema or not data.data_dir else resolve_data_dir(data.data_dir)
+    if schema is None:
+        schema = file_in(config, data.schema or SCHEMA_FILE)
+        _require_schema(config, schema)
+    found = read_site_schema(schema)
+    recording = config.twin.twin_recording
+    return FilesDataset(
+        site_schema=found,
+        folder=folder,
+        evaluation=file_in(config, data.evaluation_file) if data.evaluation_file else None,
+        apart=(file_in(config, recording),) if recording else (),
+        calibration_share=data.calibration_share,
+        feature_spec=_spec(config, each_reading(found.schema)),
+    )
+
+
+def _require_schema(config: RunConfig, schema: Path) -> None:
+    data = config.data
+    if not data.schema and not data.data_dir:
+        raise ConfigError(
+            'run config: dataset = "files" needs data-dir, the folder of the sites\' files with '
+            f"{SCHEMA_FILE} in it, or, where every node has its own file, schema, the path from "
+            "the root of the site schema"
+        )
+    if not schema.is_absolute():
+        raise ConfigError(
+            f"run config: schema = {data.schema!r}, data-dir = {data.data_dir!r}; the app runs in "
+            "a folder of its own, so expected paths from the root"
+        )
 
 
 def _batadal(config: RunConfig) -> FederatedDataset:
@@ -94,8 +146,14 @@ def _refuse_partition(config: RunConfig) -> None:
         )
 
 
+def _files(config: RunConfig) -> FederatedDataset:
+    _refuse_partition(config)
+    return open_files(config)
+
+
 _OPENERS: dict[str, Callable[[RunConfig], FederatedDataset]] = {
     "batadal": _batadal,
+    FILES: _files,
     "plants": _plants,
     "threew": _threew,
 }

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
-from dtfl_app.datasets import open_dataset
+from dtfl_app.datasets import FILES, SCHEMA_FILE, open_dataset, open_files
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import build_model
 from dtfl_app.errors import ConfigError, DataError
@@ -22,6 +22,7 @@ from dtfl_app.results.models import SavedModel, load_model
 from dtfl_app.sites.batadal import read_batadal
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.files_sites import FilesDataset
 from dtfl_app.sites.threew import read_threew
 
 __all__ = ["FileEvaluation", "evaluate_file", "file_evidence", "find_model"]
@@ -73,8 +74,9 @@ def evaluate_file(run: Path, model: Path, data: Path, data_dir: str = "") -> Fil
     ----------
     run : folder of the run, for its settings.
     model : the model file.
-    data : a file in the layout of the run's data set; a plant's is that of BATADAL. Rows in
-        BATADAL's official periods are labelled from its interval table, others by their flag.
+    data : a file in the layout of the run's data set; a plant's is that of BATADAL, a run's on
+        files that of the schema in the run's folder. Rows in BATADAL's official periods are
+        labelled from its interval table, others by their flag.
     data_dir : folder of the public data sets, if it is not where the run had it.
 
     Raises DataError when the file does not fit the model.
@@ -101,7 +103,8 @@ def _open(
 ) -> tuple[SavedModel, Features, Evaluator]:
     config = _settings(run, data_dir)
     saved = load_model(model)
-    dataset = open_dataset(config)
+    own = config.data.dataset == FILES
+    dataset = open_files(config, run / SCHEMA_FILE) if own else open_dataset(config)
     features = _read(config, dataset, data)
     if features.names != saved.features or dataset.schema.digest() != saved.schema:
         raise DataError(
@@ -124,7 +127,9 @@ def _settings(run: Path, data_dir: str) -> RunConfig:
 
 
 def _read(config: RunConfig, dataset: FederatedDataset, path: Path) -> Features:
-    if config.data.dataset == "threew":
+    if isinstance(dataset, FilesDataset):
+        series = dataset.load_series(path)
+    elif config.data.dataset == "threew":
         series = read_threew(path, dataset.schema.names)
     else:
         series = read_batadal(path)

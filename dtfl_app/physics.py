@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,7 @@ from dtfl_app.errors import ConfigError
 from dtfl_app.schema import INSTANCE, LABEL, TIME
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.plants import PlantsDataset
-from dtfl_app.twin_data import own_plant
+from dtfl_app.twin_data import is_ctown, own_plant
 from twin.ctown.plant import PlantModel
 from twin.ctown.residuals import (
     DMAS,
@@ -35,6 +35,14 @@ FloatArray = NDArray[np.float64]
 
 # The level sensors whose readings make up a district's balance; the first is named in alarms.
 _DMA_LEVEL = {"DMA1": "L_T1", "DMA2": "L_T4", "DMA3": "L_T3", "DMA4": "L_T7", "DMA5": "L_T5"}
+
+
+# Not the class of the simulated plants: a gateway with its own data loads no solver.
+@runtime_checkable
+class _ManyPlants(Protocol):
+    """A data set that knows a plant for each instance."""
+
+    def plant_named(self, name: str) -> PlantModel: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +121,13 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
         return None
     spec = dataset.feature_spec
     hourly = spec.statistics == ("last",) and spec.window_s == spec.step_s == 3600
-    if config.data.dataset not in ("plants", "batadal") or not hourly:
+    if not is_ctown(config, dataset) or not hourly:
         raise ConfigError(
             f"run config: evidence = {config.detector.evidence!r} needs hourly readings of a "
             f"C-Town plant, and dataset = {config.data.dataset!r} gives windows of "
-            f'{spec.window_s} s with {spec.statistics}; use evidence = "instant,smoothed"'
+            f'{spec.window_s:g} s with {spec.statistics}; use evidence = "instant,smoothed"'
         )
-    if isinstance(dataset, PlantsDataset):
+    if isinstance(dataset, _ManyPlants):
         return SitePhysics(kinds, dataset.plant_named)
     plant = own_plant(config)
     return SitePhysics(kinds, lambda _: plant)

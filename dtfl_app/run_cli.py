@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from dtfl_app.config import SECTIONS, RunConfig
+from dtfl_app.datasets import FILES, open_files
 from dtfl_app.errors import ConfigError
 from dtfl_app.launch import simulate, superlink
 from dtfl_app.logs import EVENT_MARK, MARK
@@ -32,6 +33,9 @@ from dtfl_app.terminal import clear_errors
 __all__ = ["follow", "parse_settings", "run", "settings", "show"]
 
 _DEFAULT_SITES = 10
+_PATHS = ("results-dir", "cache-dir", "data-dir", "state-dir", "twin-network", "twin-plant")
+# With dataset=files these may also be names in data-dir.
+_FILES = ("schema", "evaluation-file", "twin-recording")
 
 
 def run(
@@ -119,18 +123,39 @@ def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
 def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Name sites, run and folders, so that this process knows where the results will be."""
     name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
-    full = {"sites": _DEFAULT_SITES, "run-name": name, "results-dir": "results", **chosen}
-    return _with_absolute_paths(full)
+    full = _with_absolute_paths({"run-name": name, "results-dir": "results", **chosen})
+    return {"sites": _usual_sites(full), **full}
+
+
+def _usual_sites(chosen: Mapping[str, Value]) -> int:
+    """As many sites as files, where every file is one; else ten."""
+    if "sites" in chosen or chosen.get("dataset") != FILES:
+        return _DEFAULT_SITES
+    return len(open_files(RunConfig.from_mapping(chosen)).files)
 
 
 def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Make files and folders independent of where the app will run."""
     full = dict(chosen)
-    for key in ("results-dir", "cache-dir", "data-dir", "state-dir", "twin-network", "twin-plant"):
+    for key in _PATHS:
         # "embedded" names the network in the wheel, not a file.
         if full.get(key) and full[key] != "embedded":
-            full[key] = str(Path(str(full[key])).expanduser().absolute())
+            full[key] = _absolute(str(full[key]))
+    own = full.get("dataset") == FILES
+    for key in _FILES if own else ("twin-recording",):
+        if full.get(key):
+            full[key] = _in_folder(str(full[key]), str(full.get("data-dir", "")) if own else "")
     return full
+
+
+def _in_folder(name: str, folder: str) -> str:
+    """A file that is there in data-dir, or else seen from here."""
+    within = Path(folder) / Path(name).expanduser()
+    return str(within) if folder and within.exists() else _absolute(name)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def _open_log(path: Path) -> TextIO:

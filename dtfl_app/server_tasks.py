@@ -13,7 +13,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
-from dtfl_app.datasets import open_dataset
+from dtfl_app.datasets import SCHEMA_FILE, open_dataset
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
     Detector,
@@ -46,6 +46,7 @@ from dtfl_app.results.resuming import find_checkpoint
 from dtfl_app.results.run import RunDirectory
 from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain, summary_rows
 from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.files_sites import FilesDataset
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.strategies.base import DTFLStrategy, Snapshot, Workbench
 from dtfl_app.strategies.registry import create_strategy, default_settings, strategy_names
@@ -103,6 +104,7 @@ class Session:
             save=self._save,
             spend=self._spend,
             identify=lambda profile: site_name(profile, self.dataset.schema),
+            twinless=self.twin is None and self.config.twin.twin == "auto",
             run=self.results.run,
         )
         strategy = create_strategy(name, bench)
@@ -240,6 +242,8 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     log.info("%d sites enrolled: %s", len(enrolment.directory), _names(enrolment))
     if checkpoint is None:
         results.save_quality(enrolment.quality)
+        if isinstance(dataset, FilesDataset):
+            results.save_schema({SCHEMA_FILE: dataset.document(), **dataset.event_table()})
     for finding in enrolment.findings():
         log.info("readings of %s", finding)
     window, scaler = config.detector.window, enrolment.scaler

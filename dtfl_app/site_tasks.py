@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from dtfl_app.config import RunConfig
-from dtfl_app.datasets import open_dataset
+from dtfl_app.datasets import FILES, open_dataset, open_files
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.evidence import evidence_kinds
 from dtfl_app.detector.models import (
@@ -39,13 +40,16 @@ from dtfl_app.egress import (
     training_reply,
 )
 from dtfl_app.errors import ConfigError, SiteError
+from dtfl_app.logs import log
+from dtfl_app.node_config import NodeConfig, OwnData, Part
 from dtfl_app.physics import SitePhysics, open_physics
 from dtfl_app.preparation import Prepared, model_spec, prepare, scaler_from_arrays, sketch_evidence
 from dtfl_app.privacy import privatise
 from dtfl_app.settings import Value
 from dtfl_app.site_state import SiteState, site_state
 from dtfl_app.sites.features import Features
-from dtfl_app.sites.federation import SiteData
+from dtfl_app.sites.federation import FederatedDataset, SiteData
+from dtfl_app.sites.files_sites import FilesDataset
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.wire import Arrays, compress, prefixed, receive, to_record, with_prefix
@@ -120,24 +124,44 @@ class Site:
 
 
 def open_site(context: Context) -> Site:
-    """Return the site that this node stands for."""
-    node = context.node_config
-    index, total = node.get("partition-id"), node.get("num-partitions")
-    if not isinstance(index, int) or not isinstance(total, int):
-        raise ConfigError(
-            f"node config: partition-id = {index!r}, num-partitions = {total!r}; expected two "
-            "integers, as Flower's simulation gives them"
-        )
-    return _open_site(tuple(sorted(context.run_config.items())), index, total)
+    """Return the site that this node stands for: its own file, or a part of the run's data set.
+
+    Raises ConfigError where the node config does not say which.
+    """
+    node = NodeConfig.from_mapping(context.node_config)
+    return _open_site(tuple(sorted(context.run_config.items())), node)
 
 
 # One simulation worker serves many sites in turn; reading a site's files each round would cost
 # more than training on them.
 @lru_cache(maxsize=64)
-def _open_site(run_config: tuple[tuple[str, Value], ...], index: int, total: int) -> Site:
-    config = RunConfig.from_mapping(dict(run_config))
-    dataset = open_dataset(config)
-    return Site(config, dataset.load_site(index, total), open_physics(config, dataset))
+def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> Site:
+    config = node.applied_to(RunConfig.from_mapping(dict(run_config)))
+    dataset: FederatedDataset
+    if isinstance(node.data, Part):
+        dataset = open_dataset(config)
+        data = dataset.load_site(node.data.index, node.data.total)
+    else:
+        dataset = files = _own_files(config, node.data)
+        data = files.load_file(node.data.site, node.data.path)
+    if data.quality.repeated:
+        log.info("site %s: %d repeated rows left out", data.name, data.quality.repeated)
+    return Site(config, data, open_physics(config, dataset))
+
+
+def _own_files(config: RunConfig, own: OwnData) -> FilesDataset:
+    """The data set that a node's own file is read by."""
+    if config.data.dataset != FILES:
+        raise ConfigError(
+            f"node config: data-path is given, but the run is on dataset = "
+            f"{config.data.dataset!r}, which has data of its own; run with dataset=files"
+        )
+    if own.schema is None and not Path(config.data.schema).is_file():
+        raise ConfigError(
+            f"node config: schema is missing, and the run's, {config.data.schema!r}, is no file at "
+            'this node; name the site\'s own, e.g. schema="/data/schema.toml"'
+        )
+    return open_files(config, own.schema or Path(config.data.schema))
 
 
 def profile(message: Message, context: Context) -> Message:

@@ -10,12 +10,17 @@ import numpy as np
 import pandas as pd
 
 from dtfl_app.config import RunConfig
-from dtfl_app.datasets import cache_dir
+from dtfl_app.ctown_scada import SCADA
+from dtfl_app.datasets import cache_dir, file_in
 from dtfl_app.errors import ConfigError, TwinError
 from dtfl_app.logs import log
 from dtfl_app.schema import INSTANCE, TIME, Schema
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
+from dtfl_app.sites.files_sites import FilesDataset
+from dtfl_app.sites.own_files import read_own_file
+from dtfl_app.sites.readers import read_table
+from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.threew import read_threew
 from twin.base import Scenario, Twin
 from twin.ctown.defaults import SETPOINTS, default_plant
@@ -26,7 +31,7 @@ from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset
 from twin.recorded import RecordedTwin
 
-__all__ = ["TwinData", "make_twin", "make_twin_data", "own_plant"]
+__all__ = ["TwinData", "is_ctown", "make_twin", "make_twin_data", "own_plant"]
 
 # What a classifier can learn from the C-Town twin; an autoencoder needs normal operation alone.
 FAMILIES = ("attack", "fault")
@@ -52,19 +57,53 @@ class TwinData:
     source: str
 
 
-def make_twin(config: RunConfig, schema: Schema) -> Twin | None:
-    """Build the twin that the run config asks for; None for twin = "none"."""
-    settings = config.twin
-    kind = _OWN_TWIN.get(config.data.dataset, "none") if settings.twin == "auto" else settings.twin
+def make_twin(config: RunConfig, schema: Schema, files: SiteSchema | None = None) -> Twin | None:
+    """Build the twin that the run config asks for; None for twin = "none".
+
+    Parameters
+    ----------
+    config : the run's settings; with twin = "auto" the twin is the data set's own.
+    schema : what the sites agree on.
+    files : how the sites' own files are read and what their twin is, where the data set is files.
+
+    Raises ConfigError where the twin's channels, units or period are not the sites'.
+    """
+    kind = _own_twin(config, files) if config.twin.twin == "auto" else config.twin.twin
     if kind == "none":
         return None
-    twin = CTownTwin(_simulated_plant(config)) if kind == "ctown" else _recorded(config, schema)
-    if twin.schema.names != schema.names:
+    if kind == "ctown":
+        twin: Twin = CTownTwin(_simulated_plant(config))
+    else:
+        twin = _recorded(config, schema, files)
+    if _channels(twin.schema) != _channels(schema):
         raise ConfigError(
-            f"the twin's channels {twin.schema.names} are not the sites' {schema.names}; "
+            f"the twin's channels {_channels(twin.schema)} are not the sites' {_channels(schema)}; "
             'choose the twin that belongs to the dataset, or twin = "none"'
         )
+    if twin.schema.period_s != schema.period_s:
+        raise ConfigError(
+            f"the twin gives a sample every {twin.schema.period_s:g} s, the sites one every "
+            f'{schema.period_s:g} s; resample the sites\' files, or choose twin = "none"'
+        )
     return twin
+
+
+def is_ctown(config: RunConfig, dataset: FederatedDataset) -> bool:
+    """Whether the sites are plants of C-Town's layout, with its channels."""
+    kind = _own_twin(config, _site_schema(dataset))
+    return kind == "ctown" and _channels(dataset.schema) == _channels(SCADA)
+
+
+def _own_twin(config: RunConfig, files: SiteSchema | None) -> str:
+    return files.twin if files else _OWN_TWIN.get(config.data.dataset, "none")
+
+
+def _site_schema(dataset: FederatedDataset) -> SiteSchema | None:
+    return dataset.site_schema if isinstance(dataset, FilesDataset) else None
+
+
+def _channels(schema: Schema) -> list[str]:
+    return [f"{channel.name} [{channel.unit}]" for channel in schema.channels]
 
 
 def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | None:
@@ -72,7 +111,7 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
 
     Raises TwinError when it has gaps, or gives no feature window.
     """
-    twin = make_twin(config, dataset.schema)
+    twin = make_twin(config, dataset.schema, _site_schema(dataset))
     if twin is None:
         return None
     settings = config.twin
@@ -178,18 +217,29 @@ def _network(config: RunConfig) -> str:
     return str(path)
 
 
-def _recorded(config: RunConfig, schema: Schema) -> RecordedTwin:
+def _recorded(config: RunConfig, schema: Schema, files: SiteSchema | None) -> RecordedTwin:
     if config.twin.twin_recording:
+        if files is not None:
+            return _own_recording(file_in(config, config.twin.twin_recording), files)
         return RecordedTwin(Path(config.twin.twin_recording), schema)
     if config.data.dataset != "threew":
         raise ConfigError(
             'run config: twin = "recorded" needs twin-recording, the path of a labelled series'
+            + (" or of a file in the sites' schema" if files else "")
         )
     path = resolve_data_dir(config.data.data_dir) / _THREEW_RECORDING
     if not path.exists():
         path = path.parent  # the published form: a folder per event type
     series = read_threew(path, schema.names, source="SIMULATED")
     return RecordedTwin.from_series(series, schema, str(path))
+
+
+def _own_recording(path: Path, files: SiteSchema) -> RecordedTwin:
+    """A recording in the columns of a labelled series, or in those of the sites' files."""
+    if set(files.schema.columns) <= set(read_table(path).columns):
+        return RecordedTwin(path, files.schema)
+    # As delivered: what a simulator holds constant, or out of range, is not a sensor's fault.
+    return RecordedTwin.from_series(read_own_file(path, files).series, files.schema, str(path))
 
 
 def _log_progress(done: int, total: int) -> None:

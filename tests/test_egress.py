@@ -23,6 +23,7 @@ from dtfl_app.egress import (
     training_reply,
 )
 from dtfl_app.errors import ConfigError, DataError, ReplyError, SchemaError, SiteError, TwinError
+from dtfl_app.node_config import NodeConfig, Part
 from dtfl_app.preparation import model_spec, prepare, scaler_from_arrays
 from dtfl_app.sites.readers import parse_numbers
 from dtfl_app.strategies.registry import BUILT_IN
@@ -59,7 +60,7 @@ def exchanges(run):
 
 def site_of(run, place: int) -> site_tasks.Site:
     settings = tuple(sorted(run.grid.run_config.items()))
-    return site_tasks._open_site(settings, place, SITES)
+    return site_tasks._open_site(settings, NodeConfig(Part(place, SITES)))
 
 
 def declaration(task: Message, site: site_tasks.Site):

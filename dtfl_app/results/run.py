@@ -2,6 +2,7 @@
 
 config.json       every setting used, the run's identity, which seed governs what, when it started,
                   and versions and hardware it ran on
+schema.toml       dataset files: the site schema, with its table of events beside it if it has one
 quality.json      per site and channel: readings missing, frozen, set to missing
 metrics.jsonl     one line per strategy and round
 timings.jsonl     the wall times of the same lines
@@ -175,6 +176,11 @@ class RunDirectory:
     def save_quality(self, quality: Mapping[str, object]) -> None:
         """Store how sound each site's readings are."""
         self._write_json("quality.json", dict(sorted(quality.items())))
+
+    def save_schema(self, documents: Mapping[str, bytes]) -> None:
+        """Store how the sites' files are read, as documents by name."""
+        for name, content in documents.items():
+            write_atomically(self.path / name, content)
 
     def save_privacy(self, privacy: Mapping[str, object]) -> None:
         """Store what differential privacy has cost each site, and what it does not cover."""

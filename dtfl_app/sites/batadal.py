@@ -18,6 +18,7 @@ from dtfl_app.schema import ABNORMAL, NORMAL, UNLABELLED
 from dtfl_app.sites.batadal_attacks import ATTACKS, PERIODS, Attack
 from dtfl_app.sites.readers import (
     assemble_series,
+    flagged_events,
     parse_numbers,
     parse_times,
     read_table,
@@ -72,10 +73,7 @@ def _from_flags(frame: pd.DataFrame, path: Path) -> tuple[NDArray[np.int8], NDAr
             "expected 1 (attack), 0 (normal) or -999 (unlabelled)"
         )
     label = np.asarray(flags.map(_FLAGS), dtype=np.int8)
-    abnormal = label == ABNORMAL
-    first = abnormal & ~np.concatenate([[False], abnormal[:-1]])
-    event = [f"flagged-{i}" if bad else "" for i, bad in zip(first.cumsum(), abnormal, strict=True)]
-    return label, np.array(event, dtype=object)
+    return label, flagged_events(label)
 
 
 def _apply_attack_table(

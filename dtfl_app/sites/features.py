@@ -71,8 +71,8 @@ class FeatureSpec:
     "last" with a window of one period is the identity: each row itself.
     """
 
-    window_s: int
-    step_s: int
+    window_s: float
+    step_s: float
     statistics: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class FeatureSpec:
             )
         if self.window_s <= 0 or self.step_s <= 0:
             raise ConfigError(
-                f"feature window {self.window_s} s and step {self.step_s} s must be above 0"
+                f"feature window {self.window_s:g} s and step {self.step_s:g} s must be above 0"
             )
 
     def names(self, schema: Schema) -> tuple[str, ...]:
@@ -97,11 +97,14 @@ class FeatureSpec:
 
     def rows(self, schema: Schema) -> tuple[int, int]:
         """Window and step in samples of `schema`; ConfigError unless both are whole."""
-        window, step = self.window_s / schema.period_s, self.step_s / schema.period_s
+        # 0.3 / 0.1 is a little less than 3 in binary.
+        window, step = (
+            round(length / schema.period_s, 9) for length in (self.window_s, self.step_s)
+        )
         if not (window.is_integer() and step.is_integer()):
             raise ConfigError(
-                f"feature window {self.window_s} s and step {self.step_s} s must be whole "
-                f"multiples of the sampling period of schema {schema.name!r}, {schema.period_s} s"
+                f"feature window {self.window_s:g} s and step {self.step_s:g} s must be whole "
+                f"multiples of the sampling period of schema {schema.name!r}, {schema.period_s:g} s"
             )
         return int(window), int(step)
 

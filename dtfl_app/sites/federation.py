@@ -101,7 +101,7 @@ def build_site(
     features = make_features(train, schema, spec)
     if not len(features):
         raise DataError(
-            f"site {name!r}: {len(train)} training rows give no window of {spec.window_s} s; "
+            f"site {name!r}: {len(train)} training rows give no window of {spec.window_s:g} s; "
             "use a shorter window or fewer sites"
         )
     return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)

@@ -46,11 +46,15 @@ class ChannelQuality:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """Quality of all channels of one site, over `rows` rows."""
+    """Quality of all channels of one site, over `rows` rows.
+
+    `repeated` : rows of the file that repeat an earlier one in everything, and were left out.
+    """
 
     site: str
     rows: int
     channels: tuple[ChannelQuality, ...]
+    repeated: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -68,7 +72,8 @@ def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame
     """Set readings that say nothing to missing, and report it.
 
     These are: a channel that holds one value over a whole recording of at least `FROZEN_SAMPLES`
-    readings (a dead sensor), and readings outside the physical range (0 Pa for "not connected").
+    readings (a dead sensor), unless it is a status (a stand-by pump that never ran), and readings
+    outside the physical range (0 Pa for "not connected").
     Values that stay equal for a part of a recording are reported and kept: a well at rest, or a
     simulation in steady state, looks just like that.
 
@@ -79,7 +84,7 @@ def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame
     channels = []
     for channel in schema.channels:
         values = series[channel.name].to_numpy(dtype=np.float64)
-        dead = _constant_recordings(series, values)
+        dead = _dead(series, channel, values)
         broken = _out_of_range(values, channel) & ~dead
         _reject_wrong_unit(site, channel, values[~dead & (values != 0)])
         removed = dead | broken
@@ -108,7 +113,10 @@ def _frozen(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.boo
     return np.bincount(run)[run] >= FROZEN_SAMPLES
 
 
-def _constant_recordings(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _dead(series: pd.DataFrame, channel: Channel, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Readings of recordings in which a sensor that should move never does."""
+    if channel.kind == "status":
+        return np.zeros(len(values), dtype=bool)
     readings = pd.Series(values).groupby(series[INSTANCE].to_numpy())
     constant = (readings.transform("nunique") == 1) & (
         readings.transform("count") >= FROZEN_SAMPLES

@@ -19,6 +19,7 @@ from dtfl_app.sites.stretches import stretch_names
 
 __all__ = [
     "assemble_series",
+    "flagged_events",
     "parse_numbers",
     "parse_times",
     "read_series",
@@ -42,10 +43,11 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 }
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, least: int = 1) -> pd.DataFrame:
     """Read a .csv or .parquet file; column names come back without surrounding spaces.
 
-    Raises DataError when the file is missing, of another kind, empty or damaged.
+    Raises DataError when the file is missing, of another kind, damaged, without a header or with
+    fewer than `least` rows, 0 or 1.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -61,7 +63,7 @@ def read_table(path: Path) -> pd.DataFrame:
             f"{path}: damaged, or not a {path.suffix} file ({error}); fetch or export it again"
         ) from error
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-    if frame.empty:
+    if len(frame) < least:
         raise DataError(f"{path}: the file holds no rows; expected at least one sample")
     return frame
 
@@ -131,6 +133,14 @@ def require_readings(values: pd.DataFrame, path: Path) -> None:
             f"{path}: data row {int(bad[0]) + 1}: every channel is empty ({bad.size} such rows); "
             "remove these rows"
         )
+
+
+def flagged_events(label: NDArray[np.int8]) -> NDArray[np.object_]:
+    """Name each run of abnormal rows "flagged-1", "flagged-2", and so on; "" elsewhere."""
+    abnormal = label == ABNORMAL
+    first = abnormal & ~np.concatenate([[False], abnormal[:-1]])
+    event = [f"flagged-{i}" if bad else "" for i, bad in zip(first.cumsum(), abnormal, strict=True)]
+    return np.array(event, dtype=object)
 
 
 def assemble_series(

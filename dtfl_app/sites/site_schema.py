@@ -241,8 +241,8 @@ class _Reader:
             raise SchemaError(f"{self.path}: {error}") from error
         return channel, self.text(table, "column", where, name)
 
-    def labels(self, found: Mapping[str, Any]) -> LabelColumn | EventTable | None:
-        table = found.get("labels")
+    def labels(self, root: Mapping[str, Any]) -> LabelColumn | EventTable | None:
+        table = root.get("labels")
         if table is None:
             return None
         if not isinstance(table, dict) or ("events" in table) == ("column" in table):
@@ -252,12 +252,16 @@ class _Reader:
             return EventTable(self.path.parent / self.text(table, "events", "[labels]"))
         self.known(table, _LABEL_COLUMN, "[labels]")
         usual = LabelColumn(self.text(table, "column", "[labels]"))
-        return LabelColumn(
+        found = LabelColumn(
             usual.column,
             self.numbers(table, "normal", usual.normal),
             self.numbers(table, "abnormal", usual.abnormal),
             self.numbers(table, "unlabelled", usual.unlabelled),
         )
+        listed = [*found.normal, *found.abnormal, *found.unlabelled]
+        if twice := sorted({value for value in listed if listed.count(value) > 1}):
+            self.refuse(f"[labels]: {twice} stand in two lists; expected each value in one")
+        return found
 
     def twin(self, found: Mapping[str, Any]) -> TwinKind:
         value = found.get("twin", "none")

@@ -66,14 +66,14 @@ class DTFLStrategy(Strategy):
 
     Raises
     ------
-    ConfigError : the method needs a twin and the run has none.
+    ConfigError : the method needs a twin and the run has none, though its data set does.
     """
 
     Settings: ClassVar[type] = NoSettings
     needs_twin: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: object, bench: Workbench) -> None:
-        if self.needs_twin and bench.twin is None:
+        if self.needs_twin and bench.twin is None and not bench.twinless:
             raise ConfigError(
                 f"strategy {name!r} needs a digital twin and this run has none; "
                 "set twin to other than 'none' or use strategy \"fedavg\""
@@ -93,6 +93,7 @@ class DTFLStrategy(Strategy):
             config.trust.twin_limit,
             config.trust.twin_strikes,
             watched_rounds(config.detector.model, noisy=config.privacy.dp),
+            present=bench.twin is not None,
         )
         self._resumed: Snapshot | None = None
         self._lacking: str | None = None
@@ -209,6 +210,17 @@ class DTFLStrategy(Strategy):
         return course.run(num_rounds)
 
     # --- what a round is made of --------------------------------------------------------------
+
+    def begin(self, model: Params) -> None:
+        """Take the first model; say so where the method has to do without its twin."""
+        self.state = State(model=model)
+        if self._twin_counts:
+            self.state = self.prepare(self.state)
+        else:
+            reason = (
+                "the sites' data has no twin, which this method needs; the run goes on as fedavg"
+            )
+            self.note(Event("twin-off", reason=reason))
 
     def draw(self, server_round: int) -> list[str]:
         """Draw this round's sites by name, so node ids do not matter; sorted."""
@@ -346,4 +358,5 @@ class DTFLStrategy(Strategy):
             **prefixed("scaler", self.bench.scaler),
             **prefixed("physics", self.bench.physics),
         }
-        return Load(self.state.model, self.kept_keys(), {**agreed, **self._extras()[0]})
+        kept = self.kept_keys() if self._twin_counts else []
+        return Load(self.state.model, kept, {**agreed, **self._extras()[0]})

@@ -21,7 +21,7 @@ from dtfl_app.strategies.admission import admit_sketches
 from dtfl_app.strategies.gathering import Gathering, QuorumError
 from dtfl_app.strategies.mailbox import Mailbox
 from dtfl_app.strategies.signals import site_score
-from dtfl_app.strategies.state import Snapshot, State
+from dtfl_app.strategies.state import Snapshot
 from dtfl_app.wire import to_record
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Course:
 
     def begin(self, model: Params) -> None:
         """Prepare the strategy on the first model."""
-        self._strategy.state = self._strategy.prepare(State(model=model))
+        self._strategy.begin(model)
         # A warm start's are among them.
         self._line = replace(self._line, server_steps=self._server_steps())
         self._save_if_due()

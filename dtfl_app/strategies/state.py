@@ -76,6 +76,7 @@ class Workbench:
     save : takes the strategy's snapshot as often as the setting `checkpoint-every` says.
     identify : reads from a node's profile which site it is, or raises ReplyError.
     spend : takes (strategy, sites) whenever these are asked for an update, for the privacy account.
+    twinless : whether the data set has no twin, so that a method that needs one runs as FedAvg.
     run : the run's identity, under which sites keep their state; empty = they keep none on disk.
     """
 
@@ -90,6 +91,7 @@ class Workbench:
     save: Callable[[Snapshot], None] = lambda snapshot: None
     identify: Callable[[Message], str] = lambda profile: ""
     spend: Callable[[str, Sequence[str]], None] = lambda strategy, sites: None
+    twinless: bool = False
     run: str = ""
 
 

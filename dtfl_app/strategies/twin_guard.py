@@ -37,13 +37,14 @@ class TwinGuard:
     limit : how many times the sites' loss the loss on twin data may be; 0 = any.
     strikes : rounds in a row with unusable parameters after which the twin is off, >= 1.
     rounds : rounds from the first in which the limit holds (`watched_rounds`).
+    present : whether there is a twin to trust.
     """
 
-    def __init__(self, limit: float, strikes: int, rounds: int) -> None:
+    def __init__(self, limit: float, strikes: int, rounds: int, present: bool = True) -> None:
         self._limit = limit
         self._rounds = rounds
         self._strikes = strikes
-        self._trusted = True
+        self._trusted = present
         self._in_a_row = 0
 
     @property
