@@ -1,1 +1,1 @@
-"""Bringing up a SuperLink and its gateways: certificates, keys, and a check before a machine joins."""
+"""Bringing up a SuperLink and its gateways: certificates, keys, a check before a machine joins."""
