@@ -28,6 +28,7 @@ COMMANDS = {
     "twin": "dtfl_app.twin_cli:twin_app",
     "certificates": "dtfl_app.deploy_cli:certificates",
     "keys": "dtfl_app.deploy_cli:keys",
+    "doctor": "dtfl_app.doctor_cli:doctor",
 }
 
 

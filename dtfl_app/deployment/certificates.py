@@ -38,6 +38,7 @@ __all__ = [
     "create_authority",
     "issue_server_certificate",
     "read_certificate",
+    "read_private_key",
     "require_hosts",
     "server_names",
 ]
@@ -107,7 +108,7 @@ def issue_server_certificate(folder: Path, hosts: Sequence[str], validity: Valid
     names = list(dict.fromkeys([*hosts, *_LOOPBACK]))
     alternatives = [_alternative(name) for name in names]
     authority = read_certificate(folder / AUTHORITY)
-    authority_key = _read_key(folder / AUTHORITY_KEY)
+    authority_key = read_private_key(folder / AUTHORITY_KEY)
     if authority_key.public_key() != authority.public_key():
         raise DeploymentError(f"{folder / AUTHORITY_KEY}: not the key of {AUTHORITY} beside it")
     if validity.end > authority.not_valid_after_utc:
@@ -217,13 +218,14 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _server_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if path.exists():
-        return _read_key(path)
+        return read_private_key(path)
     key = ec.generate_private_key(ec.SECP384R1())
     write_private(path, _private(key))
     return key
 
 
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def read_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read a PEM private key on an elliptic curve; raise DeploymentError when there is none."""
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
