@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     if parent is None:
         _run_cold(argv, "Flower named no --parent-pid for it to end with")
     subprocess.Popen(
-        [sys.executable, "-m", "dtfl_app.deployment.warm", _SERVE, folder, str(parent)],
+        [sys.executable, "-m", "dtfl_app.warm", _SERVE, folder, str(parent)],
         stdin=subprocess.DEVNULL,
     )
     _run_cold(argv, "")
