@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,14 +81,20 @@ class Process:
         except psutil.NoSuchProcess:
             return []
 
+    def commands(self) -> list[str]:
+        """Command lines of the family; none of those that have ended and are not waited for."""
+        found = []
+        for member in self.family():
+            with suppress(psutil.NoSuchProcess):  # ZombieProcess is one
+                found.append(" ".join(member.cmdline()))
+        return found
+
     def end(self, hard: bool = False) -> None:
         """Stop it and all it started; `hard` as by a power cut."""
         family = self.family()
         for member in family:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 (member.kill if hard else member.terminate)()
-            except psutil.NoSuchProcess:
-                continue
         _, alive = psutil.wait_procs(family, timeout=10)
         for member in alive:
             member.kill()
