@@ -25,6 +25,7 @@ COMMANDS = {
     "bench": "dtfl_app.bench_cli:bench",
     "settings": "dtfl_app.run_cli:settings",
     "twin": "dtfl_app.twin_cli:twin_app",
+    "site": "dtfl_app.site_cli:site_app",
 }
 
 
