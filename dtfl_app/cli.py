@@ -29,6 +29,7 @@ COMMANDS = {
     "certificates": "dtfl_app.deploy_cli:certificates",
     "keys": "dtfl_app.deploy_cli:keys",
     "doctor": "dtfl_app.doctor_cli:doctor",
+    "site": "dtfl_app.site_cli:site_app",
 }
 
 

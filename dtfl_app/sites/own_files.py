@@ -96,10 +96,12 @@ class OwnFile:
     Parameters
     ----------
     series : see ``dtfl_app.schema``; readings may be out of range.
+    rows : number in the file, from 1, of each row of the series.
     repeated : number in the file, from 1, of each row that was left out as a repeat.
     """
 
     series: pd.DataFrame
+    rows: NDArray[np.intp]
     repeated: NDArray[np.intp]
 
 
@@ -165,7 +167,7 @@ def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:
     period = site.schema.period_s
     instance = stretch_names(kept.time, period, name) if kept.instance is None else kept.instance
     series = assemble_series(kept.time, kept.values, instance, kept.label, list(kept.event))
-    return OwnFile(series, raw.rows[repeated])
+    return OwnFile(series, kept.rows, raw.rows[repeated])
 
 
 def steps_of(raw: RawFile) -> NDArray[np.float64]:

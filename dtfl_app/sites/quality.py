@@ -13,7 +13,16 @@ from dtfl_app.errors import SchemaError
 from dtfl_app.schema import INSTANCE, Channel, Schema
 from dtfl_app.sites.stretches import run_numbers
 
-__all__ = ["FROZEN_SAMPLES", "ChannelQuality", "QualityReport", "assess", "clean"]
+__all__ = [
+    "FROZEN_SAMPLES",
+    "ChannelQuality",
+    "QualityReport",
+    "assess",
+    "at_rest",
+    "clean",
+    "frozen",
+    "out_of_range",
+]
 
 # Readings that repeat for this many samples count as frozen: 10 minutes at 1 Hz, 25 days by the
 # hour. Shorter repeats are the resolution of the sensor.
@@ -72,10 +81,10 @@ def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame
     """Set readings that say nothing to missing, and report it.
 
     These are: a channel that holds one value over a whole recording of at least `FROZEN_SAMPLES`
-    readings (a dead sensor), unless it is a status (a stand-by pump that never ran), and readings
-    outside the physical range (0 Pa for "not connected").
-    Values that stay equal for a part of a recording are reported and kept: a well at rest, or a
-    simulation in steady state, looks just like that.
+    readings (a dead sensor), and readings outside the physical range (0 Pa for "not connected").
+    A pump that stands by is no dead sensor: a status that never changes is kept, and so is a flow
+    that stays at 0. Values that stay equal for a part of a recording are reported and kept: a well
+    at rest, or a simulation in steady state, looks just like that.
 
     Raises SchemaError when more than half of what is left of a channel is out of range: then it is
     the unit that is wrong.
@@ -84,8 +93,8 @@ def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame
     channels = []
     for channel in schema.channels:
         values = series[channel.name].to_numpy(dtype=np.float64)
-        dead = _dead(series, channel, values)
-        broken = _out_of_range(values, channel) & ~dead
+        dead = _constant_recordings(series, values) & ~at_rest(channel, values)
+        broken = out_of_range(values, channel) & ~dead
         _reject_wrong_unit(site, channel, values[~dead & (values != 0)])
         removed = dead | broken
         cleaned[channel.name] = np.where(removed, np.nan, values)
@@ -100,23 +109,29 @@ def _quality(
     return ChannelQuality(
         channel.name,
         missing=float(np.isnan(values).mean()),
-        frozen=float(_frozen(series, values).mean()),
-        impossible=float(_out_of_range(values, channel).mean()),
+        frozen=float(frozen(series, values).mean()),
+        impossible=float(out_of_range(values, channel).mean()),
         removed=float(removed.mean()),
         done=done,
     )
 
 
-def _frozen(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+def frozen(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which of n readings repeat for `FROZEN_SAMPLES` or more within a recording."""
     # NaN differs from itself, so a missing reading is a run of its own.
     run = run_numbers(pd.factorize(series[INSTANCE])[0], values)
     return np.bincount(run)[run] >= FROZEN_SAMPLES
 
 
-def _dead(series: pd.DataFrame, channel: Channel, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Readings of recordings in which a sensor that should move never does."""
+def at_rest(channel: Channel, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which of n readings may stay as they are for ever: a pump that stands by gives them."""
     if channel.kind == "status":
-        return np.zeros(len(values), dtype=bool)
+        return np.ones(len(values), dtype=bool)
+    nothing_flows: NDArray[np.bool_] = (values == 0.0) & (channel.kind == "flow")
+    return nothing_flows
+
+
+def _constant_recordings(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
     readings = pd.Series(values).groupby(series[INSTANCE].to_numpy())
     constant = (readings.transform("nunique") == 1) & (
         readings.transform("count") >= FROZEN_SAMPLES
@@ -124,13 +139,14 @@ def _dead(series: pd.DataFrame, channel: Channel, values: NDArray[np.float64]) -
     return constant.to_numpy() & ~np.isnan(values)
 
 
-def _out_of_range(values: NDArray[np.float64], channel: Channel) -> NDArray[np.bool_]:
+def out_of_range(values: NDArray[np.float64], channel: Channel) -> NDArray[np.bool_]:
+    """Tell which of n readings are outside the channel's physical range."""
     return (values < channel.low) | (values > channel.high)
 
 
 def _reject_wrong_unit(site: str, channel: Channel, values: NDArray[np.float64]) -> None:
     readings = values[~np.isnan(values)]
-    bad = _out_of_range(readings, channel)
+    bad = out_of_range(readings, channel)
     if bad.size and bad.mean() > _WRONG_UNIT_SHARE:
         raise SchemaError(
             f"{site}: column {channel.name!r}: {bad.mean():.0%} of the readings, "

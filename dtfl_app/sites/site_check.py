@@ -1,0 +1,235 @@
+"""What training will make of a site's file, told by the code that training uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from dtfl_app.errors import DataError
+from dtfl_app.schema import ABNORMAL, EVENT, NORMAL, TIME, UNLABELLED
+from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
+from dtfl_app.sites.federation import build_site
+from dtfl_app.sites.files_sites import each_reading
+from dtfl_app.sites.findings import Finding, Level, counted
+from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_raw, steps_of
+from dtfl_app.sites.quality import QualityReport, clean
+from dtfl_app.sites.readers import assemble_series
+from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.stretches import interruptions
+
+__all__ = ["FileSummary", "SiteCheck", "check_file"]
+
+_HOUR_S = 3600.0
+# A clock that is off by more of a period than this is not jitter.
+_UNEVEN = 0.1
+# The default calibration-share, and the scores that the default false-alarm-rate of 0.5% takes.
+_CALIBRATION_SHARE = 0.2
+_FEW_SCORES = 200
+
+ExitCode = Literal[0, 1, 2]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """The file as a whole.
+
+    Parameters
+    ----------
+    rows : of the file, repeated ones included.
+    first, last : earliest and latest time, ISO 8601.
+    period_s : median seconds from row to row of a recording; None where there is one row.
+    repeated : rows that repeat an earlier one.
+    gaps : interruptions of more than 1.5 periods.
+    longest_gap_s : the longest of them; 0 without any.
+    normal, abnormal, unlabelled : rows by label.
+    events : names of the events, in order.
+    """
+
+    rows: int
+    first: str
+    last: str
+    period_s: float | None
+    repeated: int
+    gaps: int
+    longest_gap_s: float
+    normal: int
+    abnormal: int
+    unlabelled: int
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCheck:
+    """What was found in a site's file.
+
+    Parameters
+    ----------
+    file : the file.
+    schema : name of its schema.
+    summary : the file as a whole; None where it cannot even be parsed.
+    channels : per channel of the schema.
+    findings : in order of their place in the file's reading.
+    """
+
+    file: str
+    schema: str
+    summary: FileSummary | None
+    channels: tuple[ChannelSummary, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0: usable; 1: usable, with findings worth a look; 2: cannot be used."""
+        levels = {finding.level for finding in self.findings}
+        return 2 if "stop" in levels else 1 if "look" in levels else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+
+def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
+    """Read a file as training will and say what is found in it and done about it.
+
+    Parameters
+    ----------
+    path : .csv or .parquet.
+    site : how it is read.
+    name : the site's name; the file's, without its ending, where none is given.
+    """
+    name = name or path.stem
+    try:
+        raw = read_raw(path, site, name)
+    except DataError as error:
+        refused = _refused(error)
+        return SiteCheck(str(path), site.schema.name, None, (), (refused,))
+    findings: list[Finding] = []
+    try:
+        found = order(raw, site, path, name)
+    except DataError as error:
+        findings.append(_refused(error))
+        found = _in_file_order(raw, name)
+    summary = _summary(raw, found, site)
+    findings += _clock_findings(raw, found, site, summary)
+    findings += _label_findings(site, summary)
+    cleaned = found.series
+    try:
+        cleaned, quality = clean(name, found.series, site.schema)
+        if all(finding.level != "stop" for finding in findings):
+            findings += _training_findings(cleaned, quality, site)
+    except DataError as error:
+        findings.append(_refused(error))
+    for channel in site.schema.channels:
+        kept = cleaned[channel.name].to_numpy(dtype=np.float64)
+        findings += channel_findings(found, channel, kept)
+    channels = tuple(summarise(found, c, site.columns[c.name]) for c in site.schema.channels)
+    return SiteCheck(str(path), site.schema.name, summary, channels, tuple(findings))
+
+
+def _refused(error: DataError) -> Finding:
+    return Finding("stop", "file", str(error), "refuses the file", "as the message says")
+
+
+def _in_file_order(raw: RawFile, name: str) -> OwnFile:
+    """The rows as they are, so that readings can be looked at whatever the clock does."""
+    instance = [name] * len(raw.rows)
+    series = assemble_series(raw.time, raw.values, instance, raw.label, list(raw.event))
+    return OwnFile(series, raw.rows, raw.rows[raw.repeats()])
+
+
+def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
+    steps, label = steps_of(raw), found.series["label"]
+    gaps = _gaps(found, site)
+    names = dict.fromkeys(str(event) for event in found.series[EVENT] if event)
+    return FileSummary(
+        rows=len(raw.rows),
+        first=str(raw.time.min().astype("datetime64[s]")),
+        last=str(raw.time.max().astype("datetime64[s]")),
+        period_s=None if np.isnan(steps).all() else float(np.nanmedian(steps)),
+        repeated=int(found.repeated.size),
+        gaps=len(gaps),
+        longest_gap_s=max((seconds for _, seconds in gaps), default=0.0),
+        normal=int((label == NORMAL).sum()),
+        abnormal=int((label == ABNORMAL).sum()),
+        unlabelled=int((label == UNLABELLED).sum()),
+        events=tuple(names),
+    )
+
+
+def _gaps(found: OwnFile, site: SiteSchema) -> list[tuple[int, float]]:
+    """Position of the row after each interruption, and the seconds it took."""
+    time = found.series[TIME].to_numpy()
+    after = np.flatnonzero(interruptions(time, site.schema.period_s)) + 1
+    seconds = (time[after] - time[after - 1]) / np.timedelta64(1, "s")
+    return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
+
+
+def _clock_findings(
+    raw: RawFile, found: OwnFile, site: SiteSchema, summary: FileSummary
+) -> Iterator[Finding]:
+    if found.repeated.size:
+        what = f"{counted(found.repeated.size, 'row')} that repeat an earlier one, first data row "
+        yield Finding(
+            "look", "time", f"{what}{found.repeated[0]}", "leaves them out",
+            "export without overlaps, if they should not be there",
+        )  # fmt: skip
+    if gaps := _gaps(found, site):
+        yield _gap_finding(found, site, gaps)
+    steps, period = steps_of(raw), site.schema.period_s
+    uneven = (np.abs(steps - period) > _UNEVEN * period) & (steps > 0) & (steps <= 1.5 * period)
+    if uneven.any():
+        yield Finding(
+            "look", "time",
+            f"{uneven.sum()} steps of other than {period:g} s, first before data row "
+            f"{raw.rows[np.flatnonzero(uneven)[0]]}",
+            "counts rows, not seconds", "resample the file to an even period",
+        )  # fmt: skip
+
+
+def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]) -> Finding:
+    row, longest = max(gaps, key=lambda gap: gap[1])
+    hours = [s for _, s in gaps if abs(s - site.schema.period_s - _HOUR_S) < 1.0]
+    summer = f"; {len(hours)} of an hour: daylight saving time? Then export in UTC" if hours else ""
+    return Finding(
+        "look",
+        "time",
+        f"{counted(len(gaps), 'gap')}, the longest {pd.Timedelta(seconds=longest)} before data row "
+        f"{found.rows[row]} ({found.series[TIME].iloc[row]})",
+        "begins anew after each: no window reaches across",
+        f"nothing, if the recording really stopped{summer}",
+    )
+
+
+def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[Finding]:
+    if not summary.normal + summary.abnormal:
+        yield Finding(
+            "note", "labels", "no row is labelled", "takes every row for normal operation",
+            "label known incidents ([labels] in the schema), so that none is learnt as normal",
+        )  # fmt: skip
+    elif not summary.normal + summary.unlabelled:
+        yield Finding(
+            "look", "labels", "every row is abnormal", "has nothing to learn normal operation from",
+            "use the file as evaluation-file, or give rows of normal operation too",
+        )  # fmt: skip
+
+
+def _training_findings(
+    cleaned: pd.DataFrame, quality: QualityReport, site: SiteSchema
+) -> Iterator[Finding]:
+    """Split and window the file as a site does before round 1; DataError where that fails."""
+    name, spec = quality.site, each_reading(site.schema)
+    site.schema.validate(cleaned, name)
+    data = build_site(name, cleaned, site.schema, spec, _CALIBRATION_SHARE, quality)
+    scores = int((data.features_cal.label < 1).sum())
+    if scores < _FEW_SCORES:
+        level: Level = "note" if scores else "look"
+        yield Finding(
+            level, "calibration", f"{scores} rows of normal operation to calibrate on",
+            "pools them with the other sites'; a false-alarm rate of 0.5% takes 200 in all",
+            "give a longer recording, or raise calibration-share",
+        )  # fmt: skip

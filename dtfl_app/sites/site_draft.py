@@ -1,0 +1,229 @@
+"""A first site schema guessed from a file, for its owner to check."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dtfl_app.errors import DataError
+from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
+from dtfl_app.sites.readers import parse_times, read_table
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+
+__all__ = ["draft_schema"]
+
+_FORMATS = (
+    "ISO8601",
+    "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%d/%m/%y %H:%M",
+    "%d/%m/%y %H",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
+)
+_LABEL_WORDS = ("label", "flag", "attack", "anomal", "fault", "abnormal", "class")
+_MOST_LABELS = 12
+_FEW_ROWS = 50
+_KIND_WORDS: dict[ChannelKind, tuple[str, ...]] = {
+    "level": ("level", "tank"),
+    "flow": ("flow", "discharge"),
+    "pressure": ("pressure", "bar", "psi"),
+    "temperature": ("temp", "°c", "degc"),
+}
+
+
+def draft_schema(path: Path) -> str:
+    """Return TOML that `read_site_schema` reads, with comments on what was guessed.
+
+    Time column, its format and the period come from the time stamps; every numeric column is a
+    channel with twice its span on either side as range, a column of both 0 and 1 a status; a column
+    of few whole numbers whose name says so is the label.
+
+    Raises DataError where no column holds times, or none holds numbers.
+    """
+    frame = read_table(path)
+    frame = frame if frame.index.name is None else frame.reset_index()
+    column, form, time = _clock(frame, path)
+    label = next((c for c in frame.columns if c != column and _is_label(frame[c], c)), None)
+    taken = {column, label, INSTANCE, EVENT, LABEL}
+    numeric = [c for c in frame.columns if c not in taken and _is_numeric(frame[c])]
+    if not numeric:
+        raise DataError(
+            f"{path}: no column of numbers beside the time; expected at least one sensor"
+        )
+    names = _channel_names(numeric)
+    channels = tuple(_channel(names[c], c, frame[c]) for c in numeric)
+    site = SiteSchema(
+        Schema(path.stem, channels, _period(time, path)),
+        {name: c for c, name in names.items()},
+        column,
+        (form,),
+        _labels(frame[label], label) if label else None,
+    )
+    left_out = [c for c in frame.columns if c not in {*taken, *numeric}]
+    return _commented(site, frame, path, left_out)
+
+
+def _clock(frame: pd.DataFrame, path: Path) -> tuple[str, str, NDArray[np.datetime64]]:
+    """The column of times, its format, and the times: of several readings the most even one."""
+    texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
+    found = [
+        (_unevenness(time), place, column, form, time)
+        for place, (column, form) in enumerate((c, f) for c in texts for f in _FORMATS)
+        # Most columns and formats fail on the first rows already.
+        if _times(frame[column].head(_FEW_ROWS), path, form) is not None
+        and (time := _times(frame[column], path, form)) is not None
+    ]
+    if not found:
+        raise DataError(
+            f"{path}: no column holds times in one format throughout; expected ISO 8601 "
+            f"(2024-03-01T12:00:00) or one of {list(_FORMATS[1:])}. If the format is another, "
+            "write the schema by hand (time-formats, as in pandas.to_datetime)"
+        )
+    _, _, column, form, time = min(found, key=lambda one: one[:2])
+    return column, form, time
+
+
+def _times(column: pd.Series[Any], path: Path, form: str) -> NDArray[np.datetime64] | None:
+    try:
+        return parse_times(column, path, (form,))
+    except DataError:
+        return None
+
+
+def _unevenness(time: NDArray[np.datetime64]) -> float:
+    """Share of steps that are not the median one; 2 where time does not go forward at all."""
+    steps = np.diff(time)
+    if not steps.size:
+        return 0.0
+    median = np.median(steps)
+    return float((steps != median).mean()) if median > np.timedelta64(0) else 2.0
+
+
+def _period(time: NDArray[np.datetime64], path: Path) -> float:
+    steps = np.diff(time) / np.timedelta64(1, "s")
+    forward = steps[steps > 0]
+    if not forward.size:
+        raise DataError(
+            f"{path}: its time does not go forward from any row to the next, so it has no sampling "
+            "period; sort the rows by time, oldest first"
+        )
+    return round(float(np.median(forward)), 6)
+
+
+def _is_numeric(column: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and bool(column.notna().any())
+
+
+def _is_label(column: pd.Series[Any], name: str) -> bool:
+    if not _is_numeric(column) or not any(word in name.lower() for word in _LABEL_WORDS):
+        return False
+    values = column.dropna().astype(float).unique()
+    return len(values) <= _MOST_LABELS and all(value.is_integer() for value in values)
+
+
+def _labels(column: pd.Series[Any], name: str) -> LabelColumn:
+    values = sorted({float(value) for value in column.dropna()})
+    return LabelColumn(
+        name,
+        normal=(0.0,),
+        abnormal=tuple(v for v in values if v > 0) or (1.0,),
+        unlabelled=tuple(v for v in values if v < 0) or (-1.0,),
+    )
+
+
+def _channel_names(columns: list[str]) -> dict[str, str]:
+    """Column -> name without its unit in brackets and what a name may not hold; all different."""
+    names: dict[str, str] = {}
+    for column in columns:
+        plain = re.sub(r"\s*[\[(].*?[\])]", "", column)
+        plain = re.sub(r"[:/\s]+", "-", plain).strip("-") or "channel"
+        if plain in {INSTANCE, TIME, LABEL, EVENT}:
+            plain += "-reading"
+        name, number = plain, 1
+        while name in names.values():
+            number += 1
+            name = f"{plain}-{number}"
+        names[column] = name
+    return names
+
+
+def _channel(name: str, column: str, values: pd.Series[Any]) -> Channel:
+    readings = values.dropna().to_numpy(dtype=np.float64)
+    readings = readings[np.isfinite(readings)]
+    if set(readings) == {0.0, 1.0}:
+        return Channel(name, "1", "status", 0.0, 1.0)
+    low, high = float(readings.min()), float(readings.max())
+    margin = 2 * (high - low) or max(abs(low), 1.0)
+    return Channel(
+        name, _unit(column), _kind(column), _outwards(low - margin, -1), _outwards(high + margin, 1)
+    )
+
+
+def _outwards(value: float, side: int) -> float:
+    """Round away from the readings to two digits."""
+    if value == 0.0:
+        return 0.0
+    scale = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return float(f"{(math.ceil if side > 0 else math.floor)(value / scale) * scale:.6g}")
+
+
+def _unit(column: str) -> str:
+    found = re.search(r"[\[(](.+?)[\])]", column)
+    return found.group(1).strip() or "?" if found else "?"
+
+
+def _kind(column: str) -> ChannelKind:
+    for kind, words in _KIND_WORDS.items():
+        if any(word in column.lower() for word in words):
+            return kind
+    return "other"
+
+
+def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list[str]) -> str:
+    """The schema with a remark before each of its tables."""
+    head, *tables = site.to_toml().rstrip("\n").split("\n\n")
+    remarks = [
+        f"# A first schema for {path.name}, guessed from its {len(frame)} rows: check every line.",
+        "# All sites must agree on names, units, kinds, ranges and period-s; columns, time-formats",
+        '# and labels are each site\'s own. twin: "none", "ctown" or "recorded".',
+    ]
+    if left_out:
+        remarks.append(f"# Left out, as they hold no numbers: {json.dumps(left_out)}")
+    parts = ["\n".join([*remarks, head])]
+    for channel, table in zip(site.schema.channels, tables, strict=False):
+        parts.append(f"{_remark(channel, frame[site.columns[channel.name]])}\n{table}")
+    if site.labels is not None:
+        parts.append(f"# Check which values mean normal and abnormal.\n{tables[-1]}")
+    else:
+        parts.append(
+            "# No column looks like a label. With a table of events beside this file:\n"
+            '# [labels]\n# events = "events.csv"   # columns start, end, event and maybe site'
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _remark(channel: Channel, values: pd.Series[Any]) -> str:
+    if channel.kind == "status":
+        return "# Only 0 and 1 occur."
+    ask = " Set the unit." if channel.unit == "?" else ""
+    if values.nunique() == 1:
+        return (
+            f"# It never changes from {values.max():g} in this file: set kind, low and high by "
+            f"what is possible.{ask}"
+        )
+    return (
+        f"# The file has {values.min():g} to {values.max():g}; low and high are what is physically "
+        f"possible.{ask}"
+    )
