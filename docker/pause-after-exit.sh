@@ -6,7 +6,7 @@
 # so the pause is kept after every end but one that was asked for (TERM or INT).
 set -eu
 
-: "${DTFL_RESTART_PAUSE:=70}"
+left=${DTFL_RESTART_PAUSE:-70}
 stopped=
 child=
 # shellcheck disable=SC2329 # the trap calls it
@@ -16,25 +16,20 @@ stop() {
 }
 trap stop TERM INT
 
-# A trapped signal ends 'wait' before the child has ended.
-await() {
-    code=0
-    wait "$child" || code=$?
-    while kill -0 "$child" 2>/dev/null; do
-        code=0
-        wait "$child" || code=$?
-    done
-}
-
 "$@" &
 child=$!
-await
-if [ -z "$stopped" ]; then
-    ended=$code
-    echo "pause-after-exit.sh: ended with code $ended; waiting $DTFL_RESTART_PAUSE s before a restart" >&2
-    sleep "$DTFL_RESTART_PAUSE" &
-    child=$!
-    await
-    code=$ended
-fi
+[ -z "$stopped" ] || stop # a signal that came before the child's number was known
+code=0
+wait "$child" || code=$?
+while kill -0 "$child" 2>/dev/null; do # a trapped signal ends 'wait' before the child has ended
+    code=0
+    wait "$child" || code=$?
+done
+child=
+
+[ -n "$stopped" ] || echo "pause-after-exit.sh: ended with code $code; waiting $left s before a restart" >&2
+while [ -z "$stopped" ] && [ "$left" -gt 0 ]; do
+    sleep 1 # short, so that a signal is not kept waiting
+    left=$((left - 1))
+done
 exit "$code"
