@@ -1,0 +1,153 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+DOCKER = Path(__file__).parents[2] / "docker"
+FILE = DOCKER / "compose.yaml"
+TEXT = FILE.read_text()
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES = COMPOSE["services"]
+NODES = {name: service for name, service in SERVICES.items() if name != "superlink"}
+EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (DOCKER / ".env.example").read_text(), re.MULTILINE))
+
+
+def script_of(name: str) -> str:
+    if name == "superlink":
+        return (DOCKER / "superlink.sh").read_text()
+    return (DOCKER / "supernode.sh").read_text() + (DOCKER / "pause-after-exit.sh").read_text()
+
+
+def mounts(service: dict[str, object]) -> dict[str, tuple[str, bool]]:
+    """Where in the container -> what is there, and whether it may be written to."""
+    found = {}
+    for volume in service["volumes"]:
+        source, target, *mode = re.sub(r"\$\{(\w+)[^}]*\}", r"\1", volume).split(":")
+        found[target] = (source, mode != ["ro"])
+    return found
+
+
+def test_there_is_one_superlink_and_three_sites():
+    assert sorted(SERVICES) == ["site-a", "site-b", "site-c", "superlink"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_built_from_its_dockerfile(name):
+    build = SERVICES[name]["build"]
+    context = (DOCKER / build["context"]).resolve()
+
+    assert (context / "pyproject.toml").exists() and (context / build["dockerfile"]).exists()
+    arguments = re.findall(r"^ARG (\w+)", (context / build["dockerfile"]).read_text(), re.MULTILINE)
+    assert sorted(build["args"]) == arguments
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_sets_only_variables_that_its_scripts_read(name):
+    assert [v for v in SERVICES[name]["environment"] if v not in script_of(name)] == []
+
+
+def test_every_variable_of_the_file_has_its_default_in_the_example():
+    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+
+    assert len(re.findall(r"\$\{", TEXT)) == len(re.findall(r"\$\{\w+:-", TEXT))
+    assert {**used, "COMPOSE_PROJECT_NAME": "dtfl"} == EXAMPLE
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_site_has_all_that_its_script_asks_for(name):
+    image = (DOCKER / "supernode.Dockerfile").read_text()
+    needed = re.findall(r"^required (\w+)", script_of(name), re.MULTILINE)
+
+    given = {*NODES[name]["environment"], *re.findall(r"(DTFL_\w+)=", image)}
+    assert needed and set(needed) <= given
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_sites_files_are_where_its_variables_say(name):
+    environment, found = NODES[name]["environment"], mounts(NODES[name])
+
+    assert environment["DTFL_SITE"] == name
+    assert found[environment["DTFL_KEY"]] == (f"DTFL_KEYS_DIR/{name}", False)
+    assert found["/certs/ca.crt"] == ("DTFL_CERTS_DIR/ca.crt", False)
+    assert found["/data"] == (f"DTFL_DATA_DIR/{name}", False)
+    assert Path(environment["DTFL_DATA"]).parent == Path("/data")
+    assert Path(environment["DTFL_SCHEMA"]).parent == Path("/data")
+    assert found["/state"] == (f"{name}-state", True)
+
+
+def test_only_the_server_has_the_servers_key_and_nobody_the_authoritys():
+    assert mounts(SERVICES["superlink"])["/certs/superlink.key"][1] is False
+    assert all("/certs/superlink.key" not in mounts(node) for node in NODES.values())
+    assert not [
+        source
+        for service in SERVICES.values()
+        for source, _ in mounts(service).values()
+        if "ca.key" in source or source == "DTFL_CERTS_DIR"
+    ]
+
+
+def test_sites_go_to_the_port_that_the_superlink_listens_on():
+    image = (DOCKER / "superlink.Dockerfile").read_text()
+    (exposed,) = re.findall(r"^EXPOSE (\d+)", image, re.MULTILINE)
+
+    assert f"DTFL_PORT={exposed}" in image
+    assert SERVICES["superlink"]["ports"] == [f"${{DTFL_PORT:-8000}}:{exposed}"]
+    addresses = {node["environment"]["DTFL_SUPERLINK"] for node in NODES.values()}
+    assert addresses == {f"superlink:{exposed}"}
+
+
+def test_a_site_opens_no_port_and_waits_for_a_healthy_superlink():
+    for node in NODES.values():
+        assert "ports" not in node
+        assert node["depends_on"] == {"superlink": {"condition": "service_healthy"}}
+
+
+def test_a_site_is_restarted_after_more_than_the_minute_its_place_is_held():
+    for node in NODES.values():
+        assert node["restart"] == "unless-stopped"
+        assert float(node["environment"]["DTFL_RESTART_PAUSE"]) > 60
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_shut_in(name):
+    service = SERVICES[name]
+
+    assert service["read_only"] and service["init"] and service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+
+def test_every_volume_is_declared():
+    named = {
+        source
+        for service in SERVICES.values()
+        for source, _ in mounts(service).values()
+        if "/" not in source and not source.startswith("DTFL_")
+    }
+
+    assert named == set(COMPOSE["volumes"])
+
+
+def compose_client() -> list[str] | None:
+    for client in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(client[0]):
+            asked = subprocess.run([*client, "version"], capture_output=True, check=False)
+            if asked.returncode == 0:
+                return client
+    return None
+
+
+def test_a_compose_client_reads_the_file():
+    client = compose_client()
+    if client is None:
+        pytest.skip("neither 'docker compose' nor 'docker-compose' is on this machine")
+    command = [*client, "-f", FILE, "--env-file", DOCKER / ".env.example", "config"]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert set(yaml.safe_load(result.stdout)["services"]) == set(SERVICES)
