@@ -7,6 +7,7 @@ DTFLError
 ├── TwinError          the digital twin cannot be built or its scenario did not run
 │   └── ScenarioError  one scenario failed; the others are unaffected
 ├── CheckpointError    a checkpoint, or a site's state, is corrupt, cut short, or of another run
+├── DeploymentError    a deployable model is incomplete or changed, or detection began with another
 ├── FederationError    the federation as a whole cannot go on (no sites, too few replies)
 ├── ResultsError       results cannot be written; what was written before stays
 ├── ReplyError         one site's reply was refused; the round goes on without it
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigError",
     "DTFLError",
     "DataError",
+    "DeploymentError",
     "FederationError",
     "ReplyError",
     "ResultsError",
@@ -57,6 +59,10 @@ class ScenarioError(TwinError):
 
 class CheckpointError(DTFLError):
     """A checkpoint, or a site's state, is corrupt, cut short, or belongs to another run."""
+
+
+class DeploymentError(DTFLError):
+    """A deployable model is incomplete or changed, or detection began with another."""
 
 
 class FederationError(DTFLError):
