@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "dtfl_app.runs_cli:compare",
     "report": "dtfl_app.report_cli:report",
     "evaluate": "dtfl_app.evaluate_cli:evaluate",
+    "detect": "dtfl_app.detect_cli:detect",
     "bench": "dtfl_app.bench_cli:bench",
     "settings": "dtfl_app.run_cli:settings",
     "twin": "dtfl_app.twin_cli:twin_app",

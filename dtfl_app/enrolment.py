@@ -48,6 +48,7 @@ class Enrolment:
     quality : site -> channel -> shares of readings "missing", "frozen" and "removed".
     left_out : node -> why it does not take part.
     shift : how far the median site's channel means lie from the pooled ones (`mean_shift`).
+    unread : features that no site has a single reading of.
     """
 
     directory: Mapping[int, str]
@@ -56,9 +57,14 @@ class Enrolment:
     demand: NDArray[np.float64] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     shift: float = 0.0
+    unread: tuple[str, ...] = ()
 
     def as_agreed(
-        self, scaler: Scaler, demand: NDArray[np.float64] | None, sites: Collection[str]
+        self,
+        scaler: Scaler,
+        demand: NDArray[np.float64] | None,
+        sites: Collection[str],
+        unread: Collection[str],
     ) -> Enrolment:
         """Take part in a run that was agreed on before, by these sites and with this scaling.
 
@@ -67,7 +73,13 @@ class Enrolment:
         known = {node: site for node, site in self.directory.items() if site in sites}
         missing = sorted(set(sites) - set(known.values()))
         absent = {-1 - place: site for place, site in enumerate(missing)}
-        return replace(self, directory={**known, **absent}, scaler=scaler, demand=demand)
+        return replace(
+            self,
+            directory={**known, **absent},
+            scaler=scaler,
+            demand=demand,
+            unread=tuple(unread),
+        )
 
     def findings(self) -> list[str]:
         """Say, site by site, where readings are missing, partly frozen or were removed.
@@ -137,9 +149,8 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
         if one.site == other.site:
             raise FederationError(f"two sites call themselves {one.site!r}; names must differ")
     spans = feature_spans(names, dataset.schema)
-    scaler = Scaler.from_sums(
-        ChannelSums.pool([profile.moments for profile in ordered]), spans, config.data.clip
-    )
+    pooled = ChannelSums.pool([profile.moments for profile in ordered])
+    scaler = Scaler.from_sums(pooled, spans, config.data.clip)
     return Enrolment(
         directory={node: profile.site for node, profile in profiles.items()},
         scaler=scaler,
@@ -147,6 +158,7 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
         demand=_pooled_demand([p.demand for p in ordered if p.demand is not None]),
         left_out=left_out,
         shift=statistics.median(_shift(profile.moments, scaler) for profile in ordered),
+        unread=tuple(name for name, n in zip(names, pooled.n, strict=True) if n == 0),
     )
 
 

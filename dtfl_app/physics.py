@@ -17,24 +17,19 @@ from dtfl_app.schema import INSTANCE, LABEL, TIME
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.twin_data import is_ctown, own_plant
+from twin.ctown.laws import law_channels
 from twin.ctown.plant import PlantModel
 from twin.ctown.residuals import (
-    DMAS,
-    STATIONS,
     DemandSums,
     balance_residual,
     demand_sums,
     plc_contradiction,
     pump_residual,
 )
-from twin.ctown.scada import LINKS, STATION_PRESSURES
 
 __all__ = ["SitePhysics", "open_physics"]
 
 FloatArray = NDArray[np.float64]
-
-# The level sensors whose readings make up a district's balance; the first is named in alarms.
-_DMA_LEVEL = {"DMA1": "L_T1", "DMA2": "L_T4", "DMA3": "L_T3", "DMA4": "L_T7", "DMA5": "L_T5"}
 
 
 # Not the class of the simulated plants: a gateway with its own data loads no solver.
@@ -79,7 +74,7 @@ class SitePhysics:
         parts = [self._of_plant(rows, plant, expected) for rows, plant in self._plants(features)]
         found = {}
         for kind in self.kinds:
-            channels = _channels(kind)
+            channels = law_channels(kind)
             rows = [part[kind] for part in parts] or [np.zeros((0, len(channels)))]
             found[kind] = PhysicalEvidence(np.concatenate(rows), channels)
         return found
@@ -131,12 +126,3 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
         return SitePhysics(kinds, dataset.plant_named)
     plant = own_plant(config)
     return SitePhysics(kinds, lambda _: plant)
-
-
-def _channels(kind: str) -> tuple[str, ...]:
-    """The channel to look at first, per column of a kind's residuals."""
-    if kind == "plc":
-        return tuple(f"S_{link}" for link in LINKS)
-    if kind == "pump":
-        return tuple(f"P_{STATION_PRESSURES[tank][1]}" for tank in STATIONS)
-    return tuple(_DMA_LEVEL[name] for name in DMAS)

@@ -27,6 +27,7 @@ from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.enrolment import Enrolment, await_nodes, enrol, site_name
 from dtfl_app.errors import CheckpointError, ConfigError
 from dtfl_app.evaluation import Evaluator
+from dtfl_app.export import Origin, export_model
 from dtfl_app.groups import EventGroups, event_groups
 from dtfl_app.logs import log
 from dtfl_app.physics import open_physics
@@ -137,7 +138,8 @@ class Session:
             features=self.dataset.feature_spec.names(self.dataset.schema),
             schema=self.dataset.schema.digest(),
         )
-        self.results.save_model(name, model)
+        weights = self.results.save_model(name, model)
+        self._export(name, model, weights)
         if self.evaluator is not None:
             alarms = self.evaluator.alarms(params, calibration)
             self.results.save_alarms(name, alarms)
@@ -164,6 +166,19 @@ class Session:
         log.logger.info("results: %s", self.results.path)
         return summaries
 
+    def _export(self, name: str, model: SavedModel, weights: Path) -> None:
+        """Write the folder that a gateway detects with."""
+        origin = Origin(
+            run=self.results.run,
+            config=self.config,
+            dataset=self.dataset,
+            sites=tuple(sorted(self.enrolment.directory.values())),
+            unread=self.enrolment.unread,
+            evaluator=self.evaluator,
+            twin=self.twin,
+        )
+        export_model(self.results.deploy_folder(name), name, model, weights, origin)
+
     def _twin_trainer(self) -> TwinTrainer | None:
         if self.twin is None:
             return None
@@ -189,7 +204,11 @@ class Session:
                 **prefixed("agreed-scaler", scaler_to_arrays(enrolment.scaler)),
                 **prefixed("agreed-physics", _physics_arrays(enrolment)),
             },
-            notes={**snapshot.notes, "sites": sorted(enrolment.directory.values())},
+            notes={
+                **snapshot.notes,
+                "sites": sorted(enrolment.directory.values()),
+                "unread": list(enrolment.unread),
+            },
             history=self.results.history,
             timings=self.results.timings,
         )
@@ -293,11 +312,15 @@ def _snapshot(checkpoint: Checkpoint) -> Snapshot:
     return Snapshot(checkpoint.strategy, checkpoint.round, arrays, checkpoint.notes)
 
 
-def _agreed(checkpoint: Checkpoint) -> tuple[Scaler, NDArray[np.float64] | None, list[str]]:
-    """Scaling, expected demands and sites that the interrupted run agreed on."""
+def _agreed(
+    checkpoint: Checkpoint,
+) -> tuple[Scaler, NDArray[np.float64] | None, list[str], list[str]]:
+    """Scaling, expected demands, sites and unread features that the interrupted run agreed on."""
     scaler = scaler_from_arrays(with_prefix("agreed-scaler", {**checkpoint.arrays}))
     demand = checkpoint.arrays.get("agreed-physics/demand")
-    return scaler, None if demand is None else demand.astype(np.float64), checkpoint.notes["sites"]
+    expected, notes = None if demand is None else demand.astype(np.float64), checkpoint.notes
+    # A checkpoint written before unread features were kept has none to tell of.
+    return scaler, expected, notes["sites"], notes.get("unread", [])
 
 
 def _open_account(config: RunConfig, results: RunDirectory) -> PrivacyLedger | None:

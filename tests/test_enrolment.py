@@ -239,8 +239,9 @@ def test_a_run_agreed_on_before_keeps_its_sites_and_its_scaling(dataset):
     agreed = enrolled(grid_of(3), dataset)
     now = replace(agreed, directory={11: "site-1", 12: "site-2", 13: "site-9"}, scaler=None)
 
-    again = now.as_agreed(agreed.scaler, None, ["site-0", "site-1", "site-2"])
+    again = now.as_agreed(agreed.scaler, None, ["site-0", "site-1", "site-2"], ["F_PU3"])
 
+    assert again.unread == ("F_PU3",)
     assert again.directory == {11: "site-1", 12: "site-2", -1: "site-0"}
     assert again.scaler is agreed.scaler
 

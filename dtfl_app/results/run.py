@@ -9,6 +9,7 @@ timings.jsonl     the wall times of the same lines
 events.jsonl      what else happened: replies refused or late, sites away, resumes; one line each
 checkpoints/      the run between two rounds, as often as `checkpoint-every` says; the last two
 models/           <strategy>.safetensors: the last model with its scaling and threshold
+deploy/           <strategy>/: the last model as a gateway detects with it (``detection.folder``)
 alarms/           <strategy>.csv: score and alarm per time step of the evaluation set
 calibration.json  wanted and observed false-alarm rates, by strategy and site
 groups.json       protocol unseen-families: the last model's figures by strategy and group of events
@@ -17,7 +18,8 @@ summary.json      rounds, bytes, steps and seconds to the target; the last model
 curves.png        balanced accuracy over rounds and over bytes
 
 Two runs that did the same have the same bytes in metrics.jsonl, models/, alarms/, calibration.json,
-groups.json and quality.json; times, identities and places stand in the other files.
+groups.json, quality.json and deploy/ but for card.md and manifest.json there; times, identities and
+places stand in the other files.
 """
 
 from __future__ import annotations
@@ -169,9 +171,15 @@ class RunDirectory:
         """Append one line to events.jsonl."""
         _append(self.path / EVENTS, event.to_json())
 
-    def save_model(self, strategy: str, model: SavedModel) -> None:
-        """Store the last model of a strategy."""
-        save_model(self.path / "models" / f"{file_name(strategy)}.safetensors", model)
+    def save_model(self, strategy: str, model: SavedModel) -> Path:
+        """Store the last model of a strategy; return its file."""
+        path = self.path / "models" / f"{file_name(strategy)}.safetensors"
+        save_model(path, model)
+        return path
+
+    def deploy_folder(self, strategy: str) -> Path:
+        """Where a strategy's last model is, ready for a gateway."""
+        return self.path / "deploy" / file_name(strategy)
 
     def save_quality(self, quality: Mapping[str, object]) -> None:
         """Store how sound each site's readings are."""

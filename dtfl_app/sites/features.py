@@ -7,54 +7,26 @@ on line answers for now, and "now" is where the window ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.errors import ConfigError, DataError
 from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Schema
+from dtfl_app.sites.statistics import STATISTICS
 from dtfl_app.sites.stretches import interruptions, run_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["STATISTICS", "FeatureSpec", "Features", "concat", "feature_spans", "make_features"]
 
 _SEPARATOR = ":"
 # Windows per batch: bounds the memory of the gathered samples (2048 x 300 x 8 bytes = 5 MB).
 _BATCH = 2048
-
-
-def _last(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    return samples[:, -1]
-
-
-def _mean(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    present = ~np.isnan(samples)
-    total = np.where(present, samples, 0.0).sum(axis=1)
-    count = present.sum(axis=1)
-    mean = np.full(len(samples), np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean
-
-
-def _std(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    variance = _mean((samples - _mean(samples)[:, None]) ** 2)
-    return np.asarray(np.sqrt(variance))
-
-
-def _change(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(samples[:, -1] - samples[:, 0])
-
-
-# name -> function of samples, shape (windows, samples per window), to shape (windows,)
-STATISTICS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "last": _last,
-    "mean": _mean,
-    "std": _std,
-    "change": _change,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +164,9 @@ def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Fe
 
 def _window_ends(series: pd.DataFrame, schema: Schema, window: int, step: int) -> NDArray[np.intp]:
     """Rows at which a window ends: every `step` rows from the first full window of a stretch."""
+    # A gateway that scores row by row needs the names and statistics here, not pandas' 60 MB.
+    import pandas as pd  # noqa: PLC0415 - see above
+
     instance = pd.factorize(series[INSTANCE])[0]
     gaps = interruptions(series[TIME].to_numpy(), schema.period_s)
     stretch = run_numbers(instance, np.concatenate([[0], np.cumsum(gaps)]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.errors import SchemaError
 from dtfl_app.schema import INSTANCE, Channel, Schema
-from dtfl_app.sites.stretches import run_numbers
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, run_numbers
 
 __all__ = [
     "FROZEN_SAMPLES",
@@ -24,9 +24,6 @@ __all__ = [
     "out_of_range",
 ]
 
-# Readings that repeat for this many samples count as frozen: 10 minutes at 1 Hz, 25 days by the
-# hour. Shorter repeats are the resolution of the sensor.
-FROZEN_SAMPLES = 600
 # When most readings are impossible the unit is wrong; a broken sensor spoils fewer.
 _WRONG_UNIT_SHARE = 0.5
 

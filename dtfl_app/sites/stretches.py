@@ -1,4 +1,4 @@
-"""Uninterrupted stretches of a recording: where they end and what they are called."""
+"""Uninterrupted stretches of a recording: where they end, their names, when one is frozen."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["interruptions", "run_numbers", "stretch_names"]
+__all__ = ["FROZEN_SAMPLES", "GAP_PERIODS", "interruptions", "run_numbers", "stretch_names"]
 
-# A step above this many periods is an interruption; jitter of half a period is not.
-_GAP_PERIODS = 1.5
+#: Readings that repeat for this many samples count as frozen: 10 minutes at 1 Hz, 25 days by the
+#: hour. Shorter repeats are the resolution of the sensor.
+FROZEN_SAMPLES = 600
+#: A step above this many periods is an interruption; jitter of half a period is not.
+GAP_PERIODS = 1.5
 
 
 def interruptions(time: NDArray[np.datetime64], period_s: float) -> NDArray[np.bool_]:
     """Tell for each of the n - 1 steps in `time` whether the recording was interrupted there."""
-    limit = np.timedelta64(round(_GAP_PERIODS * period_s * 1e9), "ns")
+    limit = np.timedelta64(round(GAP_PERIODS * period_s * 1e9), "ns")
     return np.diff(time.astype("datetime64[ns]")) > limit
 
 

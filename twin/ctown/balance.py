@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +10,12 @@ import pandas as pd
 
 from dtfl_app.errors import DataError
 from dtfl_app.schema import TIME, iter_instances
-from twin.ctown.network import DMA_TANKS, Network
+from twin.ctown.network import DmaBoundary
 from twin.ctown.plant import DmaDemand
 
 __all__ = [
     "DemandFit",
-    "DmaBoundary",
     "DmaHours",
-    "dma_boundaries",
     "fit_demand",
     "hourly_demand",
     "split_noise",
@@ -31,26 +28,6 @@ _HOUR = np.timedelta64(1, "h")
 _WEEKS_FOR_WEEKLY_PATTERN = 4  # with 10% noise an hour of the week is then known to 5%
 _MIN_HOURS = 72  # three readings per hour of the day
 _LARGEST = 0.95  # of noise sd and autocorrelation: a plant model takes values below 1
-
-
-@dataclass(frozen=True, slots=True)
-class DmaBoundary:
-    """Where water enters, leaves and is stored in one DMA.
-
-    Parameters
-    ----------
-    areas : tank -> cross-section in m2.
-    inflow, outflow : pumps and valves through which water comes in and goes out.
-    """
-
-    areas: Mapping[str, float]
-    inflow: tuple[str, ...]
-    outflow: tuple[str, ...]
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        """All links that cross the boundary."""
-        return self.inflow + self.outflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +47,6 @@ class DmaHours:
     slot: npt.NDArray[np.int64]
     demand_lps: Floats
     steady: Bools
-
-
-def dma_boundaries(network: Network) -> dict[str, DmaBoundary]:
-    """Return the boundary of every DMA of a network."""
-    return {
-        name: DmaBoundary(
-            areas={tank: network.tanks[tank].area_m2 for tank in sorted(DMA_TANKS[name])},
-            inflow=tuple(link for link, sign in feeds if sign > 0),
-            outflow=tuple(link for link, sign in feeds if sign < 0),
-        )
-        for name, feeds in network.dma_feeds().items()
-    }
 
 
 def hourly_demand(scada: pd.DataFrame, boundary: DmaBoundary) -> DmaHours:

@@ -28,8 +28,8 @@ import pandas as pd
 
 from dtfl_app.errors import DataError, TwinError
 from dtfl_app.schema import ABNORMAL, LABEL
-from twin.ctown.balance import DemandFit, DmaHours, dma_boundaries, fit_demand, hourly_demand
-from twin.ctown.network import network_of
+from twin.ctown.balance import DemandFit, DmaHours, fit_demand, hourly_demand
+from twin.ctown.network import dma_boundaries, network_of
 from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.scada import LINKS, SCADA
 from twin.ctown.setpoints import fit_setpoint

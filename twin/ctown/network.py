@@ -22,11 +22,13 @@ from twin.ctown.scada import LINKS, PRESSURE_NODES, PUMPS, TANKS, VALVE
 
 __all__ = [
     "DMA_TANKS",
+    "DmaBoundary",
     "Network",
     "Tank",
     "connected_areas",
     "ctown_file",
     "demand_categories",
+    "dma_boundaries",
     "load_network",
     "network_of",
     "tank_areas",
@@ -91,6 +93,38 @@ class Network:
                 feeds.get(end, []).append((link, 1))
                 feeds.get(start, []).append((link, -1))
         return {name: tuple(links) for name, links in feeds.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class DmaBoundary:
+    """Where water enters, leaves and is stored in one DMA.
+
+    Parameters
+    ----------
+    areas : tank -> cross-section in m2.
+    inflow, outflow : pumps and valves through which water comes in and goes out.
+    """
+
+    areas: Mapping[str, float]
+    inflow: tuple[str, ...]
+    outflow: tuple[str, ...]
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """All links that cross the boundary."""
+        return self.inflow + self.outflow
+
+
+def dma_boundaries(network: Network) -> dict[str, DmaBoundary]:
+    """Return the boundary of every DMA of a network."""
+    return {
+        name: DmaBoundary(
+            areas={tank: network.tanks[tank].area_m2 for tank in sorted(DMA_TANKS[name])},
+            inflow=tuple(link for link, sign in feeds if sign > 0),
+            outflow=tuple(link for link, sign in feeds if sign < 0),
+        )
+        for name, feeds in network.dma_feeds().items()
+    }
 
 
 def ctown_file(plant: PlantModel) -> Path:

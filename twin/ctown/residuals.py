@@ -6,12 +6,13 @@ residual is what a reading misses its law by. None is learned, so none has to be
 threshold for them is calibrated like that of any other score.
 
 The plant's owner knows what is needed: set-points, pump curves and tank areas (`PlantModel` and its
-network file) and, for the balance, the demand to expect by hour of the week (`demand_sums`).
+network file) and, for the balance, the demand to expect by hour of the week (`demand_sums`). The
+laws themselves, row by row, are in `laws`; here they meet whole recordings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,9 @@ import pandas as pd
 
 from dtfl_app.errors import DataError, TwinError
 from dtfl_app.schema import INSTANCE, LABEL, TIME
-from twin.ctown.balance import DmaBoundary, dma_boundaries
-from twin.ctown.network import DMA_TANKS, Network, network_of
-from twin.ctown.plant import PlantModel, SetPoint
-from twin.ctown.scada import LINKS, PUMPS, STATION_PRESSURES, TANK_LINKS
+from twin.ctown.laws import BALANCE_HOURS, DMAS, SLOTS, STATIONS, PlantLaws, Readings
+from twin.ctown.plant import PlantModel
+from twin.ctown.scada import LINKS, SCADA
 
 __all__ = [
     "BALANCE_HOURS",
@@ -39,25 +39,6 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-
-#: Hours of the week, from Monday 0:00.
-SLOTS = 168
-#: Districts, in the order of the balance's columns.
-DMAS: tuple[str, ...] = tuple(DMA_TANKS)
-#: Tanks that a pump station fills, in the order of the pumps' columns.
-STATIONS: tuple[str, ...] = tuple(
-    tank for tank, links in TANK_LINKS.items() if any(link in PUMPS for link in links)
-)
-#: The balance of one hour carries 10% demand noise; over four the noise averages out, an attack
-#: does not. Longer means would find attacks later.
-BALANCE_HOURS = 4
-
-# Part of a district's mean demand below which no hour's expected demand is taken to be known.
-_LEAST_DEMAND = 0.25
-# m; a link without a rule never runs, and when it does no level says by how much that is wrong.
-_NEVER_ON = 1.0
-_L_PER_M3, _S_PER_H = 1000.0, 3600.0
-_M_PER_LPS = _S_PER_H / _L_PER_M3  # m of level per hour, per L/s and m2
 
 
 def plc_contradiction(scada: pd.DataFrame, plant: PlantModel) -> pd.DataFrame:
@@ -80,19 +61,13 @@ def plc_contradiction(scada: pd.DataFrame, plant: PlantModel) -> pd.DataFrame:
     Frame of shape (n, 12), a column per link of ``scada.LINKS``, m, >= 0; 1 m where a link runs
     that has no rule (stand-by pumps that no PLC starts). The first row of a stretch has none.
     """
-    network = network_of(plant)
+    laws, readings = PlantLaws.of(plant), _readings(scada)
     found = pd.DataFrame(0.0, index=scada.index, columns=list(LINKS))
     for rows in _stretches(scada):
-        part = scada.iloc[rows]
-        for link in LINKS:
-            on = _column(part, f"S_{link}") > 0.5
-            rule = plant.setpoints.get(link)
-            values = (
-                np.where(on, _NEVER_ON, 0.0)
-                if rule is None
-                else _held_contradiction(on, _Level.of(part, rule, network), rule)
-            )
-            found.iloc[rows, LINKS.index(link)] = values
+        now = {name: values[rows] for name, values in readings.items()}
+        before = _before(now)
+        for column, link in enumerate(LINKS):
+            found.iloc[rows, column] = _held(*laws.contradiction(link, now, before))
     return found
 
 
@@ -111,14 +86,8 @@ def pump_residual(scada: pd.DataFrame, plant: PlantModel) -> pd.DataFrame:
     -------
     Frame of shape (n, 5), a column per tank that a station fills, m.
     """
-    elevation = network_of(plant).elevation
-    found = {}
-    for tank in STATIONS:
-        inlet, outlet = STATION_PRESSURES[tank]
-        gain = _column(scada, f"P_{outlet}") - _column(scada, f"P_{inlet}")
-        gain += elevation[outlet] - elevation[inlet]
-        pumps = [link for link in TANK_LINKS[tank] if link in PUMPS]
-        found[tank] = _largest([_missed(scada, pump, gain, plant) for pump in pumps])
+    laws, now = PlantLaws.of(plant), _readings(scada)
+    found = {tank: laws.missed_head(tank, now) for tank in STATIONS}
     return pd.DataFrame(found, index=scada.index)
 
 
@@ -165,11 +134,12 @@ def demand_sums(scada: pd.DataFrame, plant: PlantModel) -> DemandSums:
 
     Demand of the hour up to a row, per DMA: inflow - outflow - area * change of level.
     """
-    boundaries, slot = _boundaries(plant), _slots(scada)
-    normal = scada[LABEL].to_numpy() < 1
+    laws, now, slot = PlantLaws.of(plant), _readings(scada), _slots(scada)
+    before, begun = _before(now), _begins(scada)
+    normal = (scada[LABEL].to_numpy() < 1) & ~begun
     sums = DemandSums.none()
     for row, name in enumerate(DMAS):
-        demand = _demand(scada, boundaries[name])
+        demand = laws.demand(name, now, before)
         kept = normal & np.isfinite(demand)
         sums.count[row] = np.bincount(slot[kept], minlength=SLOTS)
         sums.total[row] = np.bincount(slot[kept], demand[kept], minlength=SLOTS)
@@ -195,119 +165,38 @@ def balance_residual(scada: pd.DataFrame, plant: PlantModel, expected: Floats) -
     -------
     Frame of shape (n, 5), a column per DMA; 0 where a stretch begins or a reading is missing.
     """
-    boundaries, slot = _boundaries(plant), _slots(scada)
     if expected.shape != (len(DMAS), SLOTS):
         raise TwinError(
             f"expected demand has shape {expected.shape}; expected {(len(DMAS), SLOTS)}, "
             "districts by hours of the week"
         )
+    laws, now, slot = PlantLaws.of(plant), _readings(scada), _slots(scada)
+    before, begun = _before(now), _begins(scada)
     found: dict[str, Floats] = {}
     for row, name in enumerate(DMAS):
-        boundary = boundaries[name]
-        usual = np.maximum(expected[row], _LEAST_DEMAND * expected[row].mean())[slot]
-        noise = plant.demands[name].noise_sd * usual
-        sd = np.sqrt(noise**2 + _switching_variance(scada, boundary) + 1e-6)
-        found[name] = np.nan_to_num((_demand(scada, boundary) - usual) / sd)
+        missed = laws.imbalance(name, now, before, expected[row], slot)
+        # No hour lies before the first row of a stretch.
+        found[name] = np.nan_to_num(np.where(begun, 0.0, missed))
     hourly = pd.DataFrame(found, index=scada.index)
     for rows in _stretches(scada):
         hourly.iloc[rows] = hourly.iloc[rows].rolling(BALANCE_HOURS, min_periods=1).mean()
     return hourly
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Level:
-    """A tank's level between the reading before and this one, m. shape of each: (n,)"""
-
-    lower_reading: Floats
-    higher_reading: Floats
-    lowest: Floats
-    highest: Floats
-
-    @classmethod
-    def of(cls, part: pd.DataFrame, rule: SetPoint, network: Network) -> _Level:
-        level = _column(part, f"L_{rule.tank}")
-        before = np.concatenate([level[:1], level[:-1]])
-        low, high = np.minimum(before, level), np.maximum(before, level)
-        flow = np.add.reduce([_column(part, f"F_{link}") for link in TANK_LINKS[rule.tank]])
-        running = np.maximum(flow, np.concatenate([flow[:1], flow[:-1]]))
-        speed = _M_PER_LPS / network.tanks[rule.tank].area_m2 * np.maximum(running, 1e-6)
-        change = np.minimum(high - low, speed)
-        reach = (speed**2 + change**2) / (4 * speed)
-        middle = (low + high) / 2
-        return cls(low, high, np.minimum(middle - reach, low), np.maximum(middle + reach, high))
-
-
-def _held_contradiction(on: Bools, level: _Level, rule: SetPoint) -> Floats:
-    same = np.concatenate([[True], on[1:] == on[:-1]])
-    # A status that did not change is judged by readings, a change by what lay between them.
-    low = np.where(same, level.lower_reading, level.lowest)
-    high = np.where(same, level.higher_reading, level.highest)
-    beyond = np.where(
-        on,
-        np.where(same, high - rule.off_above, low - rule.on_below),
-        np.where(same, rule.on_below - low, rule.off_above - high),
-    )
-    beyond = np.nan_to_num(np.maximum(beyond, 0.0))
-    justified = np.where(on, low <= rule.on_below, high >= rule.off_above) & (beyond == 0.0)
-    held = pd.Series(beyond).groupby(np.cumsum(~same | justified)).cummax()
+def _held(beyond: Floats, ends: Bools) -> Floats:
+    """Hold each contradiction until the next row that ends it; shapes (n,) of one stretch."""
+    held = pd.Series(beyond).groupby(np.cumsum(ends)).cummax()
     return np.asarray(held, dtype=np.float64)
 
 
-def _missed(scada: pd.DataFrame, pump: str, gain: Floats, plant: PlantModel) -> Floats:
-    running = _column(scada, f"S_{pump}") > 0.5
-    off = gain - _head(plant.pump_curves[pump], _column(scada, f"F_{pump}"))
-    missed: Floats = np.nan_to_num(np.where(running, off, 0.0))
-    return missed
+def _readings(scada: pd.DataFrame) -> Readings:
+    names = [name for name in SCADA.names if name in scada.columns]
+    return {name: scada[name].to_numpy(dtype=np.float64) for name in names}
 
 
-def _head(curve: tuple[tuple[float, float], ...], flow: Floats) -> Floats:
-    """Head in m at a flow in L/s: EPANET's H = h0 - r Q^n through three points, else linear."""
-    flows, heads = (np.array(axis, dtype=np.float64) for axis in zip(*curve, strict=True))
-    if len(curve) != 3 or flows[0] != 0.0:
-        return np.interp(flow, flows, heads)
-    drop = heads[0] - heads[1:]
-    power = np.log(drop[1] / drop[0]) / np.log(flows[2] / flows[1])
-    head: Floats = heads[0] - drop[0] * (np.maximum(flow, 0.0) / flows[1]) ** power
-    return head
-
-
-def _largest(residuals: list[Floats]) -> Floats:
-    stacked = np.stack(residuals)  # shape: (pumps, n)
-    largest: Floats = stacked[np.abs(stacked).argmax(axis=0), np.arange(stacked.shape[1])]
-    return largest
-
-
-def _boundaries(plant: PlantModel) -> Mapping[str, DmaBoundary]:
-    return dma_boundaries(network_of(plant))
-
-
-def _demand(scada: pd.DataFrame, boundary: DmaBoundary) -> Floats:
-    """Mean demand in L/s of the hour that ends at each row; NaN in the first of a stretch."""
-    net = _net_inflow(scada, boundary)
-    volume = np.add.reduce(
-        [area * _column(scada, f"L_{tank}") for tank, area in boundary.areas.items()]
-    )
-    demand = np.full(len(scada), np.nan)
-    demand[1:] = (net[:-1] + net[1:]) / 2 - np.diff(volume) / _M_PER_LPS
-    for rows in _stretches(scada):
-        demand[rows.start] = np.nan
-    return demand
-
-
-def _net_inflow(scada: pd.DataFrame, boundary: DmaBoundary) -> Floats:
-    inflow = np.add.reduce([_column(scada, f"F_{link}") for link in boundary.inflow])
-    if not boundary.outflow:
-        return np.asarray(inflow)
-    return np.asarray(inflow - np.add.reduce([_column(scada, f"F_{x}") for x in boundary.outflow]))
-
-
-def _switching_variance(scada: pd.DataFrame, boundary: DmaBoundary) -> Floats:
-    variance: Floats = np.zeros(len(scada))
-    for link in boundary.links:
-        on = _column(scada, f"S_{link}") > 0.5
-        jump = np.diff(_column(scada, f"F_{link}"))
-        variance[1:] += np.where(on[1:] != on[:-1], jump**2 / 12.0, 0.0)
-    return np.nan_to_num(variance)
+def _before(now: Readings) -> Readings:
+    """The readings one row earlier; the first row's are its own."""
+    return {name: np.concatenate([values[:1], values[:-1]]) for name, values in now.items()}
 
 
 def _slots(scada: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -325,5 +214,8 @@ def _stretches(scada: pd.DataFrame) -> Iterator[slice]:
         yield slice(int(first), int(last))
 
 
-def _column(scada: pd.DataFrame, name: str) -> Floats:
-    return scada[name].to_numpy(dtype=np.float64)
+def _begins(scada: pd.DataFrame) -> Bools:
+    """Tell which rows are the first of a stretch."""
+    begins = np.zeros(len(scada), dtype=bool)
+    begins[[rows.start for rows in _stretches(scada)]] = True
+    return begins

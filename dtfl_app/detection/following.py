@@ -1,0 +1,197 @@
+"""A growing file followed: every row is scored exactly once, whatever happens to the process.
+
+After each batch of lines the output is flushed to disk, then the output's length, the place in the
+file and the scorer's whole memory are written in one move. A process that was killed in between
+finds an output longer than that length, cuts it back and scores the batch again, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dtfl_app.detection.deployment import Deployment
+from dtfl_app.detection.detection import Detection, DetectionOptions, log
+from dtfl_app.detection.growing import Batch, GrowingFile
+from dtfl_app.errors import DeploymentError, ResultsError
+from dtfl_app.files import write_atomically
+
+__all__ = ["Following", "follow", "state_path"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How a file is followed.
+
+    Parameters
+    ----------
+    data : the growing file.
+    out : file that output is appended to.
+    interval : seconds from one look to the next where nothing came, > 0.
+    until_idle : seconds without a new line after which it ends; 0 = never.
+    """
+
+    data: Path
+    out: Path
+    interval: float = 1.0
+    until_idle: float = 0.0
+
+
+def state_path(out: Path) -> Path:
+    """Where the place in a followed file is kept: beside its output."""
+    return out.with_name(f"{out.name}.state")
+
+
+def follow(
+    deployment: Deployment,
+    options: DetectionOptions,
+    following: Following,
+    stopped: Callable[[float], bool],
+) -> Detection:
+    """Score a file as it grows, until it is `stopped` or idle for long; return the detection.
+
+    Parameters
+    ----------
+    deployment, options : the detector and what a person chose.
+    following : files and times.
+    stopped : waits so many seconds, less when it is to stop, and tells whether it is.
+
+    Raises DeploymentError when the state beside the output is of another model, file or options.
+    """
+    detection = Detection(deployment, options, str(following.data))
+    source = GrowingFile(following.data)
+    binding = {
+        "format": _FORMAT,
+        "model": deployment.version,
+        "input": str(following.data.absolute()),
+        "options": options.to_mapping(),
+    }
+    with _Output(following.out, binding) as output:
+        if output.memory is not None:
+            detection.recall(output.memory["detection"])
+            source.recall(output.memory["file"])
+            log.info("going on after %d rows", detection.counts.rows)
+        idle_since = time.monotonic()
+        waiting = not following.data.exists()
+        if waiting:
+            log.info("waiting for %s", following.data)
+        pause = 0.0
+        while not stopped(pause):
+            batch = source.poll()
+            _score(detection, batch, output, source)
+            if batch.lines:
+                idle_since, pause = time.monotonic(), 0.0
+                continue
+            if following.until_idle and time.monotonic() - idle_since >= following.until_idle:
+                break
+            pause = following.interval
+    source.close()
+    return detection
+
+
+def _score(detection: Detection, batch: Batch, output: _Output, source: GrowingFile) -> None:
+    if batch.cut:
+        log.warning("the file was replaced; its last line was never finished and is left out")
+    if batch.new_file:
+        log.info("the file was replaced or cut back: starting at its beginning")
+        detection.new_file()
+    if batch.lines or batch.new_file:
+        found = detection.lines(batch.lines)
+        output.commit(found, {"file": source.memory(), "detection": detection.memory()})
+
+
+class _Output:
+    """The file of alarms and the state beside it.
+
+    Parameters
+    ----------
+    path : file of alarms.
+    binding : what a state must be of to go on from it.
+    """
+
+    def __init__(self, path: Path, binding: Mapping[str, Any]) -> None:
+        self._path, self._state, self._binding = path, state_path(path), binding
+        self._file: BinaryIO | None = None
+        self._length = 0
+        self.memory: dict[str, Any] | None = None
+
+    def __enter__(self) -> _Output:
+        try:
+            found = self._stored()
+            if found is not None:
+                self.memory, self._length = found, found["committed"]
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("ab")
+            self._cut_back(found is not None)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def commit(self, lines: list[str], memory: Mapping[str, Any]) -> None:
+        """Append lines, and keep what goes on from there; both are on disk when it returns."""
+        assert self._file is not None
+        content = "".join(f"{line}\n" for line in lines).encode()
+        try:
+            if content:
+                self._file.write(content)
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._length += len(content)
+            state = {**self._binding, "committed": self._length, **memory}
+            write_atomically(self._state, json.dumps(state).encode())
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _stored(self) -> dict[str, Any] | None:
+        """Read the state; None where there is none."""
+        try:
+            found: dict[str, Any] = json.loads(self._state.read_bytes())
+        except FileNotFoundError:
+            if self._path.exists() and self._path.stat().st_size:
+                raise DeploymentError(
+                    f"{self._path} is there, but no {self._state.name} beside it says how far it "
+                    "is; name another file with --out, or begin anew with --reset"
+                ) from None
+            return None
+        except ValueError as error:
+            raise DeploymentError(
+                f"{self._state}: not the state of a followed file ({error}); begin anew with "
+                "--reset"
+            ) from error
+        for key, wanted in self._binding.items():
+            if found.get(key) != wanted:
+                raise DeploymentError(
+                    f"{self._state}: begun with {key} {found.get(key)}, now {wanted}; go on with "
+                    "what it was begun with, name another --out, or begin anew with --reset"
+                )
+        return found
+
+    def _cut_back(self, resumed: bool) -> None:
+        assert self._file is not None
+        size = self._path.stat().st_size
+        if resumed and not size and self._length:
+            log.info("%s was moved away: going on in a new file", self._path)
+            self._length = 0
+        elif size < self._length:
+            raise DeploymentError(
+                f"{self._path} has {size} bytes, {self._state.name} tells of {self._length}; put "
+                "the file back, or begin anew with --reset"
+            )
+        self._file.truncate(self._length)
+
+    def _unwritable(self, error: OSError) -> ResultsError:
+        return ResultsError(
+            f"{self._path} cannot be written ({error}); make room, and the same command goes on "
+            "where it was"
+        )

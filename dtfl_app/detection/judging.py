@@ -1,0 +1,108 @@
+"""Thresholds and p-values of single steps: the calibration's answers, looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtfl_app.detector.calibration import SKETCH_LEVELS, Calibration, Sketch, pooled_p_values
+
+__all__ = ["Judge", "Verdict"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the calibration says of one step; see `detector.calibration.Alarm`.
+
+    Parameters
+    ----------
+    score, threshold, p_value : as there.
+    foremost : index of the evidence that stands out most over its threshold.
+    cells : per kind of evidence, between which pooled calibration scores the step's lies.
+    """
+
+    score: float
+    threshold: float
+    p_value: float
+    foremost: int
+    cells: tuple[int, ...]
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the step raises an alarm."""
+        return self.score > self.threshold
+
+
+class Judge:
+    """Judges steps as `Calibration.judge` does.
+
+    Between two neighbouring calibration scores, of whatever site, a p-value does not change: one
+    search finds the cell, and what the cell means was computed before.
+
+    Parameters
+    ----------
+    calibration : the sites' sketches.
+    rate : wanted false-alarm rate.
+    """
+
+    def __init__(self, calibration: Calibration, rate: float) -> None:
+        self._thresholds = calibration.thresholds(rate)
+        sketches = [calibration.sketches(kind) for kind in range(calibration.kinds)]
+        self._edges = [_edges(one) for one in sketches]
+        self._p = [pooled_p_values(s, e) for s, e in zip(sketches, self._tops(), strict=True)]
+        self._least = [_least_p(s, e) for s, e in zip(sketches, self._edges, strict=True)]
+
+    @property
+    def kinds(self) -> int:
+        """Number k of kinds of evidence."""
+        return len(self._edges)
+
+    def judge(self, evidence: Floats) -> Verdict:
+        """Judge one step's evidence, shape (k,)."""
+        cells = tuple(
+            int(np.searchsorted(edges, value, side="left"))
+            for edges, value in zip(self._edges, evidence, strict=True)
+        )
+        smallest = min(float(self._p[kind][cell]) for kind, cell in enumerate(cells))
+        p_value = min(self.kinds * smallest, 1.0)
+        if self.kinds == 1:
+            return Verdict(float(evidence[0]), float(self._thresholds[0]), p_value, 0, cells)
+        # Without calibration scores there is no threshold, and without a threshold no alarm.
+        ratio = np.where(np.isnan(self._thresholds), 0.0, evidence / self._thresholds)
+        return Verdict(float(ratio.max()), 1.0, p_value, int(ratio.argmax()), cells)
+
+    def p_range(self, kind: int, cells: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Return the largest and the smallest p-value that the sketches leave open, per cell."""
+        return self._p[kind][cells], self._least[kind][cells]
+
+    def _tops(self) -> list[Floats]:
+        """Per kind, the highest score of each cell."""
+        return [np.concatenate([edges, [np.inf]]) for edges in self._edges]
+
+
+def _edges(sketches: list[Sketch]) -> Floats:
+    """All sites' sketched scores of one kind, ascending; they bound the cells."""
+    filled = [sketch.values for sketch in sketches if sketch.count]
+    return np.unique(np.concatenate(filled)) if filled else np.zeros(0)
+
+
+def _least_p(sketches: list[Sketch], edges: Floats) -> Floats:
+    """Smallest p-value of each cell: only scores that must lie above it are counted; (cells,)."""
+    filled = [sketch for sketch in sketches if sketch.count]
+    total = sum(sketch.count for sketch in filled)
+    tops = np.concatenate([edges, [np.inf]])
+    if not total:
+        return np.ones(len(tops))
+    at_most = sum(s.count * _most_at_most(s, tops) for s in filled)
+    return np.asarray((total - at_most) / (total + 1.0))
+
+
+def _most_at_most(sketch: Sketch, points: Floats) -> Floats:
+    """Largest share of a site's scores that may be <= each point."""
+    position = np.searchsorted(sketch.values, points, side="right")
+    levels: Floats = np.concatenate([SKETCH_LEVELS, [1.0]])
+    return levels[position]

@@ -1,0 +1,69 @@
+"""A finished file scored from its first row to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dtfl_app.detection.deployment import Deployment
+from dtfl_app.detection.detection import Detection, DetectionOptions
+from dtfl_app.detection.rows import Row
+from dtfl_app.errors import DataError
+from dtfl_app.sites.site_schema import SiteSchema
+
+__all__ = ["score_file"]
+
+# Lines that are scored before what came of them is handed on.
+_LINES = 256
+
+
+def score_file(
+    deployment: Deployment, options: DetectionOptions, data: Path
+) -> tuple[Detection, Iterator[str]]:
+    """Score a CSV or Parquet file; return the detection and its lines of output as they come.
+
+    Raises DataError when the file is missing, of another kind, or not in the model's layout.
+    """
+    detection = Detection(deployment, options, str(data))
+    if not data.is_file():
+        raise DataError(f"{data}: no such file; check the path, or wait for it with --follow")
+    if data.suffix.lower() == ".parquet":
+        rows = _parquet_rows(data, deployment.site_schema, detection.scorer.missing)
+        return detection, (text for row in rows for text in detection.rows([row]))
+    return detection, _csv_output(data, detection)
+
+
+def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
+    try:
+        with data.open("rb") as file:
+            while lines := file.readlines(_LINES * 256):
+                yield from detection.lines(lines)
+    except OSError as error:
+        raise DataError(f"{data}: cannot be read ({error})") from error
+    if not detection.counts.rows and not detection.counts.skipped:
+        raise DataError(f"{data}: the file holds no rows; expected a header and at least one")
+
+
+def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> Iterator[Row]:
+    # Loaded only here: a gateway that follows a CSV file needs none of it.
+    from dtfl_app.sites.readers import (  # noqa: PLC0415 - see above
+        parse_numbers,
+        parse_times,
+        read_table,
+        require_columns,
+    )
+
+    frame = read_table(data).reset_index(drop=True)
+    names, columns = site_schema.schema.names, site_schema.columns
+    wanted = [columns[name] for name in names if name not in optional]
+    require_columns(frame, [site_schema.time, *wanted], data)
+    times = parse_times(frame[site_schema.time], data, site_schema.time_formats).astype(np.int64)
+    values = parse_numbers(frame, wanted, data)
+    readings = np.full((len(frame), len(names)), np.nan)
+    for place, name in enumerate(names):
+        if name not in optional:
+            readings[:, place] = values[columns[name]]
+    for time, row in zip(times, readings, strict=True):
+        yield Row(int(time), row, ())

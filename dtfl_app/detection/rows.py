@@ -1,0 +1,122 @@
+"""Lines of a site's file as rows of readings: what cannot be read is missing, never a failure."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtfl_app.errors import SchemaError
+from dtfl_app.sites.site_schema import SiteSchema
+
+__all__ = ["Row", "RowReader", "split_line"]
+
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+# What writers of CSV put for "no reading", as pandas reads it.
+_EMPTY = {"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "-nan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a site's file.
+
+    Parameters
+    ----------
+    time : ns since 1970.
+    readings : in the schema's order, shape (c,); NaN = missing.
+    bad : channels whose cell was neither a number nor empty; missing, too.
+    """
+
+    time: int
+    readings: NDArray[np.float64]
+    bad: tuple[str, ...]
+
+
+def split_line(line: str) -> list[str]:
+    """Split a line of a CSV file into cells without the spaces around them."""
+    cells = next(csv.reader([line], skipinitialspace=True), [])
+    return [cell.strip() for cell in cells]
+
+
+class RowReader:
+    """Reads rows below a header.
+
+    Parameters
+    ----------
+    site_schema : what the columns mean.
+    header : the file's column names.
+    where : the file, for messages.
+    optional : channels that the file need not have.
+
+    Raises SchemaError when a column is missing. `form`, the time format in use, is an attribute; ""
+    before the first row that fits one.
+    """
+
+    def __init__(
+        self, site_schema: SiteSchema, header: Sequence[str], where: str, optional: Collection[str]
+    ) -> None:
+        self.header = list(header)
+        self.form = ""
+        self._formats = site_schema.time_formats
+        columns, names = site_schema.columns, site_schema.schema.names
+        wanted = [site_schema.time, *(columns[n] for n in names if n not in optional)]
+        if missing := [name for name in wanted if name not in self.header]:
+            raise SchemaError(
+                f"{where}: columns {missing} are missing; expected {wanted}, found {self.header}. "
+                "Rename or add them, or describe the file's own columns in a site schema (--schema)"
+            )
+        self._time = self.header.index(site_schema.time)
+        present = [(n, columns[n]) for n in names if columns[n] in self.header]
+        self._places = [(names.index(n), n, self.header.index(c)) for n, c in present]
+        self._width = len(names)
+
+    def read(self, cells: Sequence[str]) -> Row | str:
+        """Read a row's cells; where it is none, say why."""
+        if len(cells) != len(self.header):
+            return f"it has {len(cells)} cells, the header {len(self.header)}"
+        time = self._read_time(cells[self._time])
+        if time is None:
+            return f"{cells[self._time]!r} is not a time in the format {self.form or self._formats}"
+        readings, bad = np.full(self._width, np.nan), []
+        for place, name, column in self._places:
+            cell = cells[column]
+            value = _number(cell)
+            readings[place] = value
+            if math.isnan(value) and cell.lower() not in _EMPTY:
+                bad.append(name)
+        return Row(time, readings, tuple(bad))
+
+    def _read_time(self, text: str) -> int | None:
+        """The first format that fits the first row is used for all, as in training."""
+        for form in [self.form] if self.form else self._formats:
+            time = _time(text, form)
+            if time is not None:
+                self.form = form
+                return time
+        return None
+
+
+def _time(text: str, form: str) -> int | None:
+    try:
+        iso = form == "ISO8601"
+        found = datetime.fromisoformat(text) if iso else datetime.strptime(text, form)
+    except ValueError:
+        return None
+    if found.tzinfo is not None:
+        found = found.astimezone(UTC).replace(tzinfo=None)
+    return (found - _EPOCH) // _MICROSECOND * 1000
+
+
+def _number(cell: str) -> float:
+    # Python would read 1_000 as a thousand; no file means that.
+    try:
+        value = math.nan if "_" in cell else float(cell)
+    except ValueError:
+        return math.nan
+    return value

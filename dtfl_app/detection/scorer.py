@@ -1,0 +1,308 @@
+"""From one row of readings after the other to scores, alarms and drift: the detector on line.
+
+All that a row's outcome depends on is in `Scorer.memory`: a scorer that recalls it goes on as if it
+had never stopped, wherever that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtfl_app.detection.deployment import Deployment
+from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChange
+from dtfl_app.detection.judging import Judge, Verdict
+from dtfl_app.detection.model import OnnxModel
+from dtfl_app.detection.physics import LawStream
+from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
+from dtfl_app.errors import ConfigError
+from dtfl_app.schema import Schema
+from dtfl_app.sites.stretches import GAP_PERIODS
+from twin.ctown.laws import law_channels
+
+__all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
+
+Floats = NDArray[np.float64]
+
+# Channels that are named behind a step's evidence.
+_CAUSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A channel behind the evidence of a step.
+
+    Parameters
+    ----------
+    channel : its name; with statistics over a window the feature's, e.g. "P-TPT:mean".
+    share : its part of the step's evidence, in (0, 1].
+    reading : its value, in its unit; None where missing.
+    """
+
+    channel: str
+    share: float
+    reading: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the detector says of one time step.
+
+    Parameters
+    ----------
+    time : end of the step, ns since 1970.
+    verdict : score, threshold, p-value.
+    evidence : kind of evidence that stands out most over its threshold.
+    causes : channels behind that evidence, the one that stands out most first; at most 3.
+    """
+
+    time: int
+    verdict: Verdict
+    evidence: str
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row.
+
+    Parameters
+    ----------
+    skipped : whether it was not later than the row before, and so was left out.
+    begins : whether a stretch begins with it.
+    impossible : channels whose reading was outside the physical range, and so taken as missing.
+    step : the time step that ends with it, if one does.
+    drift : drifts that begin or are over.
+    """
+
+    skipped: bool = False
+    begins: bool = False
+    impossible: tuple[str, ...] = ()
+    step: Step | None = None
+    drift: tuple[DriftChange, ...] = ()
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came in and what came out so far.
+
+    Parameters
+    ----------
+    rows, skipped : rows taken in; rows left out because they were not later than those before.
+    missing : readings that were empty or not a number.
+    impossible : readings outside the physical range.
+    stretches : uninterrupted stretches of rows.
+    steps, alarms, episodes : time steps, those with an alarm, and runs of these.
+    """
+
+    rows: int = 0
+    skipped: int = 0
+    missing: int = 0
+    impossible: int = 0
+    stretches: int = 0
+    steps: int = 0
+    alarms: int = 0
+    episodes: int = 0
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where in the recording the scorer is."""
+
+    last: int | None = None
+    alarm: bool = False
+    counts: Counts = field(default_factory=Counts)
+
+
+class Scorer:
+    """Scores rows in time order.
+
+    Parameters
+    ----------
+    deployment : the trained detector.
+    site : name of the site, where the model knows several plants.
+    ignored : channels known to be broken, taken as missing.
+    drift_window, drift_limit : see `drift.Drift`.
+
+    Raises ConfigError for an unknown site or channel.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        site: str = "",
+        ignored: Collection[str] = (),
+        drift_window: int = DRIFT_WINDOW,
+        drift_limit: float = DRIFT_LIMIT,
+    ) -> None:
+        schema, plan = deployment.site_schema.schema, deployment.features
+        self._deployment, self._kinds = deployment, deployment.kinds
+        self._gap_ns = round(GAP_PERIODS * schema.period_s * 1e9)
+        self._low = np.array([channel.low for channel in schema.channels])
+        self._high = np.array([channel.high for channel in schema.channels])
+        self._names, self._absent = schema.names, _absent(deployment, schema, ignored)
+        self._model = OnnxModel(deployment.graph)
+        self._judge = Judge(deployment.calibration, deployment.rate)
+        self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
+        self._windows = InputWindows(plan, deployment.scaler, schema)
+        self._means = {"instant": TrailingMean(1), "smoothed": TrailingMean(deployment.smoothing)}
+        self._laws = _law_stream(deployment, site)
+        self.drift = Drift(self._judge, self._kinds, drift_window, drift_limit)
+        self._place = _Place()
+
+    @property
+    def counts(self) -> Counts:
+        """What came in and out so far."""
+        return self._place.counts
+
+    @property
+    def missing(self) -> list[str]:
+        """Channels that are taken as missing from the start."""
+        return [name for name, gone in zip(self._names, self._absent, strict=True) if gone]
+
+    def step(self, time: int, readings: Floats) -> Outcome:
+        """Take in a row.
+
+        Parameters
+        ----------
+        time : ns since 1970.
+        readings : in the schema's units and order, shape (c,); NaN = missing.
+        """
+        place, counts = self._place, self._place.counts
+        if place.last is not None and time <= place.last:
+            counts.skipped += 1
+            return Outcome(skipped=True)
+        begins = place.last is None or time - place.last > self._gap_ns
+        if begins:
+            self._restart()
+        place.last = time
+        counts.rows += 1
+        counts.missing += int(np.count_nonzero(np.isnan(readings)))
+        impossible = (readings < self._low) | (readings > self._high)
+        step, drift = self._score(time, np.where(impossible | self._absent, np.nan, readings))
+        names: tuple[str, ...] = ()
+        if impossible.any():
+            names = tuple(self._names[i] for i in np.flatnonzero(impossible))
+            counts.impossible += len(names)
+        return Outcome(False, begins, names, step, drift)
+
+    def memory(self) -> dict[str, Any]:
+        """All that later rows depend on, as plain values."""
+        return {
+            "last": self._place.last,
+            "alarm": self._place.alarm,
+            "counts": asdict(self._place.counts),
+            "frozen": self._frozen.memory() if self._frozen else None,
+            "windows": self._windows.memory(),
+            "means": {name: mean.memory() for name, mean in self._means.items()},
+            "laws": self._laws.memory() if self._laws else None,
+            "drift": self.drift.memory(),
+        }
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on from a `memory` of a scorer that was made alike."""
+        self._place = _Place(memory["last"], memory["alarm"], Counts(**memory["counts"]))
+        self._windows.recall(memory["windows"])
+        for name, mean in self._means.items():
+            mean.recall(memory["means"][name])
+        if self._frozen:
+            self._frozen.recall(memory["frozen"])
+        if self._laws:
+            self._laws.recall(memory["laws"])
+        self.drift.recall(memory["drift"])
+
+    def _restart(self) -> None:
+        self._place.counts.stretches += 1
+        self._place.alarm = False
+        self._windows.restart()
+        for mean in self._means.values():
+            mean.restart()
+        if self._frozen:
+            self._frozen.restart()
+        if self._laws:
+            self._laws.restart()
+
+    def _score(self, time: int, readings: Floats) -> tuple[Step | None, tuple[DriftChange, ...]]:
+        if self._frozen:
+            readings = self._frozen.step(readings)
+        made = self._windows.step(readings)
+        if made is None:
+            return None, ()
+        features, inputs = made
+        shares = self._shares(time, features.astype(np.float64), inputs)
+        totals = {kind: _total(kind, found) for kind, found in shares.items()}
+        verdict = self._judge.judge(np.array([totals[kind] for kind in self._kinds]))
+        kind = self._kinds[verdict.foremost]
+        step = Step(time, verdict, kind, self._causes(kind, shares[kind], features))
+        return step, self._account(verdict)
+
+    def _account(self, verdict: Verdict) -> tuple[DriftChange, ...]:
+        """Count a step, and watch those without alarm for drift."""
+        place, counts = self._place, self._place.counts
+        counts.steps += 1
+        if verdict.alarm:
+            counts.alarms += 1
+            counts.episodes += not place.alarm
+        place.alarm = verdict.alarm
+        return () if verdict.alarm else tuple(self.drift.add(verdict.cells))
+
+    def _shares(
+        self, time: int, features: Floats, inputs: NDArray[np.float32]
+    ) -> dict[str, Floats]:
+        """Each kind's evidence by channel; of the model's, the total stands before the features."""
+        found = self._laws.step(time, features) if self._laws else {}
+        total, per_channel = self._model.score(inputs)
+        row = np.concatenate([total, per_channel[0]])  # shape: (1 + d,)
+        return {**found, **{kind: mean.step(row) for kind, mean in self._means.items()}}
+
+    def _causes(
+        self, kind: str, shares: Floats, features: NDArray[np.float32]
+    ) -> tuple[Cause, ...]:
+        names = self._deployment.features.names
+        if kind in self._means:
+            shares, usual = shares[1:], self._deployment.usual[kind]
+            # The mean keeps features that are usually perfect from standing out by next to nothing.
+            prominence = shares / (usual + usual.mean() + 1e-12)
+            named: tuple[str, ...] = names
+        else:
+            prominence, named = shares, law_channels(kind)
+        whole = float(shares.sum())
+        order = np.argsort(-prominence, kind="stable")[:_CAUSES]
+        return tuple(
+            Cause(named[i], float(shares[i]) / whole, _reading(features[names.index(named[i])]))
+            for i in order
+            if shares[i] > 0.0
+        )
+
+
+def _total(kind: str, shares: Floats) -> float:
+    """A kind's evidence: the model's total, or what is furthest off of a law's channels."""
+    return float(shares[0]) if kind in ("instant", "smoothed") else float(shares.max())
+
+
+def _reading(value: np.float32) -> float | None:
+    # By way of its text: the shortest number that is this one, 33.44 and not 33.439998626708984.
+    return None if np.isnan(value) else float(str(value))
+
+
+def _law_stream(deployment: Deployment, site: str) -> LawStream | None:
+    physics = deployment.physics
+    if physics is None:
+        return None
+    names = deployment.features.names
+    return LawStream(physics.laws(site), physics.expected, deployment.kinds, names)
+
+
+def _absent(deployment: Deployment, schema: Schema, ignored: Collection[str]) -> NDArray[np.bool_]:
+    """Which channels are taken as missing: those to ignore, and those never read in training."""
+    if unknown := sorted(set(ignored) - set(schema.names)):
+        raise ConfigError(
+            f"--ignore {unknown[0]}: no such channel; expected some of {', '.join(schema.names)}"
+        )
+    plan = deployment.features
+    read = {name.partition(":")[0] for name in plan.names if name not in plan.unread}
+    return np.array([name in ignored or name not in read for name in schema.names])

@@ -1,0 +1,36 @@
+"""Warnings that a broken sensor may repeat for every row: each is said once an hour."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+__all__ = ["SparingWarnings"]
+
+_HOUR_S = 3600.0
+
+
+class SparingWarnings:
+    """Logs a warning unless one about the same was logged less than an hour ago.
+
+    Parameters
+    ----------
+    log : where to.
+    clock : seconds that never go back.
+    """
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._clock = log, clock
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def warn(self, about: str, message: str, *values: object) -> None:
+        """Log `message` with `values`, and how often it was kept back since it was last said."""
+        now = self._clock()
+        last, kept_back = self._said.get(about, (-_HOUR_S, 0))
+        if now - last < _HOUR_S:
+            self._said[about] = last, kept_back + 1
+            return
+        more = f" ({kept_back} more like it in the last hour)" if kept_back else ""
+        self._log.warning(message + more, *values)
+        self._said[about] = now, 0

@@ -1,0 +1,158 @@
+"""From readings to the model's input, row by row: the same as features, scaling and stacking."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtfl_app.detection.deployment import FeaturePlan
+from dtfl_app.schema import Schema
+from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.statistics import STATISTICS
+from dtfl_app.sites.stretches import FROZEN_SAMPLES
+
+__all__ = ["FrozenChannels", "InputWindows", "TrailingMean"]
+
+Floats = NDArray[np.float64]
+
+
+class FrozenChannels:
+    """Takes channels that hold one value from the start of a stretch as missing.
+
+    That of a dead sensor is known for sure only from `FROZEN_SAMPLES` readings on. A status may
+    rest for as long as it likes.
+
+    Parameters
+    ----------
+    schema : the channels.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._status = np.array([channel.kind == "status" for channel in schema.channels])
+        self._first = np.full(len(self._status), np.nan)
+        self._count = np.zeros(len(self._status), dtype=np.int64)
+        self._moved = self._status.copy()
+
+    def restart(self) -> None:
+        """Begin a stretch."""
+        self._first = np.full(len(self._status), np.nan)
+        self._count = np.zeros(len(self._status), dtype=np.int64)
+        self._moved = self._status.copy()
+
+    def step(self, readings: Floats) -> Floats:
+        """Return the readings, shape (c,), NaN where the channel is frozen."""
+        present = ~np.isnan(readings)
+        self._first = np.where(np.isnan(self._first), readings, self._first)
+        self._moved |= present & (readings != self._first)
+        self._count += present
+        frozen = ~self._moved & (self._count >= FROZEN_SAMPLES)
+        return np.where(frozen, np.nan, readings)
+
+    def memory(self) -> dict[str, Any]:
+        """All that later rows depend on, as plain values."""
+        return {
+            "first": self._first.tolist(),
+            "count": self._count.tolist(),
+            "moved": self._moved.tolist(),
+        }
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on from a `memory`."""
+        self._first = np.array(memory["first"], dtype=np.float64)
+        self._count = np.array(memory["count"], dtype=np.int64)
+        self._moved = np.array(memory["moved"], dtype=bool)
+
+
+class InputWindows:
+    """Makes the model's inputs from rows of readings.
+
+    Parameters
+    ----------
+    plan : how features are made.
+    scaler : the federation's.
+    schema : the channels.
+    """
+
+    def __init__(self, plan: FeaturePlan, scaler: Scaler, schema: Schema) -> None:
+        self._plan, self._scaler = plan, scaler
+        self._samples, self._step = plan.spec.rows(schema)
+        self._unread = np.array([name in plan.unread for name in plan.names])
+        self._position = 0
+        self._rows: deque[Floats] = deque(maxlen=self._samples)
+        self._scaled: deque[NDArray[np.float32]] = deque(maxlen=plan.window)
+
+    def restart(self) -> None:
+        """Begin a stretch."""
+        self._position = 0
+        self._rows.clear()
+        self._scaled.clear()
+
+    def step(self, readings: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Take in a row, shape (c,); return a time step where one ends with it.
+
+        Returns
+        -------
+        Features in physical units, shape (d,), and the model's input, shape (1, w*d).
+        """
+        self._rows.append(readings)
+        complete = self._position - (self._samples - 1)
+        self._position += 1
+        if complete < 0 or complete % self._step:
+            return None
+        features = self._features()
+        scaled = self._scaler.transform(np.where(self._unread, np.nan, features)[None, :])[0]
+        # The first step of a stretch stands for those before it.
+        self._scaled.extend([scaled] * (1 if self._scaled else self._plan.window))
+        return features, np.concatenate(self._scaled)[None, :]
+
+    def memory(self) -> dict[str, Any]:
+        """All that later rows depend on, as plain values."""
+        return {
+            "position": self._position,
+            "rows": [row.tolist() for row in self._rows],
+            "scaled": [row.tolist() for row in self._scaled],
+        }
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on from a `memory`."""
+        self._position = memory["position"]
+        rows = [np.array(row, dtype=np.float64) for row in memory["rows"]]
+        self._rows = deque(rows, maxlen=self._samples)
+        scaled = [np.array(row, dtype=np.float32) for row in memory["scaled"]]
+        self._scaled = deque(scaled, maxlen=self._plan.window)
+
+    def _features(self) -> NDArray[np.float32]:
+        # A channel's samples side by side in memory, as where whole recordings are cut into
+        # windows: sums then add up in the same order.
+        samples = np.ascontiguousarray(np.array(self._rows).T)  # shape: (c, samples)
+        found = [STATISTICS[name](samples) for name in self._plan.spec.statistics]
+        return np.concatenate(found).astype(np.float32)
+
+
+class TrailingMean:
+    """Mean of the last `steps` rows of a stretch, fewer at its start."""
+
+    def __init__(self, steps: int) -> None:
+        self._rows: deque[Floats] = deque(maxlen=steps)
+
+    def restart(self) -> None:
+        """Begin a stretch."""
+        self._rows.clear()
+
+    def step(self, row: Floats) -> Floats:
+        """Take in a row, shape (k,); return the mean, shape (k,)."""
+        self._rows.append(row)
+        return np.asarray(np.mean(self._rows, axis=0))
+
+    def memory(self) -> Sequence[Sequence[float]]:
+        """All that later rows depend on, as plain values."""
+        return [row.tolist() for row in self._rows]
+
+    def recall(self, memory: Sequence[Sequence[float]]) -> None:
+        """Go on from a `memory`."""
+        rows = [np.array(row, dtype=np.float64) for row in memory]
+        self._rows = deque(rows, maxlen=self._rows.maxlen)
