@@ -27,6 +27,7 @@ from dtfl_app.preparation import Prepared, scaler_from_arrays
 from dtfl_app.results.models import SavedModel
 from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.files_sites import FilesDataset
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.threew_sites import ThreeWDataset
 from twin.ctown.laws import PlantLaws
@@ -85,6 +86,8 @@ def export_model(
 
 def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
     """Return how the files of a data set's sites are written."""
+    if isinstance(dataset, FilesDataset):
+        return dataset.site_schema
     if isinstance(dataset, BatadalDataset):
         return SiteSchema(
             dataset.schema,
@@ -103,7 +106,7 @@ def frozen_as_missing(dataset: FederatedDataset) -> bool:
 
     Plants whose pumps may rest for months do not.
     """
-    return isinstance(dataset, ThreeWDataset)
+    return isinstance(dataset, ThreeWDataset | FilesDataset)
 
 
 def _deployment(model: SavedModel, origin: Origin) -> Deployment:
