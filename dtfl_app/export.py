@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from dtfl_app.results.models import SavedModel
 from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.files_sites import FilesDataset
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
+from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.threew_sites import ThreeWDataset
 from twin.ctown.laws import PlantLaws
 
@@ -89,16 +90,10 @@ def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
     if isinstance(dataset, FilesDataset):
         return dataset.site_schema
     if isinstance(dataset, BatadalDataset):
-        return SiteSchema(
-            dataset.schema,
-            time="DATETIME",
-            time_formats=("%d/%m/%y %H", "ISO8601"),
-            labels=LabelColumn("ATT_FLAG", unlabelled=(-999.0,)),
-            twin="ctown",
-        )
+        return KNOWN_SCHEMAS["batadal"]
     if isinstance(dataset, ThreeWDataset):
         return SiteSchema(dataset.schema, time="timestamp", twin="recorded")
-    return SiteSchema(dataset.schema, labels=LabelColumn("label"), twin="ctown")
+    return replace(KNOWN_SCHEMAS["ctown"], schema=dataset.schema)
 
 
 def frozen_as_missing(dataset: FederatedDataset) -> bool:

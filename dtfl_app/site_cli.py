@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dtfl_app.errors import ResultsError
+from dtfl_app.errors import ConfigError, ResultsError
 from dtfl_app.files import write_atomically
 from dtfl_app.sites.channel_check import ChannelSummary
 from dtfl_app.sites.findings import Finding, counted
+from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
 from dtfl_app.sites.site_check import FileSummary, SiteCheck, check_file
 from dtfl_app.sites.site_draft import draft_schema
 from dtfl_app.sites.site_schema import read_site_schema
@@ -62,6 +63,20 @@ def draft(
     """Print a first site schema guessed from a file, with comments on what to check."""
     with clear_errors():
         typer.echo(draft_schema(file), nl=False)
+
+
+@site_app.command()
+def schema(
+    plant: Annotated[str, typer.Argument(help=f"one of {', '.join(KNOWN_SCHEMAS)}")],
+) -> None:
+    """Print the site schema of a plant that is known here."""
+    with clear_errors():
+        if plant not in KNOWN_SCHEMAS:
+            raise ConfigError(
+                f"no schema called {plant!r}; expected one of {', '.join(KNOWN_SCHEMAS)}, or draft "
+                "one from a file: dtfl site draft FILE"
+            )
+        typer.echo(KNOWN_SCHEMAS[plant].to_toml(), nl=False)
 
 
 def _write(path: Path, found: SiteCheck) -> None:

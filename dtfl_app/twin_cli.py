@@ -45,7 +45,7 @@ Seed = Annotated[int, typer.Option(min=0, help="seed of everything random")]
 
 @twin_app.command("simulate")
 def simulate_command(
-    out: Annotated[Path, typer.Option(help="Parquet file for the labelled series")],
+    out: Annotated[Path, typer.Option(help=".parquet or .csv file for the labelled series")],
     scenarios: Annotated[int, typer.Option(min=1, help="how many")] = 10,
     hours: Annotated[int, typer.Option(min=1, help="hours per scenario")] = 384,
     seed: Seed = 0,
@@ -57,14 +57,19 @@ def simulate_command(
     workers: Annotated[int, typer.Option(min=0, help="processes; 0 = one per core")] = 0,
     cache: Annotated[Path, typer.Option(help="folder of simulated data")] = _CACHE,
 ) -> None:
-    """Simulate scenarios into one labelled Parquet file."""
+    """Simulate scenarios into one labelled file."""
     with clear_errors():
+        if out.suffix not in (".parquet", ".csv"):
+            raise ConfigError(f"--out {out}: expected a name that ends in .parquet or .csv")
         _make_folder(out)
         twin = CTownTwin(_plant(network, plant))
         kinds = [kind.strip() for kind in families.split(",") if kind.strip()]
         plan = twin.plan(scenarios, hours, seed, kinds)
         built = _build(twin, plan, cache.expanduser(), workers or os.cpu_count() or 1)
-        built.series.to_parquet(out, index=False)
+        if out.suffix == ".csv":
+            built.series.to_csv(out, index=False)
+        else:
+            built.series.to_parquet(out, index=False)
         _say_built(built, out)
 
 
