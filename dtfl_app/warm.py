@@ -32,14 +32,15 @@ _SERVE = "--serve"
 
 def main(argv: Sequence[str]) -> None:
     """Run one task with Flower's arguments `argv`: by the waiting process, or in this one."""
-    folder = os.environ.get("DTFL_WARM", "")
+    folder, parent = os.environ.get("DTFL_WARM", ""), _parent(argv)
     if not folder or len(_socket(folder)) > _LONGEST_NAME:
-        _run_cold(argv, f"DTFL_WARM = {folder!r} is no folder with a short enough name")
+        _run_cold(argv, f"DTFL_WARM = {folder!r} is no folder whose path is short enough")
+    if parent is None:
+        _run_cold(argv, "Flower named no --parent-pid, with which the waiting process would end")
+    if not hasattr(os, "pidfd_open"):
+        _run_cold(argv, "this system cannot watch a process end; it takes Linux 5.3 or newer")
     if _hand_over(_socket(folder), argv):
         return
-    parent = _parent(argv)
-    if parent is None:
-        _run_cold(argv, "Flower named no --parent-pid for it to end with")
     subprocess.Popen(
         [sys.executable, "-m", "dtfl_app.warm", _SERVE, folder, str(parent)],
         stdin=subprocess.DEVNULL,

@@ -81,14 +81,6 @@ class Process:
         except psutil.NoSuchProcess:
             return []
 
-    def commands(self) -> list[str]:
-        """Command lines of the family; none of those that have ended and are not waited for."""
-        found = []
-        for member in self.family():
-            with suppress(psutil.NoSuchProcess):  # ZombieProcess is one
-                found.append(" ".join(member.cmdline()))
-        return found
-
     def end(self, hard: bool = False) -> None:
         """Stop it and all it started; `hard` as by a power cut."""
         family = self.family()
