@@ -157,10 +157,13 @@ def read_certificate(path: Path) -> x509.Certificate:
 
 
 def server_names(certificate: x509.Certificate) -> list[str]:
-    """DNS names and IP addresses that a server certificate stands for."""
-    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    dns = extension.value.get_values_for_type(x509.DNSName)
-    return [*dns, *map(str, extension.value.get_values_for_type(x509.IPAddress))]
+    """DNS names and IP addresses that a server certificate stands for; none where it names none."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    dns = found.get_values_for_type(x509.DNSName)
+    return [*dns, *map(str, found.get_values_for_type(x509.IPAddress))]
 
 
 def _alternative(host: str) -> x509.GeneralName:

@@ -76,7 +76,7 @@ def examine_server(server: Server, clock: Callable[[], datetime]) -> Iterator[Fi
     """Check the SuperLink's machine; `clock` tells its time, with a zone."""
     yield from check_versions()
     yield check_authority(server.certs, clock())
-    yield from check_server_files(server.certs, clock())
+    yield from check_server_files(server.certs, server.host, clock())
     yield from _check_room(server.state)
     yield check_port(server.host, server.port, "DTFL_PORT")
 

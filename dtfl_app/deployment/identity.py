@@ -31,6 +31,8 @@ __all__ = ["check_authority", "check_node_key", "check_server_files", "judge_exp
 
 _SOON = timedelta(days=30)
 _RENEW = "renew it: dtfl certificates --renew, then restart the SuperLink"
+#: Where flwr 1.41 reaches a SuperLink that listens on every address.
+_OWN_WAY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _NEW_AUTHORITY = "make a new authority and server certificate, and give ca.crt to every site"
 
 
@@ -46,14 +48,14 @@ def check_authority(certs: Path, now: datetime) -> Finding:
     return judge_expiry(AUTHORITY, certificate.not_valid_after_utc, now, _NEW_AUTHORITY)
 
 
-def check_server_files(certs: Path, now: datetime) -> list[Finding]:
-    """Judge the SuperLink's certificate and key in `certs`, as they will be served."""
+def check_server_files(certs: Path, host: str, now: datetime) -> list[Finding]:
+    """Judge the SuperLink's certificate and key in `certs`, as they will be served on `host`."""
     try:
         certificate, authority = (read_certificate(certs / n) for n in (SERVER, AUTHORITY))
         key = read_private_key(certs / SERVER_KEY)
     except DeploymentError as error:
         return [_as_finding(SERVER, error)]
-    found = [_judge_chain(certificate, authority)]
+    found = [_judge_chain(certificate, authority), _judge_names(certificate, host)]
     if key.public_key() != certificate.public_key():
         mend = f"bring back the key that belongs to {SERVER}, or remove both and renew"
         found.append(failed(SERVER_KEY, f"not the key of {SERVER} beside it", mend))
@@ -111,7 +113,17 @@ def _judge_chain(certificate: Certificate, authority: Certificate) -> Finding:
     except (ValueError, TypeError, InvalidSignature):
         mend = f"bring {SERVER} and {AUTHORITY} from the same folder, or renew by that authority"
         return failed(SERVER, f"not issued by {AUTHORITY} beside it", mend)
-    return good(SERVER, f"by {AUTHORITY}, for {', '.join(server_names(certificate))}")
+    return good(SERVER, f"issued by {AUTHORITY} beside it")
+
+
+def _judge_names(certificate: Certificate, host: str) -> Finding:
+    """The process that starts runs comes over TLS too; refused, it dies, and runs stay pending."""
+    names, own = server_names(certificate), _OWN_WAY.get(host, host)
+    found = f"for {', '.join(names)}"
+    if own in names:
+        return good(f"{SERVER} names", found)
+    mend = f"renew it with --host {own} added: the SuperLink reaches itself by this name"
+    return failed(f"{SERVER} names", f"{found}; not for {own}", mend)
 
 
 def _judge_mode(check: str, path: Path) -> Finding:

@@ -19,7 +19,7 @@ __all__ = ["check_disk", "check_memory", "check_port", "check_state_folder", "ch
 _MB = 1e6
 #: Flower's database, a site's state and the app's bundles fit below; a run writes its results too.
 _LEAST_DISK_MB, _AMPLE_DISK_MB = 500, 2000
-#: A message is handled in a process of its own that loads torch: see docs/operate.md.
+#: SuperNode, SuperExec and one task with torch loaded held 140, 129 and 421 MB (docs/operate.md).
 _LEAST_MEMORY_MB, _AMPLE_MEMORY_MB = 700, 1500
 
 
@@ -78,7 +78,11 @@ def check_state_folder(folder: Path) -> Finding:
 def check_disk(folder: Path, least_mb: float = _LEAST_DISK_MB) -> Finding:
     """Compare the free space where `folder` is with `least_mb` and what is comfortable."""
     there = _nearest(folder)
-    free = psutil.disk_usage(str(there)).free / _MB
+    try:
+        free = psutil.disk_usage(str(there)).free / _MB
+    except OSError as error:
+        mend = "give the folder to the user that starts the node"
+        return failed("disk", f"{there}: cannot be looked at ({error.strerror})", mend)
     found = f"{free:.0f} MB free at {there}"
     if free < least_mb:
         return failed("disk", f"{found}; wanted {least_mb:.0f}", "free space, or move the folder")
@@ -124,4 +128,14 @@ def _port_mend(error: OSError | OverflowError) -> str:
 def _nearest(folder: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
     whole = folder.absolute()
-    return next((place for place in (whole, *whole.parents) if place.exists()), whole)
+    return next(place for place in (whole, *whole.parents) if not _is_absent(place))
+
+
+def _is_absent(place: Path) -> bool:
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # something is there, or in its way, that this user may not see
+        return False
+    return False

@@ -17,7 +17,7 @@ def check_data(data: Path, schema: Path) -> list[Finding]:
     try:
         site = read_site_schema(schema)
     except DataError as error:
-        return [failed("schema", str(error), "correct the TOML; its form is in site_schema.py")]
+        return [failed("schema", str(error), "correct the TOML where it says")]
     channels = len(site.schema.channels)
     found = [good("schema", f"{site.schema.name}: {channels} channels, {site.schema.period_s:g} s")]
     try:

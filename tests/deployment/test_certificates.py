@@ -39,6 +39,13 @@ def test_another_authority_is_refused(certs, tmp_path):
         handshake(certs, other / "ca.crt", "localhost")
 
 
+def test_two_authorities_in_one_file_carry_over_a_change(certs, tmp_path):
+    new, both = make_certificates(tmp_path / "new"), tmp_path / "both.crt"
+    both.write_bytes((certs / "ca.crt").read_bytes() + (new / "ca.crt").read_bytes())
+
+    assert [handshake(by, both, "localhost") for by in (certs, new)] == ["TLSv1.3"] * 2
+
+
 def test_an_expired_certificate_is_refused(tmp_path):
     expired = make_certificates(tmp_path / "certs", starts=-10, ends=-1)
 

@@ -2,6 +2,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from flwr.supercore.address import resolve_bind_address
 
 from dtfl_app.deployment.identity import (
     check_authority,
@@ -17,6 +18,10 @@ NOW = datetime.now(UTC)
 
 def verdicts(findings):
     return {f.check: f.verdict for f in findings}
+
+
+def server_files(certs, host="0.0.0.0"):
+    return check_server_files(certs, host, NOW)
 
 
 @pytest.fixture
@@ -56,46 +61,61 @@ def test_a_missing_or_damaged_authority_fails_with_what_to_do(own, content):
 
 
 def test_what_the_server_will_serve_passes_but_its_authoritys_key_should_not_be_there(own):
-    assert verdicts(check_server_files(own, NOW)) == {
+    assert verdicts(server_files(own)) == {
         "superlink.crt": "ok",
+        "superlink.crt names": "ok",
         "superlink.key": "ok",
         "superlink.crt expiry": "ok",
         "ca.key": "warning",
     }
     (own / "ca.key").unlink()
-    assert "ca.key" not in verdicts(check_server_files(own, NOW))
+    assert "ca.key" not in verdicts(server_files(own))
 
 
 def test_a_certificate_of_another_authority_fails(own, tmp_path):
     other = make_certificates(tmp_path / "other")
     (own / "ca.crt").write_bytes((other / "ca.crt").read_bytes())
 
-    assert verdicts(check_server_files(own, NOW))["superlink.crt"] == "failed"
+    assert verdicts(server_files(own))["superlink.crt"] == "failed"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1"])
+def test_the_names_must_hold_the_one_by_which_the_superlink_reaches_itself(own, host):
+    assert resolve_bind_address(f"[{host}]:1" if ":" in host else f"{host}:1") in (
+        "127.0.0.1:1", "[::1]:1",
+    )  # fmt: skip
+    assert verdicts(server_files(own, host))["superlink.crt names"] == "ok"
+
+
+def test_an_address_of_its_own_that_the_certificate_does_not_name_fails(own):
+    names = [f for f in server_files(own, "10.0.0.5") if f.check == "superlink.crt names"]
+
+    assert names[0].verdict == "failed" and "--host 10.0.0.5" in names[0].mend
 
 
 def test_a_key_of_another_certificate_fails(own, tmp_path):
     other = make_certificates(tmp_path / "other")
     (own / "superlink.key").write_bytes((other / "superlink.key").read_bytes())
 
-    assert verdicts(check_server_files(own, NOW))["superlink.key"] == "failed"
+    assert verdicts(server_files(own))["superlink.key"] == "failed"
 
 
 def test_an_expired_server_certificate_fails(tmp_path):
     expired = make_certificates(tmp_path / "certs", starts=-10, ends=-1)
 
-    assert verdicts(check_server_files(expired, NOW))["superlink.crt expiry"] == "failed"
+    assert verdicts(server_files(expired))["superlink.crt expiry"] == "failed"
 
 
 def test_a_missing_server_key_fails(own):
     (own / "superlink.key").unlink()
 
-    assert verdicts(check_server_files(own, NOW)) == {"superlink.crt": "failed"}
+    assert verdicts(server_files(own)) == {"superlink.crt": "failed"}
 
 
 def test_a_server_key_that_others_can_read_fails(own):
     (own / "superlink.key").chmod(0o640)
 
-    assert verdicts(check_server_files(own, NOW))["superlink.key"] == "failed"
+    assert verdicts(server_files(own))["superlink.key"] == "failed"
 
 
 def test_a_node_key_passes_with_and_without_its_public_half(key):

@@ -1,5 +1,6 @@
 import os
 import socket
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,11 +83,29 @@ def test_a_state_folder_below_a_file_fails(tmp_path):
     assert check_state_folder(tmp_path / "file" / "state").verdict == "failed"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only folders")
-def test_a_read_only_state_folder_fails(tmp_path):
-    tmp_path.chmod(0o500)
+@contextmanager
+def common_user():
+    """Root may do everything: take the rights of nobody for a while."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
-    assert check_state_folder(tmp_path / "state").verdict == "failed"
+
+def test_a_read_only_folder_fails(tmp_path):
+    tmp_path.chmod(0o500)
+    with common_user():
+        assert check_state_folder(tmp_path / "state").verdict == "failed"
+
+
+@pytest.mark.parametrize("check", [check_state_folder, check_disk])
+def test_a_folder_behind_a_locked_one_fails(tmp_path, check):
+    (tmp_path / "locked").mkdir(mode=0)
+    with common_user():
+        assert check(tmp_path / "locked" / "state").verdict == "failed"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc takes no files, not even root's")
