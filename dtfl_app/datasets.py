@@ -148,6 +148,11 @@ def _refuse_partition(config: RunConfig) -> None:
 
 def _files(config: RunConfig) -> FederatedDataset:
     _refuse_partition(config)
+    if config.data.protocol != "unseen-attacks":
+        raise ConfigError(
+            f"run config: protocol = {config.data.protocol!r}, but files are judged by the file "
+            "that evaluation-file names; leave protocol at 'unseen-attacks'"
+        )
     return open_files(config)
 
 

@@ -102,14 +102,13 @@ def _show(found: SiteCheck, console: Console) -> None:
 
 def _lines(summary: FileSummary) -> list[str]:
     period = "-" if summary.period_s is None else f"{summary.period_s:g} s"
-    named = ", ".join(summary.events[:_SHOWN])
-    more = f" and {len(summary.events) - _SHOWN} more" if len(summary.events) > _SHOWN else ""
-    events = f": {named}{more}" if named else ""
+    named = ", ".join(summary.events[:_SHOWN]) + (", ..." if summary.events[_SHOWN:] else "")
+    events = counted(len(summary.events), "event") + (f": {named}" if named else "")
     return [
         f"{summary.rows} rows from {summary.first} to {summary.last}, every {period} (median); "
         f"{counted(summary.gaps, 'gap')}, {counted(summary.repeated, 'repeated row')}",
         f"labels: {summary.normal} normal, {summary.abnormal} abnormal, {summary.unlabelled} "
-        f"unlabelled; {counted(len(summary.events), 'event')}{events}",
+        f"unlabelled; {events}",
     ]
 
 

@@ -31,7 +31,7 @@ class InProcessGrid(Grid):
 
     Parameters
     ----------
-    sites : K; node number i has partition-id i.
+    sites : K; node number i has partition-id i, or `node_configs[i]` where these are given.
     run_config : what all of them are told.
     handler : the ClientApp; an exception in it becomes an error reply, as in Flower.
     ids_seed : seed of the node ids.
@@ -52,6 +52,7 @@ class InProcessGrid(Grid):
     failing: Collection[int] = ()
     silent: Collection[int] = ()
     tardy: Collection[int] = ()
+    node_configs: Sequence[dict[str, UserConfigValue]] = ()
     sent: list[Message] = field(default_factory=list)
     received: list[Message] = field(default_factory=list)
 
@@ -60,18 +61,23 @@ class InProcessGrid(Grid):
         self._ready: list[Message] = []
         self._held_back: list[Message] = []
         ids = np.random.default_rng(self.ids_seed).integers(2**62, size=self.sites).tolist()
+        self._numbers = {node: index for index, node in enumerate(ids)}
         self.contexts = {node: self._context(node, index) for index, node in enumerate(ids)}
 
     def _context(self, node: int, index: int) -> Context:
-        place = {"partition-id": index, "num-partitions": self.sites}
+        place: dict[str, UserConfigValue] = {"partition-id": index, "num-partitions": self.sites}
+        if self.node_configs:
+            place = {**self.node_configs[index]}
         return Context(1, node, place, RecordDict(), self.run_config)
 
     def get_node_ids(self) -> list[int]:
         return list(self.contexts)
 
     def partition(self, message: Message) -> int:
-        """Partition id of the node that a task was sent to."""
-        return int(self.contexts[message.metadata.dst_node_id].node_config["partition-id"])
+        """Number of the node that a task was sent to."""
+        node = message.metadata.dst_node_id
+        place = self.contexts[node].node_config.get("partition-id")
+        return self._numbers[node] if place is None else int(place)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Answer each message; an answer waits until it is pulled."""

@@ -1,0 +1,202 @@
+"""A folder of files as a federation, and real data in files of its own."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dtfl_app.config import RunConfig
+from dtfl_app.datasets import open_dataset
+from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.schema import Schema
+from dtfl_app.sites.batadal import DATASET03, SCADA, read_batadal
+from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.files_sites import FilesDataset
+from dtfl_app.sites.scaling import ChannelSums
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from dtfl_app.sites.threew import threew_schema, well_of
+from dtfl_app.sites.threew_sites import ThreeWDataset
+from tests.support.station import SITES, STATION, write_station
+
+
+def open_folder(folder: Path, **settings) -> FilesDataset:
+    told = {"dataset": "files", "data-dir": str(folder)}
+    told |= {key.replace("_", "-"): value for key, value in settings.items()}
+    dataset = open_dataset(RunConfig.from_mapping(told))
+    assert isinstance(dataset, FilesDataset) and isinstance(dataset, FederatedDataset)
+    return dataset
+
+
+def test_every_file_is_a_site_by_its_name(tmp_path):
+    dataset = open_folder(write_station(tmp_path), evaluation_file="judge.csv")
+
+    assert dataset.sites(3) == list(SITES)
+    site = dataset.load_site(1, 3)
+    assert (site.name, site.schema.names) == ("south", ["level", "flow", "pump"])
+    assert len(site.features_train) == 320 and len(site.features_cal) == 80
+    assert dataset.describe(3) == f"schema 'station', files in {tmp_path}, judged by judge.csv"
+
+
+def test_another_number_of_sites_than_files_is_refused_by_their_names(tmp_path):
+    dataset = open_folder(write_station(tmp_path), evaluation_file="judge.csv")
+
+    with pytest.raises(DataError, match=r"2 sites asked for, .* 3 files .*\(north, south, west\)"):
+        dataset.sites(2)
+
+
+def test_files_that_settings_or_schema_name_are_no_sites(tmp_path):
+    table = STATION.replace('column = "flag"', 'events = "events.csv"')
+    write_station(tmp_path, schema=table)
+    (tmp_path / "events.csv").write_text("start,end,event\n")
+    (tmp_path / "judge.csv").rename(tmp_path / "recorded.csv")
+
+    dataset = open_folder(tmp_path, twin_recording=str(tmp_path / "recorded.csv"))
+
+    assert dataset.sites(3) == list(SITES)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    write_station(tmp_path)
+    pd.read_csv(tmp_path / "north.csv").to_parquet(tmp_path / "north.parquet")
+
+    with pytest.raises(DataError, match=r"north\.csv and north\.parquet would both be site"):
+        open_folder(tmp_path).sites(5)
+
+
+def test_a_folder_without_files_is_refused(tmp_path):
+    (tmp_path / "schema.toml").write_text(STATION)
+
+    with pytest.raises(DataError, match="no file for a site"):
+        open_folder(tmp_path).sites(1)
+
+
+def test_the_evaluation_is_the_named_file_and_none_without_one(tmp_path):
+    write_station(tmp_path)
+
+    judged = open_folder(tmp_path, evaluation_file="judge.csv").load_evaluation(3)
+
+    assert judged is not None and int((judged.label == 1).sum()) == 40
+    assert open_folder(tmp_path).load_evaluation(3) is None
+
+
+def test_an_evaluation_file_without_labels_is_refused(tmp_path):
+    write_station(tmp_path)
+    frame = pd.read_csv(tmp_path / "judge.csv").drop(columns="flag")
+    frame.to_csv(tmp_path / "judge.csv", index=False)
+
+    with pytest.raises(DataError, match=r"judge\.csv: no row is labelled"):
+        open_folder(tmp_path, evaluation_file="judge.csv").load_evaluation(3)
+
+
+def test_without_a_folder_there_is_a_schema_and_no_site_yet(tmp_path):
+    write_station(tmp_path)
+
+    dataset = open_folder(Path(), data_dir="", schema=str(tmp_path / "schema.toml"))
+
+    assert dataset.sites(5) == []
+    assert dataset.describe(5) == (
+        "schema 'station', each node's own file, without an evaluation file"
+    )
+    assert dataset.load_evaluation(5) is None
+    with pytest.raises(DataError, match=r"no data-dir is set; .*data-path and site-name"):
+        dataset.load_site(0, 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "needs data-dir, the folder of the sites' files"),
+        ({"schema": "schema.toml"}, "expected paths from the root"),
+    ],
+)
+def test_a_run_on_files_that_names_none_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        open_dataset(RunConfig.from_mapping({"dataset": "files", **settings}))
+
+
+def test_features_may_be_statistics_of_longer_windows(tmp_path):
+    dataset = open_folder(
+        write_station(tmp_path),
+        feature_window_s=300, feature_step_s=60, feature_statistics="mean, std,change",
+    )  # fmt: skip
+
+    features = dataset.load_site(0, 4).features_train
+
+    assert features.names[:4] == ("level:mean", "flow:mean", "pump:mean", "level:std")
+
+
+def test_a_period_below_a_second_gives_a_row_per_reading(tmp_path):
+    """Ten readings a second; windows of 0.3 s are three of them."""
+    text = STATION.replace("period-s = 60", "period-s = 0.1").replace(
+        '"%d/%m/%Y %H:%M"', '"ISO8601"'
+    )
+    write_station(tmp_path, schema=text)
+    for path in tmp_path.glob("*.csv"):
+        frame = pd.read_csv(path)
+        frame["when"] = pd.date_range("2024-01-01", periods=len(frame), freq="100ms").astype(str)
+        frame.to_csv(path, index=False)
+
+    assert len(open_folder(tmp_path).load_site(0, 4).features_train) == 320
+
+
+def test_wells_of_3w_in_files_of_their_own_are_those_of_the_benchmark(
+    data_dir: Path, tmp_path: Path
+):
+    schema = threew_schema()
+    whole = pd.read_parquet(data_dir / "3w" / "class2_WELL.parquet")
+    # The benchmark holds float32; as text they must not be rounded to its digits.
+    whole = whole.astype(dict.fromkeys(schema.names, np.float64))
+    for well, rows in whole.groupby(whole["instance"].map(well_of)):
+        rows[["timestamp", "instance", *schema.names, "class"]].to_csv(
+            tmp_path / f"{well}.csv", index=False
+        )
+    labels = LabelColumn("class", normal=(0.0,), abnormal=(2.0, 102.0))
+    site = SiteSchema(schema, time="timestamp", labels=labels)
+    (tmp_path / "schema.toml").write_text(site.to_toml())
+    benchmark = ThreeWDataset(data_dir)
+    held_out = max(path.stem for path in tmp_path.glob("*.csv"))
+    files = open_folder(
+        tmp_path, evaluation_file=f"{held_out}.csv",
+        feature_window_s=300, feature_step_s=15, feature_statistics="mean,std,change",
+    )  # fmt: skip
+    k = len(files.files)
+
+    assert files.sites(k) == benchmark.sites(k)
+    assert files.schema.digest() == benchmark.schema.digest()
+    for index in range(k):
+        one, other = files.load_site(index, k), benchmark.load_site(index, k)
+        for mine, theirs in (
+            (one.features_train, other.features_train),
+            (one.features_cal, other.features_cal),
+        ):
+            np.testing.assert_array_equal(mine.values, theirs.values)
+            np.testing.assert_array_equal(mine.label, theirs.label)
+            np.testing.assert_array_equal(mine.time, theirs.time)
+            np.testing.assert_array_equal(mine.instance, theirs.instance)
+        moments = [ChannelSums.of(s.features_train.values).to_dict() for s in (one, other)]
+        assert moments[0] == moments[1]
+        assert one.quality == other.quality
+    judged, expected = files.load_evaluation(k), benchmark.load_evaluation(k)
+    assert judged is not None
+    np.testing.assert_array_equal(judged.values, expected.values)
+
+
+def test_batadal_in_three_files_reads_as_the_benchmarks_reader_does(data_dir: Path, tmp_path: Path):
+    source = data_dir / "batadal" / DATASET03
+    frame, expected = pd.read_csv(source, skipinitialspace=True), read_batadal(source)
+    parts = np.array_split(np.arange(len(frame)), 3)
+    for place, rows in enumerate(parts):
+        frame.iloc[rows].to_csv(tmp_path / f"part-{place}.csv", index=False)
+    schema = Schema("c-town", SCADA.channels, SCADA.period_s)
+    labels = LabelColumn("ATT_FLAG", unlabelled=(-999.0,))
+    site = SiteSchema(schema, {}, "DATETIME", ("%d/%m/%y %H",), labels, "ctown")
+    (tmp_path / "schema.toml").write_text(site.to_toml())
+
+    files = open_folder(tmp_path)
+
+    for place, rows in enumerate(parts):
+        series = files.load_series(tmp_path / f"part-{place}.csv")
+        columns = ["time", *SCADA.names, "label", "event"]
+        read = expected.iloc[rows][columns].reset_index(drop=True)
+        pd.testing.assert_frame_equal(series[columns], read)

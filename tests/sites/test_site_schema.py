@@ -1,0 +1,53 @@
+"""A site's TOML: what it may hold, and that it is written as it is read."""
+
+import pytest
+
+from dtfl_app.errors import SchemaError
+from dtfl_app.sites.site_schema import EventTable, read_site_schema
+from tests.support.station import STATION, station_schema
+
+
+def test_what_is_read_is_written_and_read_again(tmp_path):
+    first = station_schema(tmp_path)
+
+    assert station_schema(tmp_path, first.to_toml()) == first
+    assert first.columns == {"level": "Tank 1 [m]", "flow": "Q", "pump": "P1"}
+
+
+def test_a_table_of_events_lies_beside_the_schema(tmp_path):
+    text = STATION.replace('column = "flag"', 'events = "events.csv"')
+
+    site = station_schema(tmp_path, text)
+
+    assert site.labels == EventTable(tmp_path / "events.csv")
+    assert 'events = "events.csv"' in site.to_toml()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("period-s = 60", "period = 60", r"at the top: unknown keys \['period'\]"),
+        ("period-s = 60", "period-s = 0", "a period above 0 s"),
+        ("period-s = 60", 'period-s = "60"', "period-s = '60'; expected a number"),
+        ('kind = "flow"', 'kind = "flux"', r"\[\[channel\]\] 'flow': kind = 'flux'"),
+        ('unit = "L/s"', "", r"\[\[channel\]\] 'flow': unit = None; expected a text"),
+        ("high = 12", "high = 0", "range .* is empty; low must be below high"),
+        ('name = "pump"', 'name = "label"', "a channel cannot be called so"),
+        ('name = "pump"', 'name = "flow"', r"channel names occur twice: \['flow'\]"),
+        ('column = "flag"', 'column = "flag"\nnormal = [0, 1]', r"\[1.0\] stand in two lists"),
+        ('column = "flag"', "", "expected either column or events"),
+        ('time = "when"', 'twin = "yes"', "twin = 'yes'; expected one of"),
+        ("[labels]", "[labels", "not a site schema in TOML"),
+    ],
+)
+def test_what_is_wrong_is_refused_by_file_table_and_key(tmp_path, old, new, message):
+    assert old in STATION
+
+    with pytest.raises(SchemaError, match=message) as caught:
+        station_schema(tmp_path, STATION.replace(old, new, 1))
+    assert str(tmp_path / "schema.toml") in str(caught.value)
+
+
+def test_a_schema_that_is_not_there_says_how_to_make_one(tmp_path):
+    with pytest.raises(SchemaError, match="`dtfl site draft FILE` writes a first one"):
+        read_site_schema(tmp_path / "none.toml")
