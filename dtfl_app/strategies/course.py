@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Course"]
 
+# Deadlines after which a site that owes an answer is asked again; by then a simulation has replaced
+# a worker that hangs.
+_PATIENCE = 3.0
+
 Sketches = Mapping[str, tuple[Sketch, ...]]
 
 
@@ -51,7 +55,8 @@ class Course:
         self._timeout = timeout
         self._settings = settings
         self._gathering = Gathering(
-            self._bench.config.round, strategy.transport, Mailbox(grid), strategy.roster,
+            self._bench.config.round, strategy.transport, Mailbox(grid, _PATIENCE * timeout),
+            strategy.roster,
             self._bench.identify, strategy.judge, strategy.note,
         )  # fmt: skip
         # Of the round before: it is recorded once its model is judged.

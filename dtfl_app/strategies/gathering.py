@@ -131,12 +131,16 @@ class Gathering:
         return [r for r in mail.replies if r.metadata.src_node_id in asked]
 
     def call_roll(self, server_round: int) -> None:
-        """See who is connected; ask nodes that nobody knows who they are."""
+        """See who is connected; ask nodes that nobody knows; wait no more for answers long due."""
         left, back = self._roster.refresh(self._mailbox.online())
         for site in left:
             self._say("away", server_round, site, "its node is not connected")
         for site in back:
             self._say("returned", server_round, site, "its node is connected again")
+        for node in self._mailbox.give_up():
+            self._transport.disown(node)
+            reason = "its answer is three deadlines late and given up; it is asked again"
+            self._say("given-up", server_round, self._roster.site(node), reason)
         strangers = [n for n in self._roster.strangers() if n not in self._mailbox.busy]
         self._mailbox.send([profile_query(node) for node in strangers])
 

@@ -6,6 +6,7 @@ that comes late is found in a later round, and its sender is busy until then.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -41,19 +42,24 @@ class Mailbox:
     Parameters
     ----------
     grid : Flower's way to the nodes.
+    patience : seconds after which `give_up` lets a node off an answer.
     clock, sleep : the time in seconds, and a pause.
     """
 
     def __init__(
         self,
         grid: Grid,
+        patience: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._grid = grid
+        self._patience = patience
         self._clock = clock
         self._sleep = sleep
         self._owed: dict[str, int] = {}
+        self._sent: dict[str, float] = {}
+        self._given_up: set[str] = set()
 
     @property
     def busy(self) -> set[int]:
@@ -74,7 +80,7 @@ class Mailbox:
         for message in sent:
             node, message_id = message.metadata.dst_node_id, message.metadata.message_id
             if message_id in accepted:
-                self._owed[message_id] = node
+                self._owed[message_id], self._sent[message_id] = node, self._clock()
             else:
                 lost[node] = "the SuperLink did not accept the message for it"
         return Mail(lost=lost)
@@ -103,6 +109,17 @@ class Mailbox:
         came = self.collect(asked.union(owing), seconds)
         return Mail(came.replies, {**mail.lost, **came.lost})
 
+    def give_up(self) -> list[int]:
+        """Let nodes off answers that they owe too long, and return them; what comes is dropped.
+
+        A gateway that lost its power with a task in hand is soon back under the same node id.
+        Nobody has the task any more then, and Flower reports that after 12 hours.
+        """
+        late = self._clock() - self._patience
+        lapsed = [i for i in self._owed if self._sent[i] < late]
+        self._given_up |= set(lapsed)
+        return [self._forget(message_id) for message_id in lapsed]
+
     def await_change(self, online: Collection[int], seconds: float) -> None:
         """Wait until other nodes than `online` are connected, `seconds` at most."""
         deadline = self._clock() + seconds
@@ -110,13 +127,22 @@ class Mailbox:
             self._sleep(min(_LONGEST_PAUSE, left))
 
     def _pull(self, mail: Mail) -> None:
-        if not self._owed:
+        asked = [*self._owed, *self._given_up]
+        if not asked:
             return
-        for reply in self._grid.pull_messages(list(self._owed)):
-            node = self._owed.pop(reply.metadata.reply_to_message_id, None)
+        for reply in self._grid.pull_messages(asked):
+            message_id = reply.metadata.reply_to_message_id
+            if message_id in self._given_up:
+                self._given_up.discard(message_id)
+                continue
+            node = self._forget(message_id) if message_id in self._owed else None
             if node is None or reply.metadata.src_node_id == node:
                 mail.replies.append(reply)
             else:
                 # Flower answers for a node whose reply cannot be had any more.
                 reason = reply.error.reason if reply.has_error() else "it came from another node"
                 mail.lost[node] = one_line(f"no reply: {reason}")
+
+    def _forget(self, message_id: str) -> int:
+        del self._sent[message_id]
+        return self._owed.pop(message_id)

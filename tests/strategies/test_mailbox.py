@@ -18,7 +18,7 @@ class Post:
         self.grid = InProcessGrid(sites, handler=echo, **options)
         self.nodes = self.grid.get_node_ids()
         self.now = 0.0
-        self.box = Mailbox(self.grid, clock=lambda: self.now, sleep=self._sleep)
+        self.box = Mailbox(self.grid, patience=60.0, clock=lambda: self.now, sleep=self._sleep)
 
     def _sleep(self, seconds):
         self.now += seconds
@@ -115,3 +115,18 @@ def test_waiting_for_nodes_ends_when_one_leaves_or_comes():
     assert post.now == 0.0
     post.box.await_change(post.nodes, seconds=60)
     assert post.now == pytest.approx(60.0)
+
+
+def test_an_answer_long_due_is_given_up_and_dropped_when_it_comes():
+    """Asked at 0 s, patience 60 s: at 60 s it is still owed, a moment later it is not."""
+    post = Post(tardy={1})
+    post.box.exchange(post.letters(0, 1), seconds=5)
+    post.now = 60.0
+    assert post.box.give_up() == []
+
+    post.now = 60.1
+
+    assert post.box.give_up() == [post.nodes[1]]
+    assert post.box.busy == set()
+    assert senders(post.box.exchange(post.letters(0), seconds=20)) == [post.nodes[0]]
+    assert post.box.give_up() == []
