@@ -178,8 +178,8 @@ def _read_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
     key = read_private_key(folder / AUTHORITY_KEY)
     if key.public_key() != certificate.public_key():
         raise DeploymentError(
-            f"{folder / AUTHORITY_KEY}: not the key of {AUTHORITY} beside it; bring the two from the "
-            "same folder"
+            f"{folder / AUTHORITY_KEY}: not the key of {AUTHORITY} beside it; bring the two "
+            "from the same folder"
         )
     return certificate, key
 
