@@ -107,27 +107,22 @@ def issue_server_certificate(folder: Path, hosts: Sequence[str], validity: Valid
     """
     names = list(dict.fromkeys([*hosts, *_LOOPBACK]))
     alternatives = [_alternative(name) for name in names]
-    authority = read_certificate(folder / AUTHORITY)
-    authority_key = read_private_key(folder / AUTHORITY_KEY)
-    if authority_key.public_key() != authority.public_key():
-        raise DeploymentError(f"{folder / AUTHORITY_KEY}: not the key of {AUTHORITY} beside it")
+    authority, signer = _read_authority(folder)
     if validity.end > authority.not_valid_after_utc:
         raise DeploymentError(
             f"{folder / SERVER}: would hold until {validity.end:%Y-%m-%d}, longer than its "
             f"authority ({authority.not_valid_after_utc:%Y-%m-%d}); choose fewer --days, or make "
             "a new authority in another folder"
         )
-    key = _server_key(folder / SERVER_KEY)
+    key = _server_key(folder / SERVER_KEY).public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DTFL SuperLink")])
-    draft = _draft(
-        subject, authority.subject, key.public_key(), authority_key.public_key(), validity
-    )
+    draft = _draft(subject, authority.subject, key, signer.public_key(), validity)
     draft = draft.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     draft = draft.add_extension(_usage(digital_signature=True), critical=True)
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     draft = draft.add_extension(usage, critical=False)
     draft = draft.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-    certificate = draft.sign(authority_key, SHA384())
+    certificate = draft.sign(signer, SHA384())
     write_atomically(folder / SERVER, certificate.public_bytes(Encoding.PEM))
     return names
 
@@ -176,6 +171,17 @@ def _alternative(host: str) -> x509.GeneralName:
                 "superlink.example or 10.0.0.5, without http:// and port, foreign letters as xn--"
             ) from None
         return x509.DNSName(host)
+
+
+def _read_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    certificate = read_certificate(folder / AUTHORITY)
+    key = read_private_key(folder / AUTHORITY_KEY)
+    if key.public_key() != certificate.public_key():
+        raise DeploymentError(
+            f"{folder / AUTHORITY_KEY}: not the key of {AUTHORITY} beside it; bring the two "
+            "from the same folder"
+        )
+    return certificate, key
 
 
 def _draft(
