@@ -35,6 +35,7 @@ def doctor(
     key: Annotated[
         Path | None, typer.Option(envvar="DTFL_KEY", help="the site's private key")
     ] = None,
+    site: Annotated[str, typer.Option(envvar="DTFL_SITE", help="the site's name")] = "",
     data: Annotated[Path | None, typer.Option(envvar="DTFL_DATA", help="the site's file")] = None,
     schema: Annotated[
         Path | None, typer.Option(envvar="DTFL_SCHEMA", help="TOML that describes the file")
@@ -70,6 +71,7 @@ def doctor(
                 _given("schema", schema),
                 _given("state", state),
                 node_port,
+                site,
             )
             findings = list(examine_gateway(gateway, _now))
     if as_json:

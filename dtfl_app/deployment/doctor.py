@@ -33,6 +33,7 @@ class Gateway:
     key, data, schema : files.
     state : folder.
     port : local port of Flower's Runtime API.
+    site : name of the site, where a table of events has several; empty = the file's.
     """
 
     superlink: str
@@ -42,6 +43,7 @@ class Gateway:
     schema: Path
     state: Path
     port: int = 9094
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def examine_gateway(gateway: Gateway, clock: Callable[[], datetime]) -> Iterator
     yield check_authority(gateway.certs, clock())
     yield from check_node_key(gateway.key)
     yield from check_superlink(gateway.superlink, gateway.certs, clock)
-    yield from check_data(gateway.data, gateway.schema)
+    yield from check_data(gateway.data, gateway.schema, gateway.site)
     yield from _check_room(gateway.state)
     yield check_port("127.0.0.1", gateway.port, "DTFL_NODE_PORT")
 

@@ -279,5 +279,5 @@ def _literal(value: object) -> str:
         return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    assert isinstance(value, float)
-    return repr(value)
+    assert isinstance(value, int | float)
+    return repr(float(value))

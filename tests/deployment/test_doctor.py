@@ -117,7 +117,6 @@ def test_a_schema_that_cannot_be_read_ends_the_check_of_the_data(site):
         ("Tank [m]", "Tank", r"columns ['Tank [m]'] are missing"),
         ("00:02:00", "soon", "data row 3, column 'when': "),
         ("3.0", "high", "data row 3, column 'Tank [m]': 'high' is not a number"),
-        ("attack", "label", "columns ['attack'] are missing"),
     ],
 )
 def test_data_that_its_schema_does_not_fit_fails_with_row_or_column(site, old, new, message):
