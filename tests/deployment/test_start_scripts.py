@@ -1,6 +1,8 @@
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -26,6 +28,7 @@ class Script:
         for command in ("flower-superlink", "flower-supernode"):
             (folder / command).write_text(RECORDER)
             (folder / command).chmod(0o755)
+        (folder / "python").symlink_to(sys.executable)
         self.base = {"PATH": f"{folder}:{os.environ['PATH']}", "RECORD": str(self.record)}
 
     def run(self, **changed: str | None) -> subprocess.CompletedProcess[str]:
@@ -105,6 +108,28 @@ def test_a_name_reaches_flower_as_it_is(supernode, name):
 
     found = _parse_args_run_supernode().parse_args(supernode.arguments())
     assert parse_config_args([found.node_config])["site-name"] == name
+
+
+def test_tasks_are_handed_to_the_process_that_waits_unless_that_is_off(supernode, tmp_path):
+    def clientapp():
+        return shutil.which("flwr-clientapp", path=supernode.environment()["PATH"])
+
+    assert supernode.run().returncode == 0
+    assert clientapp() == str(DOCKER / "warm" / "flwr-clientapp")
+    assert supernode.environment()["DTFL_WARM"] == str(tmp_path / "state" / "warm")
+    assert supernode.environment()["DTFL_PYTHON"] == str(tmp_path / "python")
+
+    assert supernode.run(DTFL_WARM="off").returncode == 0
+    assert clientapp() != str(DOCKER / "warm" / "flwr-clientapp")
+
+
+def test_without_a_python_beside_flower_the_warm_start_is_refused_in_one_line(supernode, tmp_path):
+    (tmp_path / "python").unlink()
+
+    done = supernode.run()
+
+    assert done.returncode == 2
+    assert "python is missing" in done.stderr and "DTFL_WARM=off" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["both ' and \"", "' and \\", "two\nlines"])
