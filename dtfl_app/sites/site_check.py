@@ -71,6 +71,7 @@ class SiteCheck:
     ----------
     file : the file.
     schema : name of its schema.
+    digest : of what sites must agree on; the same at all sites of a federation.
     summary : the file as a whole; None where it cannot even be parsed.
     channels : per channel of the schema.
     findings : in order of their place in the file's reading.
@@ -78,6 +79,7 @@ class SiteCheck:
 
     file: str
     schema: str
+    digest: str
     summary: FileSummary | None
     channels: tuple[ChannelSummary, ...]
     findings: tuple[Finding, ...]
@@ -107,7 +109,7 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
         raw = read_raw(path, site, name)
     except DataError as error:
         refused = _refused(error)
-        return SiteCheck(str(path), site.schema.name, None, (), (refused,))
+        return SiteCheck(str(path), site.schema.name, site.schema.digest(), None, (), (refused,))
     findings: list[Finding] = []
     try:
         found = order(raw, site, path, name)
@@ -128,7 +130,9 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
         kept = cleaned[channel.name].to_numpy(dtype=np.float64)
         findings += channel_findings(found, channel, kept)
     channels = tuple(summarise(found, c, site.columns[c.name]) for c in site.schema.channels)
-    return SiteCheck(str(path), site.schema.name, summary, channels, tuple(findings))
+    return SiteCheck(
+        str(path), site.schema.name, site.schema.digest(), summary, channels, tuple(findings)
+    )
 
 
 def _refused(error: DataError) -> Finding:
