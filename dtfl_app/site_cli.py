@@ -77,7 +77,7 @@ def _write(path: Path, found: SiteCheck) -> None:
 def _show(found: SiteCheck, console: Console) -> None:
     if found.summary is not None:
         for line in _lines(found.summary):
-            console.print(line, highlight=False, markup=False)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(_channels(found.channels))
     for finding in found.findings:
         _show_finding(finding, console)

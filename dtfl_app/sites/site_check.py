@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -202,7 +203,7 @@ def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]
     return Finding(
         "look",
         "time",
-        f"{counted(len(gaps), 'gap')}, the longest {pd.Timedelta(seconds=longest)} before data row "
+        f"{counted(len(gaps), 'gap')}, the longest {timedelta(seconds=longest)} before data row "
         f"{found.rows[row]} ({found.series[TIME].iloc[row]})",
         "begins anew after each: no window reaches across",
         f"nothing, if the recording really stopped{summer}",

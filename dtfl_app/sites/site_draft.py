@@ -210,8 +210,8 @@ def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list
     head, *tables = site.to_toml().rstrip("\n").split("\n\n")
     remarks = [
         f"# A first schema for {path.name}, guessed from its {len(frame)} rows: check every line.",
-        "# All sites must agree on names, units, kinds, ranges and period-s; columns, time-formats",
-        '# and labels are each site\'s own. twin: "none", "ctown" or "recorded".',
+        "# Name, period-s and each channel's name, unit, kind, low and high must be those of all",
+        '# sites, in one order; all else is each site\'s own. twin: "none", "ctown" or "recorded".',
     ]
     if left_out:
         remarks.append(f"# Left out, as they hold no numbers: {json.dumps(left_out)}")
