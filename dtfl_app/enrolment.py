@@ -177,7 +177,8 @@ def site_name(message: Message, schema: Schema) -> str:
     if digest != schema.digest():
         raise ReplyError(
             f"site {quoted(site)} has schema {quoted(digest)}, the server {schema.digest()} "
-            f"({schema.name}); all sites must use the same schema"
+            f"({schema.name}); all sites must use the same schema: its name, its period, and each "
+            "channel's name, unit, kind and range, in this order"
         )
     return site
 

@@ -131,7 +131,13 @@ def _usual_sites(chosen: Mapping[str, Value]) -> int:
     """As many sites as files, where every file is one; else ten."""
     if "sites" in chosen or chosen.get("dataset") != FILES:
         return _DEFAULT_SITES
-    return len(open_files(RunConfig.from_mapping(chosen)).files)
+    dataset = open_files(RunConfig.from_mapping(chosen))
+    if dataset.folder is None:
+        raise ConfigError(
+            "run config: data-dir is empty; dtfl run simulates the sites from the files in a "
+            "folder, e.g. data-dir=stations. Nodes with files of their own are for `flwr run`"
+        )
+    return len(dataset.files)
 
 
 def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:

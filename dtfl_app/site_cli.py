@@ -92,11 +92,14 @@ def _write(path: Path, found: SiteCheck) -> None:
 def _show(found: SiteCheck, console: Console) -> None:
     if found.summary is not None:
         for line in _lines(found.summary):
-            console.print(line, highlight=False, markup=False)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print(_channels(found.channels))
     for finding in found.findings:
         _show_finding(finding, console)
-    verdict = f"{found.file}, schema {found.schema!r}: {_VERDICTS[found.exit_code]}"
+    verdict = (
+        f"{found.file}, schema {found.schema!r} ({found.digest}, the same at all sites): "
+        f"{_VERDICTS[found.exit_code]}"
+    )
     console.print(verdict, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -236,7 +236,7 @@ def _recorded(config: RunConfig, schema: Schema, files: SiteSchema | None) -> Re
 
 def _own_recording(path: Path, files: SiteSchema) -> RecordedTwin:
     """A recording in the columns of a labelled series, or in those of the sites' files."""
-    if set(files.schema.columns) <= set(read_table(path).columns):
+    if set(files.schema.columns) <= set(read_table(path, files.csv).columns):
         return RecordedTwin(path, files.schema)
     # As delivered: what a simulator holds constant, or out of range, is not a sensor's fault.
     return RecordedTwin.from_series(read_own_file(path, files).series, files.schema, str(path))

@@ -25,7 +25,7 @@ def test_a_sound_file_is_shown_and_leaves_with_0(folder):
     assert result.exit_code == 0
     assert "1200 rows from 2024-01-30T20:00:00 to 2024-01-31T15:59:00" in result.stdout
     assert "level" in result.stdout and "0 to 12 m" in result.stdout
-    assert result.stdout.rstrip().endswith("schema 'station': usable")
+    assert result.stdout.rstrip().endswith(", the same at all sites): usable")
 
 
 def test_findings_leave_with_1_and_stand_in_the_json(folder, tmp_path):
@@ -76,6 +76,15 @@ def test_a_run_on_files_has_as_many_sites_as_files(folder):
     assert _with_defaults(told)["sites"] == len(SITES) + 1
     assert _with_defaults({**told, "evaluation-file": "judge.csv"})["sites"] == len(SITES)
     assert _with_defaults({**told, "sites": 2})["sites"] == 2
+
+
+def test_a_simulation_of_files_without_a_folder_is_refused_before_it_starts(folder):
+    result = invoke("run", "dataset=files", f"schema={folder / 'schema.toml'}")
+
+    assert result.exit_code == 2
+    assert "data-dir is empty; dtfl run simulates the sites from the files in a folder" in (
+        result.stderr
+    )
 
 
 def test_names_in_the_folder_and_paths_from_here_become_absolute(folder, tmp_path, monkeypatch):

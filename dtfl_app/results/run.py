@@ -188,7 +188,8 @@ class RunDirectory:
     def save_schema(self, documents: Mapping[str, bytes]) -> None:
         """Store how the sites' files are read, as documents by name."""
         for name, content in documents.items():
-            write_atomically(self.path / name, content)
+            with _writing(self.path / name):
+                write_atomically(self.path / name, content)
 
     def save_privacy(self, privacy: Mapping[str, object]) -> None:
         """Store what differential privacy has cost each site, and what it does not cover."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dtfl_app.errors import DataError
+from dtfl_app.errors import ConfigError, DataError
 from dtfl_app.schema import Schema
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
 from dtfl_app.sites.federation import SiteData, build_site
@@ -92,9 +92,12 @@ class FilesDataset:
         return names
 
     def load_site(self, index: int, k: int) -> SiteData:
-        """Load file `index` (0 to k - 1) of `k`, dead and impossible readings set to missing."""
+        """Load file `index` (0 to k - 1) of `k`, dead and impossible readings set to missing.
+
+        Raises ConfigError without a folder.
+        """
         if self.folder is None:
-            raise DataError(
+            raise ConfigError(
                 "files: this node is to hold a part of a folder, but no data-dir is set; set it, "
                 "or give the node a file of its own: data-path and site-name in its node config"
             )

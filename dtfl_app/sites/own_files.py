@@ -135,7 +135,7 @@ def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
 
 def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     """Parse a file's rows by the schema; DataError or SchemaError at what cannot be parsed."""
-    frame = read_table(path)
+    frame = read_table(path, site.csv)
     if frame.index.name == site.time:
         frame = frame.reset_index()
     frame = frame.reset_index(drop=True)

@@ -77,7 +77,7 @@ def _from_column(numbers: pd.DataFrame, labels: LabelColumn, path: Path) -> NDAr
 
 def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
     """This site's events with their times, names made different."""
-    frame = read_table(path, least=0)
+    frame = read_table(path, site.csv, least=0)
     require_columns(frame, [_START, _END, EVENT], path)
     formats = (*site.time_formats, "ISO8601")
     start, end = (parse_times(frame[column], path, formats) for column in (_START, _END))

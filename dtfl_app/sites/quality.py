@@ -130,7 +130,7 @@ def at_rest(channel: Channel, values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _constant_recordings(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
     readings = pd.Series(values).groupby(series[INSTANCE].to_numpy())
-    constant = (readings.transform("nunique") == 1) & (
+    constant = (readings.transform("min") == readings.transform("max")) & (
         readings.transform("count") >= FROZEN_SAMPLES
     )
     return constant.to_numpy() & ~np.isnan(values)

@@ -6,6 +6,7 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from dtfl_app.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLA
 from dtfl_app.sites.stretches import stretch_names
 
 __all__ = [
+    "CsvDialect",
     "assemble_series",
     "flagged_events",
     "parse_numbers",
@@ -33,17 +35,44 @@ __all__ = [
 Column: TypeAlias = "list[str] | NDArray[np.object_] | pd.Series[Any]"
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, skipinitialspace=True, low_memory=False)
+@dataclass(frozen=True, slots=True)
+class CsvDialect:
+    """How a CSV file is written; Parquet needs none of it.
+
+    Parameters
+    ----------
+    separator : one character between two cells.
+    decimal : the character before a number's decimals.
+    """
+
+    separator: str = ","
+    decimal: str = "."
 
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+_USUAL = CsvDialect()
+
+
+def _read_csv(path: Path, dialect: CsvDialect) -> pd.DataFrame:
+    return pd.read_csv(
+        path,
+        sep=dialect.separator,
+        decimal=dialect.decimal,
+        skipinitialspace=True,
+        low_memory=False,
+    )
+
+
+def _read_parquet(path: Path, dialect: CsvDialect) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+_READERS: dict[str, Callable[[Path, CsvDialect], pd.DataFrame]] = {
     ".csv": _read_csv,
-    ".parquet": pd.read_parquet,
+    ".parquet": _read_parquet,
 }
 
 
-def read_table(path: Path, least: int = 1) -> pd.DataFrame:
+def read_table(path: Path, dialect: CsvDialect = _USUAL, least: int = 1) -> pd.DataFrame:
     """Read a .csv or .parquet file; column names come back without surrounding spaces.
 
     Raises DataError when the file is missing, of another kind, damaged, without a header or with
@@ -57,7 +86,7 @@ def read_table(path: Path, least: int = 1) -> pd.DataFrame:
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected a header and at least one row")
     try:
-        frame = reader(path)
+        frame = reader(path, dialect)
     except (ValueError, OSError) as error:
         raise DataError(
             f"{path}: damaged, or not a {path.suffix} file ({error}); fetch or export it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,6 +72,7 @@ class SiteCheck:
     ----------
     file : the file.
     schema : name of its schema.
+    digest : of what sites must agree on; the same at all sites of a federation.
     summary : the file as a whole; None where it cannot even be parsed.
     channels : per channel of the schema.
     findings : in order of their place in the file's reading.
@@ -78,6 +80,7 @@ class SiteCheck:
 
     file: str
     schema: str
+    digest: str
     summary: FileSummary | None
     channels: tuple[ChannelSummary, ...]
     findings: tuple[Finding, ...]
@@ -107,7 +110,7 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
         raw = read_raw(path, site, name)
     except DataError as error:
         refused = _refused(error)
-        return SiteCheck(str(path), site.schema.name, None, (), (refused,))
+        return SiteCheck(str(path), site.schema.name, site.schema.digest(), None, (), (refused,))
     findings: list[Finding] = []
     try:
         found = order(raw, site, path, name)
@@ -128,7 +131,9 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
         kept = cleaned[channel.name].to_numpy(dtype=np.float64)
         findings += channel_findings(found, channel, kept)
     channels = tuple(summarise(found, c, site.columns[c.name]) for c in site.schema.channels)
-    return SiteCheck(str(path), site.schema.name, summary, channels, tuple(findings))
+    return SiteCheck(
+        str(path), site.schema.name, site.schema.digest(), summary, channels, tuple(findings)
+    )
 
 
 def _refused(error: DataError) -> Finding:
@@ -198,7 +203,7 @@ def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]
     return Finding(
         "look",
         "time",
-        f"{counted(len(gaps), 'gap')}, the longest {pd.Timedelta(seconds=longest)} before data row "
+        f"{counted(len(gaps), 'gap')}, the longest {timedelta(seconds=longest)} before data row "
         f"{found.rows[row]} ({found.series[TIME].iloc[row]})",
         "begins anew after each: no window reaches across",
         f"nothing, if the recording really stopped{summer}",

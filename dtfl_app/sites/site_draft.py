@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.errors import DataError
 from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
-from dtfl_app.sites.readers import parse_times, read_table
+from dtfl_app.sites.readers import CsvDialect, parse_times, read_table
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 
 __all__ = ["draft_schema"]
@@ -52,7 +53,8 @@ def draft_schema(path: Path) -> str:
 
     Raises DataError where no column holds times, or none holds numbers.
     """
-    frame = read_table(path)
+    dialect = _dialect(path)
+    frame = read_table(path, dialect)
     frame = frame if frame.index.name is None else frame.reset_index()
     column, form, time = _clock(frame, path)
     label = next((c for c in frame.columns if c != column and _is_label(frame[c], c)), None)
@@ -70,9 +72,21 @@ def draft_schema(path: Path) -> str:
         column,
         (form,),
         _labels(frame[label], label) if label else None,
+        csv=dialect,
     )
     left_out = [c for c in frame.columns if c not in {*taken, *numeric}]
     return _commented(site, frame, path, left_out)
+
+
+def _dialect(path: Path) -> CsvDialect:
+    """A header of ";" or tabs and no comma, and numbers like 1,5: many European exports."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return CsvDialect()
+    with path.open(encoding="utf-8", errors="replace") as file:
+        lines = list(islice(file, _FEW_ROWS))
+    separator = max((",", ";", "\t"), key="".join(lines[:1]).count)
+    comma = separator != "," and any(re.search(r"\d,\d", row) for row in lines[1:])
+    return CsvDialect(separator, "," if comma else ".")
 
 
 def _clock(frame: pd.DataFrame, path: Path) -> tuple[str, str, NDArray[np.datetime64]]:
@@ -196,8 +210,8 @@ def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list
     head, *tables = site.to_toml().rstrip("\n").split("\n\n")
     remarks = [
         f"# A first schema for {path.name}, guessed from its {len(frame)} rows: check every line.",
-        "# All sites must agree on names, units, kinds, ranges and period-s; columns, time-formats",
-        '# and labels are each site\'s own. twin: "none", "ctown" or "recorded".',
+        "# Name, period-s and each channel's name, unit, kind, low and high must be those of all",
+        '# sites, in one order; all else is each site\'s own. twin: "none", "ctown" or "recorded".',
     ]
     if left_out:
         remarks.append(f"# Left out, as they hold no numbers: {json.dumps(left_out)}")

@@ -7,6 +7,8 @@
     twin = "none"                     # or "ctown": the plant is C-Town; "recorded": a file
     time = "timestamp"                # column of the time stamps; default "time"
     time-formats = ["ISO8601"]        # as in pandas.to_datetime; the first that fits is used
+    separator = ","                   # of a CSV file; default ","
+    decimal = "."                     # before a number's decimals; default "."
 
     [[channel]]
     name = "level"                    # what all sites call it
@@ -26,7 +28,7 @@
     events = "events.csv"             # beside this file; columns start, end, event and maybe site
 
 Names, units, kinds, ranges and period are what sites must agree on (`Schema.digest`); columns, time
-formats and labels are each site's own.
+formats, how a CSV is written and labels are each site's own.
 """
 
 from __future__ import annotations
@@ -40,12 +42,23 @@ from typing import Any, Literal, get_args
 
 from dtfl_app.errors import SchemaError
 from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
+from dtfl_app.sites.readers import CsvDialect
 
 __all__ = ["EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
 
 TwinKind = Literal["none", "ctown", "recorded"]
 
-_ROOT = {"name", "period-s", "twin", "time", "time-formats", "channel", "labels"}
+_ROOT = {
+    "name",
+    "period-s",
+    "twin",
+    "time",
+    "time-formats",
+    "separator",
+    "decimal",
+    "channel",
+    "labels",
+}
 _CHANNEL = {"name", "column", "unit", "kind", "low", "high"}
 _LABEL_COLUMN = {"column", "normal", "abnormal", "unlabelled"}
 _RESERVED = {INSTANCE, TIME, LABEL, EVENT}
@@ -91,6 +104,7 @@ class SiteSchema:
     time_formats : formats to try, as in ``pandas.to_datetime``; "ISO8601" for that.
     labels : where labels are; None for an unlabelled site.
     twin : what the digital twin of such sites is, where the run's settings do not say.
+    csv : how the file is written, if it is a CSV; a table of events is written likewise.
     """
 
     schema: Schema
@@ -99,6 +113,7 @@ class SiteSchema:
     time_formats: tuple[str, ...] = ("ISO8601",)
     labels: LabelColumn | EventTable | None = None
     twin: TwinKind = "none"
+    csv: CsvDialect = field(default_factory=CsvDialect)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", {n: n for n in self.schema.names} | {**self.columns})
@@ -111,6 +126,8 @@ class SiteSchema:
             "twin": self.twin,
             "time": self.time,
             "time-formats": list(self.time_formats),
+            "separator": self.csv.separator,
+            "decimal": self.csv.decimal,
         }
         parts = [_lines(head)]
         for channel in self.schema.channels:
@@ -165,6 +182,7 @@ def read_site_schema(path: Path) -> SiteSchema:
         reader.texts(found, "time-formats", ("ISO8601",)),
         reader.labels(found),
         reader.twin(found),
+        reader.csv(found),
     )
 
 
@@ -261,6 +279,17 @@ class _Reader:
         listed = [*found.normal, *found.abnormal, *found.unlabelled]
         if twice := sorted({value for value in listed if listed.count(value) > 1}):
             self.refuse(f"[labels]: {twice} stand in two lists; expected each value in one")
+        return found
+
+    def csv(self, root: Mapping[str, Any]) -> CsvDialect:
+        found = CsvDialect(root.get("separator", ","), root.get("decimal", "."))
+        for key, value in (("separator", found.separator), ("decimal", found.decimal)):
+            if not isinstance(value, str) or len(value) != 1:
+                self.refuse(f'{key} = {value!r}; expected one character, e.g. {key} = ","')
+        if found.separator == found.decimal:
+            self.refuse(
+                f"separator and decimal are both {found.decimal!r}; expected two that differ"
+            )
         return found
 
     def twin(self, found: Mapping[str, Any]) -> TwinKind:

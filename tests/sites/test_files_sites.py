@@ -99,7 +99,7 @@ def test_without_a_folder_there_is_a_schema_and_no_site_yet(tmp_path):
         "schema 'station', each node's own file, without an evaluation file"
     )
     assert dataset.load_evaluation(5) is None
-    with pytest.raises(DataError, match=r"no data-dir is set; .*data-path and site-name"):
+    with pytest.raises(ConfigError, match=r"no data-dir is set; .*data-path and site-name"):
         dataset.load_site(0, 5)
 
 
@@ -108,6 +108,8 @@ def test_without_a_folder_there_is_a_schema_and_no_site_yet(tmp_path):
     [
         ({}, "needs data-dir, the folder of the sites' files"),
         ({"schema": "schema.toml"}, "expected paths from the root"),
+        ({"protocol": "pooled"}, "files are judged by the file that evaluation-file names"),
+        ({"partition": "dirichlet"}, "the sites of files are what they are"),
     ],
 )
 def test_a_run_on_files_that_names_none_is_refused(settings, message):

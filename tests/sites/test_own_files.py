@@ -8,6 +8,7 @@ import pytest
 
 from dtfl_app.errors import DataError, SchemaError
 from dtfl_app.sites.own_files import load_own_file, read_own_file
+from dtfl_app.sites.readers import CsvDialect
 from dtfl_app.sites.site_schema import LabelColumn
 from tests.support.station import station_frame, station_schema
 
@@ -45,6 +46,15 @@ def test_columns_are_renamed_times_and_labels_read(site, write, ending):
     assert series["event"].tolist() == [""] * 4 + ["flagged-1"] * 2 + [""] * 4
     assert set(series["instance"]) == {"north"}
     assert (quality.site, quality.rows, quality.repeated) == ("north", 10, 0)
+
+
+def test_semicolons_and_decimal_commas_are_read_where_the_schema_says_so(site, write, tmp_path):
+    frame = station_frame(0, rows=10)
+    frame.to_csv(tmp_path / "north.csv", index=False, sep=";", decimal=",")
+
+    series, _ = load_own_file(tmp_path / "north.csv", replace(site, csv=CsvDialect(";", ",")))
+
+    assert series["flow"].tolist() == frame["Q"].tolist()
 
 
 def test_a_time_index_of_parquet_is_a_column(site, write):

@@ -67,7 +67,7 @@ def test_gaps_and_repeats_are_counted_and_placed(check):
     assert found.exit_code == 1
     repeats, gap = found.findings
     assert repeats.what == "10 rows that repeat an earlier one, first data row 901"
-    assert gap.what.startswith("1 gap, the longest 0 days 01:01:00 before data row 301 (2024-01-31")
+    assert gap.what.startswith("1 gap, the longest 1:01:00 before data row 301 (2024-01-31")
     assert "daylight saving time" in gap.mend
     assert (found.summary.rows, found.summary.repeated, found.summary.longest_gap_s) == (
         1250, 10, 3660.0,

@@ -63,6 +63,18 @@ def test_the_format_of_times_is_found(drafted, ending):
     assert check_file(path, site).exit_code == 0
 
 
+def test_semicolons_and_decimal_commas_are_found(tmp_path):
+    path = tmp_path / "plant.csv"
+    station_frame(0, rows=50).to_csv(path, index=False, sep=";", decimal=",")
+    (tmp_path / "schema.toml").write_text(draft_schema(path))
+
+    site = read_site_schema(tmp_path / "schema.toml")
+
+    assert (site.csv.separator, site.csv.decimal) == (";", ",")
+    assert [channel.name for channel in site.schema.channels] == ["Tank-1", "Q", "P1"]
+    assert check_file(path, site).exit_code <= 1
+
+
 def test_a_time_index_is_found(drafted):
     frame = pd.DataFrame(
         {"x": np.linspace(0, 5, 900)},
@@ -115,6 +127,7 @@ def test_a_channel_that_never_moves_is_left_to_the_owner(drafted, tmp_path):
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
+        (pd.DataFrame({"t": []}), "the file holds no rows"),
         (pd.DataFrame({"t": ["noon", "later"], "x": [1.0, 2.0]}), "no column holds times in one"),
         (pd.DataFrame({"t": ["2024-01-01", "2024-01-02"]}), "no column of numbers"),
         (

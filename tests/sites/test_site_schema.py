@@ -36,6 +36,8 @@ def test_a_table_of_events_lies_beside_the_schema(tmp_path):
         ('name = "pump"', 'name = "flow"', r"channel names occur twice: \['flow'\]"),
         ('column = "flag"', 'column = "flag"\nnormal = [0, 1]', r"\[1.0\] stand in two lists"),
         ('column = "flag"', "", "expected either column or events"),
+        ('time = "when"', 'separator = ";;"', "separator = ';;'; expected one character"),
+        ('time = "when"', 'decimal = ","', "separator and decimal are both ','"),
         ('time = "when"', 'twin = "yes"', "twin = 'yes'; expected one of"),
         ("[labels]", "[labels", "not a site schema in TOML"),
     ],
