@@ -67,13 +67,13 @@ class Trained:
 def main() -> None:
     """Train on either part, score the rest as it is and altered, write the tables."""
     argparse.ArgumentParser(description=__doc__).parse_args()
+    origin = provenance_line("python -m benchmarks.drift", [Provenance.here(ROOT).to_mapping()])
     with superlink() as link, tempfile.TemporaryDirectory() as folder:
         models = [train(link, Path(folder), part) for part in PARTS]
         normal = [row for model in models for row in normal_rows(model)]
         altered = [row for model in models for row in altered_rows(model, Path(folder))]
     head = ("trained on", "steps N", *EVIDENCE, "drifts begun")
     changes = ("trained on", "change", "steps with an alarm", "drifts begun, after how many steps")
-    origin = provenance_line("python -m benchmarks.drift", [Provenance.here(ROOT).to_mapping()])
     text = "\n\n".join(
         [
             NOTES.format(limit=DRIFT_LIMIT, window=DRIFT_WINDOW, hours=HOURS),
@@ -180,15 +180,15 @@ def verdicts_of(deployment: Deployment, series: pd.DataFrame) -> tuple[Judge, li
 NOTES = """\
 # Drift from the calibration
 
-CWA with ten sites and all kinds of evidence, 15 rounds, trained on a part of BATADAL's year without \
-attacks; the model scores the other hours of that year. Largest Kolmogorov-Smirnov distance in them, \
-per kind of evidence and number of steps that are looked at together, and how many drifts begin with \
-the limit {limit:g}. The default is {window} steps."""
+CWA with ten sites and all kinds of evidence, 15 rounds, trained on a part of BATADAL's year \
+without attacks; the model scores the other hours of that year. Largest Kolmogorov-Smirnov distance \
+in them, per kind of evidence and number of steps that are looked at together, and how many drifts \
+begin with the limit {limit:g}. The default is {window} steps."""
 
 CHANGES = """\
-The same hours altered: the first {hours} with one sensor off by 1% of its physical range, and {hours} \
-hours simulated by the plant's twin. {window} steps, limit {limit:g}; "alarms": most steps raise an \
-alarm, so that there is no normal operation left to compare."""
+The same hours altered: the first {hours} with one sensor off by 1% of its physical range, and \
+{hours} hours simulated by the plant's twin. {window} steps, limit {limit:g}; "alarms": most steps \
+raise an alarm, so that there is no normal operation left to compare."""
 
 
 if __name__ == "__main__":
