@@ -169,8 +169,8 @@ NOTES = f"""\
 # Detection at a gateway
 
 One core (affinity set), one row at a time, dataset04. A row is a line of the file: read, checked, \
-scaled, scored, judged, watched for drift. The last line is torch's share of that alone, the model's \
-score, with pandas reading the file. Peak MB is the process's largest resident set. Wanted: below \
+scaled, scored, judged, watched for drift. The last line is torch's share of that alone, the \
+model's score, with pandas reading the file. Peak MB is the largest resident set. Wanted: below \
 {MOST_MS:g} ms and {MOST_MB:g} MB."""
 
 

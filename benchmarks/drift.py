@@ -181,9 +181,9 @@ NOTES = """\
 # Drift from the calibration
 
 CWA with ten sites and all kinds of evidence, 15 rounds, trained on a part of BATADAL's year \
-without attacks; the model scores the other hours of that year. Largest Kolmogorov-Smirnov distance \
-in them, per kind of evidence and number of steps that are looked at together, and how many drifts \
-begin with the limit {limit:g}. The default is {window} steps."""
+without attacks; the model scores the other hours of that year. Largest Kolmogorov-Smirnov \
+distance in them, per kind of evidence and number of steps that are looked at together, and how \
+many drifts begin with the limit {limit:g}. The default is {window} steps."""
 
 CHANGES = """\
 The same hours altered: the first {hours} with one sensor off by 1% of its physical range, and \
