@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -116,8 +116,14 @@ def measure(way: str, model: str, data: str) -> dict[str, float]:
         "start_s": start,
         "mean_ms": 1000 * sum(steps) / len(steps),
         "p99_ms": 1000 * steps[int(0.99 * len(steps))],
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
+
+
+def peak_mb() -> float:
+    """Return this process's largest resident set; getrusage would count its parent's, too."""
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(line) / 1024
 
 
 def gateway_times(model: Path, data: Path, began: float) -> list[float]:

@@ -25,7 +25,7 @@ KINDS = ("plc", "pump", "balance")
 
 @pytest.fixture(scope="module")
 def scada(dataset04):
-    """Thirty days with attacks; one cell in fifty is empty, a day missing, a row 20 minutes late."""
+    """Thirty days with attacks; one cell in fifty is empty, a day missing, a row late."""
     rng = np.random.default_rng(2)
     rows = read_batadal(dataset04).iloc[1700:2420].reset_index(drop=True)
     for name in SCADA.names:
