@@ -27,6 +27,7 @@ from dtfl_app.preparation import Prepared, scaler_from_arrays
 from dtfl_app.results.models import SavedModel
 from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.plants import PlantsDataset
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.threew_sites import ThreeWDataset
 from twin.ctown.laws import PlantLaws
@@ -95,7 +96,10 @@ def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
         )
     if isinstance(dataset, ThreeWDataset):
         return SiteSchema(dataset.schema, time="timestamp", twin="recorded")
-    return SiteSchema(dataset.schema, labels=LabelColumn("label"), twin="ctown")
+    plants = isinstance(dataset, PlantsDataset)
+    return SiteSchema(
+        dataset.schema, labels=LabelColumn("label"), twin="ctown" if plants else "none"
+    )
 
 
 def frozen_as_missing(dataset: FederatedDataset) -> bool:
