@@ -23,7 +23,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	for grid in benchmarks/*.toml; do $(BIN)/dtfl bench $$grid || exit 1; done
 	for name in twin_distance update_norms robust_rules wrong_twins witness_spread privacy \
-		cross_validation poisoning soak; do \
+		cross_validation poisoning soak drift detection; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 $(STAMP): pyproject.toml constraints.txt

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +25,7 @@ from dtfl_app.terminal import clear_errors
 
 __all__ = ["detect"]
 
-_STOPPING = {signal.SIGTERM, signal.SIGINT}
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def detect(
@@ -82,7 +83,7 @@ def _follow(
     if reset:
         state_path(following.out).unlink(missing_ok=True)
         following.out.unlink(missing_ok=True)
-    with _signals_wait() as stopped:
+    with _StopSignals() as stopped:
         began = time.perf_counter()
         detection = follow(deployment, options, following, stopped)
     _summarise(detection, time.perf_counter() - began, following.out)
@@ -152,19 +153,33 @@ def _log_to_stderr() -> None:
     log.propagate = False
 
 
-@contextmanager
-def _signals_wait() -> Iterator[_Stopped]:
-    """Keep SIGTERM and SIGINT back until they are asked for: a batch is never torn."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        yield _Stopped()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+class _StopSignals:
+    """Turns SIGTERM and SIGINT into an answer that is asked for: a batch is never torn."""
 
+    def __init__(self) -> None:
+        self._came = False
+        self._before: dict[signal.Signals, Any] = {}
 
-class _Stopped:
-    """Waits for a signal."""
+    def __enter__(self) -> _StopSignals:
+        # A signal also writes a byte there, so that it ends a wait at once.
+        self._waking, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        self._fd_before = signal.set_wakeup_fd(self._woken.fileno())
+        self._before = {number: signal.signal(number, self._note) for number in _STOPPING}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._fd_before)
+        self._waking.close()
+        self._woken.close()
 
     def __call__(self, seconds: float) -> bool:
         """Wait up to `seconds`; tell whether SIGTERM or SIGINT came."""
-        return signal.sigtimedwait(_STOPPING, seconds) is not None
+        if not self._came:
+            select.select([self._waking], [], [], seconds)
+        return self._came
+
+    def _note(self, *_: object) -> None:
+        self._came = True

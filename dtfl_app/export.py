@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,7 +29,8 @@ from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.files_sites import FilesDataset
 from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
-from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.plants import PlantsDataset
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.threew_sites import ThreeWDataset
 from twin.ctown.laws import PlantLaws
 
@@ -93,7 +94,9 @@ def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
         return KNOWN_SCHEMAS["batadal"]
     if isinstance(dataset, ThreeWDataset):
         return SiteSchema(dataset.schema, time="timestamp", twin="recorded")
-    return replace(KNOWN_SCHEMAS["ctown"], schema=dataset.schema)
+    if isinstance(dataset, PlantsDataset):
+        return KNOWN_SCHEMAS["ctown"]
+    return SiteSchema(dataset.schema, labels=LabelColumn("label"))
 
 
 def frozen_as_missing(dataset: FederatedDataset) -> bool:

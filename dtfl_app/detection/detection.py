@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dtfl_app.detection.deployment import Deployment
-from dtfl_app.detection.drift import DRIFT_WINDOW, DriftChange
+from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
 from dtfl_app.detection.rows import Row, RowReader, split_line
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
 from dtfl_app.detection.sparing import SparingWarnings
@@ -179,10 +179,12 @@ class Detection:
     def _drift_line(self, time: int, change: DriftChange) -> str:
         state = "begins" if change.begins else "over"
         way = "higher" if change.higher else "lower"
-        log.warning(
-            "drift %s: scores of %s in normal operation are %s than in calibration (distance %.2f)",
-            state, change.kind, way, change.distance,
-        )  # fmt: skip
+        what = (
+            "share of steps with an alarm"
+            if change.kind == ALARMS
+            else f"{change.kind} evidence of normal operation {way} than in calibration, distance"
+        )
+        log.warning("drift %s: %s %.2f", state, what, change.distance)
         found = {
             "time": _iso(time),
             **self._who(),
@@ -191,7 +193,7 @@ class Detection:
             "evidence": change.kind,
             "scores": way,
             "distance": round(change.distance, 4),
-            "limit": self.scorer.drift.limit,
+            "limit": change.limit,
             "steps": self.scorer.drift.window,
             "model": self._deployment.version,
         }

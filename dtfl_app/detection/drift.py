@@ -3,7 +3,8 @@
 If it does, p-values of steps without alarm are uniform on (0, 1]. Over the last N of them, per kind
 of evidence, the Kolmogorov-Smirnov distance to that is watched. The sketches leave each p-value a
 range; the distance is what no choice within the ranges explains, so that neither their coarseness
-nor ties (a contradiction is 0 in most steps) count as drift.
+nor ties (a contradiction is 0 in most steps) count as drift. Where most of the last N steps raise
+an alarm there is no normal operation left to look at, and that is said instead.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detection.judging import Judge
+from dtfl_app.detection.judging import Judge, Verdict
 
-__all__ = ["DRIFT_LIMIT", "DRIFT_WINDOW", "Drift", "DriftChange"]
+__all__ = ["ALARMS", "DRIFT_LIMIT", "DRIFT_WINDOW", "Drift", "DriftChange"]
 
 #: Steps without alarm that are looked at together; docs/detect.md says how it was found.
 DRIFT_WINDOW = 500
 #: Distance from which normal operation counts as drifted; measured on a year without attacks.
-DRIFT_LIMIT = 0.25
+DRIFT_LIMIT = 0.2
+#: What drifts where it is not the scores of one kind of evidence.
+ALARMS = "alarms"
+# Share of the last N steps; with an hour a step that is longer than any attack of the benchmark.
+_MOST = 0.5
 # A drift is over only well below the limit: scores that hover about it are one drift, not many.
 _OVER = 0.8
 
@@ -34,20 +39,22 @@ class DriftChange:
 
     Parameters
     ----------
-    kind : the evidence.
+    kind : the evidence, or `ALARMS`.
     begins : whether it begins.
-    distance : Kolmogorov-Smirnov distance, in [0, 1].
+    distance : Kolmogorov-Smirnov distance or, of alarms, their share of the steps; in [0, 1].
+    limit : distance above which it is a drift.
     higher : whether scores are higher than they were in calibration, not lower.
     """
 
     kind: str
     begins: bool
     distance: float
+    limit: float
     higher: bool
 
 
 class Drift:
-    """Watches the scores of steps without alarm.
+    """Watches the scores of steps without alarm, and how many steps are none.
 
     Parameters
     ----------
@@ -66,17 +73,26 @@ class Drift:
     ) -> None:
         self._judge, self._kinds, self.window, self.limit = judge, tuple(kinds), window, limit
         self._cells: deque[tuple[int, ...]] = deque(maxlen=window)
+        self._alarms: deque[bool] = deque(maxlen=window)
         self.under_way: set[str] = set()
 
-    def add(self, cells: tuple[int, ...]) -> list[DriftChange]:
-        """Take in a step without alarm; return the drifts that begin or end with it.
+    def add(self, verdict: Verdict) -> list[DriftChange]:
+        """Take in a step; return the drifts that begin or end with it.
 
-        `cells` is `Verdict.cells`. Nothing is said before N steps are there.
+        Nothing is said of alarms before N steps are there, and of scores before N without alarm.
         """
-        self._cells.append(cells)
-        if len(self._cells) < self.window:
-            return []
-        return [change for kind in range(len(self._kinds)) for change in self._look(kind)]
+        self._alarms.append(verdict.alarm)
+        found = []
+        if len(self._alarms) == self.window:
+            found += self._change(ALARMS, float(np.mean(self._alarms)), _MOST, higher=True)
+        if verdict.alarm:
+            return found
+        self._cells.append(verdict.cells)
+        if len(self._cells) == self.window:
+            for column, kind in enumerate(self._kinds):
+                up, down = self._distances(column)
+                found += self._change(kind, max(up, down), self.limit, higher=up >= down)
+        return found
 
     def distances(self) -> dict[str, float]:
         """Return the distance per kind of evidence over the steps that are there; {} for none."""
@@ -86,23 +102,29 @@ class Drift:
 
     def memory(self) -> dict[str, Any]:
         """All that later steps depend on, as plain values."""
-        return {"cells": list(map(list, self._cells)), "under_way": sorted(self.under_way)}
+        return {
+            "cells": list(map(list, self._cells)),
+            "alarms": list(map(int, self._alarms)),
+            "under_way": sorted(self.under_way),
+        }
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Go on from a `memory`."""
         self._cells = deque(map(tuple, memory["cells"]), maxlen=self.window)
+        self._alarms = deque(map(bool, memory["alarms"]), maxlen=self.window)
         self.under_way = set(memory["under_way"])
 
-    def _look(self, column: int) -> list[DriftChange]:
-        kind, (up, down) = self._kinds[column], self._distances(column)
-        distance, known = max(up, down), kind in self.under_way
-        if not known and distance > self.limit:
+    def _change(
+        self, kind: str, distance: float, limit: float, *, higher: bool
+    ) -> list[DriftChange]:
+        known = kind in self.under_way
+        if not known and distance > limit:
             self.under_way.add(kind)
-        elif known and distance < _OVER * self.limit:
+        elif known and distance < _OVER * limit:
             self.under_way.remove(kind)
         else:
             return []
-        return [DriftChange(kind, not known, distance, up >= down)]
+        return [DriftChange(kind, not known, distance, limit, higher)]
 
     def _distances(self, column: int) -> tuple[float, float]:
         """How far scores are higher, and lower, than in calibration."""

@@ -74,15 +74,16 @@ def follow(
         "options": options.to_mapping(),
     }
     with _Output(following.out, binding) as output:
-        if output.memory is not None:
+        if output.memory is None:
+            # Whose output it is must be known before there is any.
+            output.commit([], _memory(detection, source))
+        else:
             detection.recall(output.memory["detection"])
             source.recall(output.memory["file"])
             log.info("going on after %d rows", detection.counts.rows)
-        idle_since = time.monotonic()
-        waiting = not following.data.exists()
-        if waiting:
+        if not following.data.exists():
             log.info("waiting for %s", following.data)
-        pause = 0.0
+        idle_since, pause = time.monotonic(), 0.0
         while not stopped(pause):
             batch = source.poll()
             _score(detection, batch, output, source)
@@ -104,7 +105,11 @@ def _score(detection: Detection, batch: Batch, output: _Output, source: GrowingF
         detection.new_file()
     if batch.lines or batch.new_file:
         found = detection.lines(batch.lines)
-        output.commit(found, {"file": source.memory(), "detection": detection.memory()})
+        output.commit(found, _memory(detection, source))
+
+
+def _memory(detection: Detection, source: GrowingFile) -> dict[str, Any]:
+    return {"file": source.memory(), "detection": detection.memory()}
 
 
 class _Output:

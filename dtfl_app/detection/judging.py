@@ -97,12 +97,16 @@ def _least_p(sketches: list[Sketch], edges: Floats) -> Floats:
     tops = np.concatenate([edges, [np.inf]])
     if not total:
         return np.ones(len(tops))
-    at_most = sum(s.count * _most_at_most(s, tops) for s in filled)
+    at_most = sum(_most_at_most(sketch, tops) for sketch in filled)
     return np.asarray((total - at_most) / (total + 1.0))
 
 
 def _most_at_most(sketch: Sketch, points: Floats) -> Floats:
-    """Largest share of a site's scores that may be <= each point."""
-    position = np.searchsorted(sketch.values, points, side="right")
-    levels: Floats = np.concatenate([SKETCH_LEVELS, [1.0]])
-    return levels[position]
+    """Largest number of a site's scores that may be <= each point.
+
+    The sketch's value at level q is the score of rank ceil(q (n - 1)), from 0: where it is above a
+    point, no more scores than that rank are not.
+    """
+    ranks = np.ceil((sketch.count - 1) * SKETCH_LEVELS)
+    most: Floats = np.concatenate([ranks, [float(sketch.count)]])
+    return most[np.searchsorted(sketch.values, points, side="right")]

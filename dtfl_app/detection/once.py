@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dtfl_app.detection.deployment import Deployment
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.rows import Row
-from dtfl_app.errors import DataError
+from dtfl_app.errors import ConfigError, DataError
 from dtfl_app.sites.site_schema import SiteSchema
 
 __all__ = ["score_file"]
@@ -47,23 +48,36 @@ def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
 
 
 def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> Iterator[Row]:
-    # Loaded only here: a gateway that follows a CSV file needs none of it.
-    from dtfl_app.sites.readers import (  # noqa: PLC0415 - see above
-        parse_numbers,
-        parse_times,
-        read_table,
-        require_columns,
-    )
-
-    frame = read_table(data).reset_index(drop=True)
     names, columns = site_schema.schema.names, site_schema.columns
-    wanted = [columns[name] for name in names if name not in optional]
-    require_columns(frame, [site_schema.time, *wanted], data)
-    times = parse_times(frame[site_schema.time], data, site_schema.time_formats).astype(np.int64)
-    values = parse_numbers(frame, wanted, data)
-    readings = np.full((len(frame), len(names)), np.nan)
+    wanted = {name: columns[name] for name in names if name not in optional}
+    times, values = _parquet_columns(data, site_schema, list(wanted.values()))
+    readings = np.full((len(times), len(names)), np.nan)
     for place, name in enumerate(names):
-        if name not in optional:
-            readings[:, place] = values[columns[name]]
+        if name in wanted:
+            readings[:, place] = values[wanted[name]]
     for time, row in zip(times, readings, strict=True):
         yield Row(int(time), row, ())
+
+
+def _parquet_columns(
+    data: Path, site_schema: SiteSchema, columns: list[str]
+) -> tuple[NDArray[np.int64], Mapping[str, NDArray[np.float64]]]:
+    """Times in ns, and the numbers of each column."""
+    try:
+        # Loaded only here: a gateway with CSV files needs none of it.
+        from dtfl_app.sites.readers import (  # noqa: PLC0415 - see above
+            parse_numbers,
+            parse_times,
+            read_table,
+            require_columns,
+        )
+
+        frame = read_table(data).reset_index(drop=True)
+    except ImportError as error:
+        raise ConfigError(
+            f"{data}: Parquet needs pandas and pyarrow ({error}); install them, or give a CSV file"
+        ) from error
+    require_columns(frame, [site_schema.time, *columns], data)
+    times = parse_times(frame[site_schema.time], data, site_schema.time_formats)
+    numbers = parse_numbers(frame, columns, data)
+    return times.astype(np.int64), {name: numbers[name].to_numpy() for name in columns}

@@ -147,7 +147,7 @@ class LawStream:
         if not begins:
             slot = np.array([((time - _HOUR_NS) // _HOUR_NS + _EPOCH_SLOT) % SLOTS])
             for row, name in enumerate(DMAS):
-                missed = self._laws.imbalance(name, now, before, self._expected[row], slot)
-                hour[row] = np.nan_to_num(missed)[0]
+                missed = self._laws.imbalance(name, now, before, self._expected[row], slot)[0]
+                hour[row] = 0.0 if np.isnan(missed) else missed
         self._hourly.append(hour)
         return np.asarray(np.abs(np.mean(self._hourly, axis=0)))

@@ -128,7 +128,7 @@ class Scorer:
     ignored : channels known to be broken, taken as missing.
     drift_window, drift_limit : see `drift.Drift`.
 
-    Raises ConfigError for an unknown site or channel.
+    `judge` and `drift` are attributes. Raises ConfigError for an unknown site or channel.
     """
 
     def __init__(
@@ -146,12 +146,12 @@ class Scorer:
         self._high = np.array([channel.high for channel in schema.channels])
         self._names, self._absent = schema.names, _absent(deployment, schema, ignored)
         self._model = OnnxModel(deployment.graph)
-        self._judge = Judge(deployment.calibration, deployment.rate)
+        self.judge = Judge(deployment.calibration, deployment.rate)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
         self._windows = InputWindows(plan, deployment.scaler, schema)
         self._means = {"instant": TrailingMean(1), "smoothed": TrailingMean(deployment.smoothing)}
         self._laws = _law_stream(deployment, site)
-        self.drift = Drift(self._judge, self._kinds, drift_window, drift_limit)
+        self.drift = Drift(self.judge, self._kinds, drift_window, drift_limit)
         self._place = _Place()
 
     @property
@@ -235,20 +235,20 @@ class Scorer:
         features, inputs = made
         shares = self._shares(time, features.astype(np.float64), inputs)
         totals = {kind: _total(kind, found) for kind, found in shares.items()}
-        verdict = self._judge.judge(np.array([totals[kind] for kind in self._kinds]))
+        verdict = self.judge.judge(np.array([totals[kind] for kind in self._kinds]))
         kind = self._kinds[verdict.foremost]
         step = Step(time, verdict, kind, self._causes(kind, shares[kind], features))
         return step, self._account(verdict)
 
     def _account(self, verdict: Verdict) -> tuple[DriftChange, ...]:
-        """Count a step, and watch those without alarm for drift."""
+        """Count a step, and watch for drift."""
         place, counts = self._place, self._place.counts
         counts.steps += 1
         if verdict.alarm:
             counts.alarms += 1
             counts.episodes += not place.alarm
         place.alarm = verdict.alarm
-        return () if verdict.alarm else tuple(self.drift.add(verdict.cells))
+        return tuple(self.drift.add(verdict))
 
     def _shares(
         self, time: int, features: Floats, inputs: NDArray[np.float32]

@@ -38,8 +38,13 @@ def show_run(path: Path, console: Console) -> None:
     for sentence in (*_happened(path), *_privacy(path)):
         console.print(sentence, highlight=False)
     console.print(f"\nresults in {path}")
-    for name in sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()):
+    for name in sorted({_place(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}):
         console.print(f"  {name}", highlight=False)
+
+
+def _place(file: Path) -> str:
+    """A file's name; a deployable folder is one thing, whatever is in it."""
+    return f"deploy/{file.parts[1]}/" if file.parts[0] == "deploy" else file.as_posix()
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], float]:

@@ -137,7 +137,7 @@ class PlantLaws:
             np.where(same, high - rule.off_above, low - rule.on_below),
             np.where(same, rule.on_below - low, rule.off_above - high),
         )
-        beyond = np.nan_to_num(np.maximum(beyond, 0.0))
+        beyond = _known(np.maximum(beyond, 0.0))
         justified = np.where(on, low <= rule.on_below, high >= rule.off_above) & (beyond == 0.0)
         return beyond, ~same | justified
 
@@ -193,8 +193,7 @@ class PlantLaws:
     def _missed(self, pump: str, gain: Floats, now: Readings) -> Floats:
         running = now[f"S_{pump}"] > 0.5
         off = gain - _head(self.curves[pump], now[f"F_{pump}"])
-        missed: Floats = np.nan_to_num(np.where(running, off, 0.0))
-        return missed
+        return _known(np.where(running, off, 0.0))
 
 
 def _fill(tank: str, readings: Readings) -> Floats:
@@ -240,4 +239,9 @@ def _switching_variance(boundary: DmaBoundary, now: Readings, before: Readings) 
         switched = (now[f"S_{link}"] > 0.5) != (before[f"S_{link}"] > 0.5)
         jump = now[f"F_{link}"] - before[f"F_{link}"]
         variance += np.where(switched, jump**2 / 12.0, 0.0)
-    return np.nan_to_num(variance)
+    return _known(variance)
+
+
+def _known(values: Floats) -> Floats:
+    """Values with 0 for those that a missing reading left unknown; quicker than nan_to_num."""
+    return np.where(np.isnan(values), 0.0, values)

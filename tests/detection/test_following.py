@@ -1,0 +1,259 @@
+"""A growing file: every row once, whatever is cut, rotated, broken or restarted in between."""
+
+import json
+import logging
+import shutil
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dtfl_app.detection.detection import Detection, DetectionOptions
+from dtfl_app.detection.folder import read_folder
+from dtfl_app.detection.following import Following, follow, state_path
+from dtfl_app.detection.once import score_file
+from dtfl_app.errors import DataError, DeploymentError
+
+# Every step is written, and drift is looked for in so few steps that there is some.
+OPTIONS = DetectionOptions(every_step=True, drift_window=10)
+
+
+@pytest.fixture(scope="module")
+def deployment(model):
+    return read_folder(model)
+
+
+@pytest.fixture(scope="module")
+def lines(dataset04):
+    """Header and 80 hours about the beginning of the first attack, with a gap of five."""
+    text = dataset04.read_bytes().splitlines(keepends=True)
+    return [text[0], *text[1710:1760], *text[1765:1795]]
+
+
+@pytest.fixture(scope="module")
+def whole(deployment, lines, tmp_path_factory):
+    """What one pass over the finished file gives."""
+    data = tmp_path_factory.mktemp("whole") / "site.csv"
+    data.write_bytes(b"".join(lines))
+    _, found = score_file(deployment, OPTIONS, data)
+    return "".join(f"{line}\n" for line in found)
+
+
+@pytest.fixture
+def following(tmp_path):
+    return Following(tmp_path / "site.csv", tmp_path / "out.jsonl", until_idle=1e-9)
+
+
+def run(deployment, following, options=OPTIONS) -> Detection:
+    """Follow until nothing more is there."""
+    return follow(deployment, options, following, lambda seconds: False)
+
+
+def append(following, content: bytes):
+    with following.data.open("ab") as file:
+        file.write(content)
+
+
+def times(following):
+    found = map(json.loads, following.out.read_text().splitlines())
+    return [line["time"] for line in found if "score" in line]
+
+
+def test_the_whole_file_at_once_gives_the_bytes_of_one_shot(deployment, following, lines, whole):
+    append(following, b"".join(lines))
+
+    detection = run(deployment, following)
+
+    assert following.out.read_text() == whole
+    assert detection.counts.steps == 80
+    assert detection.counts.stretches == 2
+    assert '"event": "drift"' in whole
+    assert '"alarm": true' in whole
+
+
+@given(cuts=st.lists(st.tuples(st.integers(0, 20000), st.booleans(), st.booleans()), max_size=5))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_cut_into_chunks_with_restarts_gives_the_bytes_of_one_shot(
+    cuts, deployment, lines, whole, tmp_path_factory
+):
+    """Chunks end anywhere, within a row too.
+
+    After each, the process may end, and it may have written what it never committed.
+    """
+    folder = tmp_path_factory.mktemp("cut")
+    following = Following(folder / "site.csv", folder / "out.jsonl", until_idle=1e-9)
+    content, done = b"".join(lines), 0
+    for end, restarts, crashed in [*sorted(cuts), (len(content), True, False)]:
+        append(following, content[done:end])
+        done = max(done, min(end, len(content)))
+        if restarts:
+            run(deployment, following)
+        if crashed and following.out.exists():
+            with following.out.open("ab") as file:
+                file.write(b'{"time": "half a li')
+
+    run(deployment, following)
+
+    assert following.out.read_text() == whole
+    shutil.rmtree(folder)
+
+
+def test_a_line_that_is_not_finished_waits_for_its_end(deployment, following, lines):
+    append(following, b"".join(lines[:3]) + lines[3][:50])
+    run(deployment, following)
+    before = times(following)
+
+    append(following, lines[3][50:])
+    run(deployment, following)
+
+    assert len(before) == 2
+    assert len(times(following)) == 3
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(deployment, following, lines):
+    asked = []
+
+    def stopped(seconds):
+        asked.append(seconds)
+        if len(asked) == 3:
+            append(following, b"".join(lines[:5]))
+        return len(asked) > 6
+
+    patient = Following(following.data, following.out, interval=0.25)
+    follow(deployment, OPTIONS, patient, stopped)
+
+    assert len(times(following)) == 4
+    assert asked[:3] == [0.0, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("how", ["renamed", "cut back"])
+def test_a_rotated_file_goes_on_with_rows_later_than_the_last(
+    deployment, following, lines, how, running, whole
+):
+    """The new file repeats two rows that were scored already; they are left out."""
+
+    def rotate():
+        if how == "renamed":
+            following.data.rename(following.data.with_suffix(".1"))
+        else:
+            following.data.write_bytes(b"")
+        append(following, b"".join([lines[0], *lines[29:]]))
+
+    append(following, b"".join(lines[:31]))
+    if running:
+        asked = []
+
+        def stopped(seconds):
+            asked.append(seconds)
+            if len(asked) == 3:
+                rotate()
+            return len(asked) > 6
+
+        detection = follow(deployment, OPTIONS, Following(following.data, following.out), stopped)
+    else:
+        run(deployment, following)
+        rotate()
+        detection = run(deployment, following)
+
+    assert following.out.read_text() == whole
+    assert detection.counts.skipped == 2
+
+
+def test_rows_written_before_a_rename_are_read_first(deployment, following, lines, whole):
+    append(following, b"".join(lines[:31]))
+    asked = []
+
+    def stopped(seconds):
+        asked.append(seconds)
+        if len(asked) == 3:
+            append(following, b"".join(lines[31:40]) + b"half")
+            following.data.rename(following.data.with_suffix(".1"))
+            append(following, b"".join([lines[0], *lines[40:]]))
+        return len(asked) > 8
+
+    follow(deployment, OPTIONS, Following(following.data, following.out), stopped)
+
+    assert following.out.read_text() == whole
+
+
+def test_a_header_that_changes_is_refused(deployment, following, lines):
+    append(following, b"".join(lines[:5]))
+    run(deployment, following)
+    following.data.write_bytes(lines[0].replace(b"L_T1", b"LEVEL"))
+
+    with pytest.raises(DataError, match=r"site\.csv: its header changed.*--reset"):
+        run(deployment, following)
+
+
+def test_bad_cells_and_rows_are_counted_and_said_once(deployment, following, lines, caplog):
+    """A word, an impossible level and a short row, again and again; nothing stops."""
+    header = lines[0].decode().strip().split(",")
+    level = [name.strip() for name in header].index("L_T1")
+    rows = []
+    for number, line in enumerate(lines[1:31]):
+        cells = line.decode().strip().split(",")
+        cells[level] = "broken" if number % 2 else "99.5"
+        rows += [",".join(cells), "01/01/17 00,1.0"]
+    append(following, lines[0] + "\n".join([*rows, ""]).encode())
+
+    with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
+        logging.getLogger("dtfl.detect").propagate = True
+        detection = run(deployment, following)
+
+    counts = detection.counts
+    assert (counts.steps, counts.skipped, counts.missing, counts.impossible) == (30, 30, 15, 15)
+    assert sum("L_T1" in message for message in caplog.messages) == 1
+    assert sum("2 cells, the header 45" in message for message in caplog.messages) == 1
+
+
+class TestState:
+    @pytest.fixture
+    def begun(self, deployment, following, lines):
+        append(following, b"".join(lines[:20]))
+        run(deployment, following)
+        return following
+
+    def test_another_model_is_refused(self, begun, launcher):
+        other = launcher.run(strategy="fedavg", rounds=1).path / "deploy" / "fedavg"
+
+        with pytest.raises(DeploymentError, match=r"begun with model .*--reset"):
+            run(read_folder(other), begun)
+
+    def test_other_options_are_refused(self, begun, deployment):
+        with pytest.raises(DeploymentError, match=r"begun with options .*--reset"):
+            run(deployment, begun, DetectionOptions(every_step=True, ignored=("L_T1",)))
+
+    def test_another_file_is_refused(self, begun, deployment):
+        other = Following(begun.data.with_name("other.csv"), begun.out)
+
+        with pytest.raises(DeploymentError, match=r"begun with input .*site\.csv"):
+            run(deployment, other)
+
+    def test_a_damaged_state_is_refused(self, begun, deployment):
+        state_path(begun.out).write_text("{")
+
+        with pytest.raises(DeploymentError, match=r"out\.jsonl\.state.*--reset"):
+            run(deployment, begun)
+
+    def test_alarms_of_somebody_else_are_not_written_to(self, begun, deployment):
+        state_path(begun.out).unlink()
+
+        with pytest.raises(DeploymentError, match=r"no out\.jsonl\.state beside it"):
+            run(deployment, begun)
+
+    def test_alarms_that_were_cut_are_refused(self, begun, deployment):
+        begun.out.write_bytes(begun.out.read_bytes()[:100])
+
+        with pytest.raises(DeploymentError, match="has 100 bytes"):
+            run(deployment, begun)
+
+    def test_alarms_that_were_moved_away_go_on_in_a_new_file(self, begun, deployment, lines, whole):
+        moved = begun.out.rename(begun.out.with_suffix(".1"))
+        append(begun, b"".join(lines[20:]))
+
+        run(deployment, begun)
+
+        assert moved.read_text() + begun.out.read_text() == whole

@@ -1,0 +1,130 @@
+"""Looked-up p-values are the calibration's, and drift is seen where scores change."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dtfl_app.detection.drift import Drift
+from dtfl_app.detection.judging import Judge
+from dtfl_app.detector.calibration import Calibration, sketch_scores
+
+NUMBERS = st.floats(0.0, 4.0, allow_nan=False).map(lambda value: round(value, 2))
+
+
+def calibration_of(scores, kinds):
+    """Two sites with other counts; each kind's scores are the same ones times its number."""
+    columns = [[scale * np.array(part) for scale in range(1, kinds + 1)] for part in scores]
+    sites = {f"site-{i}": list(map(sketch_scores, column)) for i, column in enumerate(columns)}
+    return Calibration(np.full(kinds, -np.inf), sites)
+
+
+@given(
+    st.tuples(st.lists(NUMBERS, min_size=1, max_size=90), st.lists(NUMBERS, max_size=40)),
+    st.integers(1, 3),
+    st.lists(NUMBERS, min_size=1, max_size=8),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_step_is_judged_as_the_calibration_judges_it(scores, kinds, steps):
+    calibration = calibration_of(scores, kinds)
+    evidence = np.array([[step * (kind + 0.5) for kind in range(kinds)] for step in steps])
+    wanted = calibration.judge(evidence, 0.05)
+
+    judge = Judge(calibration, 0.05)
+    found = [judge.judge(row) for row in evidence]
+
+    assert [verdict.score for verdict in found] == wanted.score.tolist()
+    assert {verdict.threshold for verdict in found} == {wanted.threshold}
+    assert [verdict.p_value for verdict in found] == wanted.p_value.tolist()
+    assert [verdict.foremost for verdict in found] == wanted.foremost.tolist()
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=90), NUMBERS)
+@settings(max_examples=60, deadline=None)
+def test_the_range_of_a_p_value_holds_the_one_of_all_scores(scores, step):
+    """Counted out, p lies between (above) / (N + 1) and (1 + at or above) / (N + 1)."""
+    judge = Judge(calibration_of((scores, []), 1), 0.05)
+    cell = judge.judge(np.array([step])).cells
+
+    largest, smallest = judge.p_range(0, np.array(cell))
+
+    above, total = np.sum(np.array(scores) > step), len(scores)
+    at_or_above = np.sum(np.array(scores) >= step)
+    assert largest[0] >= (1 + at_or_above) / (total + 1) - 1e-12
+    assert smallest[0] <= above / (total + 1) + 1e-12
+
+
+def test_without_calibration_scores_nothing_is_an_alarm():
+    verdict = Judge(calibration_of(([], []), 2), 0.05).judge(np.array([1e9, 1e9]))
+
+    assert not verdict.alarm
+    assert verdict.p_value == 1.0
+
+
+class TestDrift:
+    def drift(self, window=200, limit=0.25):
+        rng = np.random.default_rng(1)
+        scores = [rng.gamma(2.0, size=2000), rng.gamma(2.0, size=500)]
+        self.judge = Judge(calibration_of(scores, 1), 0.005)
+        return Drift(self.judge, ["smoothed"], window, limit)
+
+    def feed(self, drift, scores):
+        verdicts = [self.judge.judge(np.array([score])) for score in scores]
+        return [change for verdict in verdicts for change in drift.add(verdict)]
+
+    def test_scores_like_those_of_the_calibration_never_drift(self):
+        drift = self.drift()
+
+        assert self.feed(drift, np.random.default_rng(2).gamma(2.0, size=5000)) == []
+        assert drift.distances()["smoothed"] < 0.1
+
+    @pytest.mark.parametrize(("factor", "higher"), [(2.0, True), (0.5, False)])
+    def test_other_scores_begin_a_drift_once_and_usual_ones_end_it(self, factor, higher):
+        drift, rng = self.drift(), np.random.default_rng(3)
+        self.feed(drift, rng.gamma(2.0, size=200))
+
+        begun = self.feed(drift, factor * rng.gamma(2.0, size=400))
+        over = self.feed(drift, rng.gamma(2.0, size=400))
+
+        assert [(c.kind, c.begins, c.higher) for c in begun] == [("smoothed", True, higher)]
+        assert [c.begins for c in over] == [False]
+        assert begun[0].distance > 0.25 > over[0].distance
+
+    def test_nothing_is_said_before_the_window_is_full(self):
+        drift = self.drift(window=200)
+
+        assert self.feed(drift, np.full(199, 5.0)) == []
+        assert [change.kind for change in self.feed(drift, [5.0])] == ["smoothed"]
+
+    def test_alarms_all_the_time_are_said_to_be_a_drift(self):
+        """A sensor that is far off leaves no step without alarm to look at."""
+        drift = self.drift()
+        self.feed(drift, np.random.default_rng(5).gamma(2.0, size=200))
+
+        begun = self.feed(drift, np.full(200, 1e3))
+
+        assert [(c.kind, c.begins, c.limit) for c in begun] == [("alarms", True, 0.5)]
+        assert begun[0].distance == 101 / 200
+
+    def test_ties_are_no_drift(self):
+        """A contradiction is 0 in nearly every hour, of calibration and of operation."""
+        zeros = np.zeros(500)
+        judge = Judge(calibration_of((zeros, zeros), 1), 0.005)
+        drift = Drift(judge, ["plc"], 200, 0.05)
+        verdict = judge.judge(np.zeros(1))
+
+        assert [change for _ in range(400) for change in drift.add(verdict)] == []
+        assert drift.distances()["plc"] == 0.0
+
+    def test_its_memory_goes_on_as_if_it_had_never_stopped(self):
+        drift, rng = self.drift(), np.random.default_rng(4)
+        scores = 1.6 * rng.gamma(2.0, size=600)
+        whole = self.feed(drift, scores)
+
+        first = self.drift()
+        begun = self.feed(first, scores[:250])
+        second = self.drift()
+        second.recall(first.memory())
+
+        assert begun + self.feed(second, scores[250:]) == whole
+        assert second.memory() == drift.memory()
