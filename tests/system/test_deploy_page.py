@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -23,9 +25,18 @@ def commands(page: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The page's commands in one shell, on free ports; the fleet's folder and what was printed."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The fleet's folder; what its commands left running is stopped."""
     folder = tmp_path_factory.mktemp("deploy")
+    yield folder
+    for path in folder.glob("*.pid"):
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(path.read_text())).terminate()
+
+
+@pytest.fixture(scope="module")
+def played(folder: Path) -> tuple[Path, str]:
+    """The page's commands in one shell, on free ports; the fleet's folder and what was printed."""
     script = "\n".join(commands((REPOSITORY / "docs" / "deploy.md").read_text()))
     script = script.replace("port=9094", f"port={free_port()}")
     own = {k: v for k, v in os.environ.items() if not k.startswith(("FLWR_", "DTFL_"))}
@@ -69,7 +80,7 @@ def test_the_page_ends_with_an_alarm_that_names_time_channels_and_model(
 
 def test_the_page_leaves_no_process(played: tuple[Path, str]) -> None:
     folder, _ = played
-    pids = [int(path.read_text()) for path in folder.rglob("*.pid")]
+    pids = [int(path.read_text()) for path in folder.glob("*.pid")]
 
     assert len(pids) == 1 + 2 * len(SITES)
     _, alive = psutil.wait_procs(
