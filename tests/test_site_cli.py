@@ -25,7 +25,7 @@ def test_a_sound_file_is_shown_and_leaves_with_0(folder):
 
     assert result.exit_code == 0
     assert "1200 rows from 2024-01-30T20:00:00 to 2024-01-31T15:59:00" in result.stdout
-    assert "level" in result.stdout and "0 to 12 m" in result.stdout
+    assert "level [m]" in result.stdout and "0 to 12" in result.stdout
     assert result.stdout.rstrip().endswith(", the same at all sites): usable")
 
 
