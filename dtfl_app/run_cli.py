@@ -124,20 +124,20 @@ def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Name sites, run and folders, so that this process knows where the results will be."""
     name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
     full = _with_absolute_paths({"run-name": name, "results-dir": "results", **chosen})
-    return {"sites": _usual_sites(full), **full}
+    own = full.get("dataset") == FILES
+    return {"sites": _DEFAULT_SITES, **full, **({"sites": _file_sites(full)} if own else {})}
 
 
-def _usual_sites(chosen: Mapping[str, Value]) -> int:
-    """As many sites as files, where every file is one; else ten."""
-    if "sites" in chosen or chosen.get("dataset") != FILES:
-        return _DEFAULT_SITES
-    dataset = open_files(RunConfig.from_mapping(chosen))
+def _file_sites(chosen: Mapping[str, Value]) -> int:
+    """As many sites as files; DataError where another number is asked for."""
+    config = RunConfig.from_mapping(chosen)
+    dataset = open_files(config)
     if dataset.folder is None:
         raise ConfigError(
             "run config: data-dir is empty; dtfl run simulates the sites from the files in a "
             "folder, e.g. data-dir=stations. Nodes with files of their own are for `flwr run`"
         )
-    return len(dataset.files)
+    return len(dataset.sites(config.data.sites or len(dataset.files)))
 
 
 def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:

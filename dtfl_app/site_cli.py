@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dtfl_app.errors import ConfigError, ResultsError
@@ -32,6 +34,7 @@ _VERDICTS = {
 _STYLES = {"note": "", "look": "yellow", "stop": "red"}
 # Events named on the terminal; the JSON has all.
 _SHOWN = 10
+_WIDEST = 1000
 
 
 @site_app.command()
@@ -93,7 +96,7 @@ def _show(found: SiteCheck, console: Console) -> None:
     if found.summary is not None:
         for line in _lines(found.summary):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(_channels(found.channels))
+        _show_whole(_channels(found.channels), console)
     for finding in found.findings:
         _show_finding(finding, console)
     verdict = (
@@ -116,17 +119,24 @@ def _lines(summary: FileSummary) -> list[str]:
 
 
 def _channels(channels: tuple[ChannelSummary, ...]) -> Table:
-    table = Table(title="readings")
+    table = Table(title="readings", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("channel", no_wrap=True)
     for title in ("possible", "missing", "min", "median", "max", "equal in a row", "outside"):
         table.add_column(title, justify="right")
     for c in channels:
+        name = c.channel + (f" [{c.unit}]" if c.unit != "1" else "")
         figures = ("-" if x is None else f"{x:.4g}" for x in (c.smallest, c.median, c.largest))
         outside = f"{c.outside}, from row {c.first_outside}" if c.outside else "0"
-        possible = f"{c.low:g} to {c.high:g}" + (f" {c.unit}" if c.unit != "1" else "")
+        possible = f"{c.low:g} to {c.high:g}"
         cells = (possible, f"{c.missing:.1%}", *figures, str(c.longest_run), outside)
-        table.add_row(c.channel, *cells)
+        table.add_row(escape(name), *cells)
     return table
+
+
+def _show_whole(table: Table, console: Console) -> None:
+    """A terminal may be narrow, a log file is not: no figure is cut off."""
+    needed = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+    Console(width=max(console.width, needed)).print(table)
 
 
 def _show_finding(finding: Finding, console: Console) -> None:

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dtfl_app.cli import app
+from dtfl_app.errors import DataError
 from dtfl_app.run_cli import _with_defaults
 from tests.support.station import SITES, station_frame, write_station
 
@@ -24,7 +25,7 @@ def test_a_sound_file_is_shown_and_leaves_with_0(folder):
 
     assert result.exit_code == 0
     assert "1200 rows from 2024-01-30T20:00:00 to 2024-01-31T15:59:00" in result.stdout
-    assert "level" in result.stdout and "0 to 12 m" in result.stdout
+    assert "level [m]" in result.stdout and "0 to 12" in result.stdout
     assert result.stdout.rstrip().endswith(", the same at all sites): usable")
 
 
@@ -75,7 +76,8 @@ def test_a_run_on_files_has_as_many_sites_as_files(folder):
 
     assert _with_defaults(told)["sites"] == len(SITES) + 1
     assert _with_defaults({**told, "evaluation-file": "judge.csv"})["sites"] == len(SITES)
-    assert _with_defaults({**told, "sites": 2})["sites"] == 2
+    with pytest.raises(DataError, match="2 sites asked for"):
+        _with_defaults({**told, "sites": 2})
 
 
 def test_a_simulation_of_files_without_a_folder_is_refused_before_it_starts(folder):

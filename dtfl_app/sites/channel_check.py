@@ -84,41 +84,50 @@ def channel_findings(
 
     `kept` : the channel's readings as `quality.clean` left them, shape (n,).
     """
-    values, name = _values(found, channel), channel.name
+    values = _values(found, channel)
     missing, outside = np.isnan(values), out_of_range(values, channel)
     if missing.any():
-        much = missing.mean() > _MUCH_MISSING
-        yield Finding(
-            "look" if much else "note",
-            name,
-            f"{missing.mean():.1%} missing, first data row {_first_row(found, missing)}",
-            _AS_MEAN,
-            "fill gaps at the source, or leave the channel out of the schema"
-            if much
-            else "nothing",
-        )
+        yield _missing(found, channel.name, missing)
     if outside.any():
-        first = int(np.flatnonzero(outside)[0])
-        yield Finding(
-            "look",
-            name,
-            f"{outside.sum()} readings outside {channel.low:g} to {channel.high:g} {channel.unit}, "
-            f"first {values[first]:g} in data row {found.rows[first]}",
-            "sets them to missing",
-            "check unit and sensor; widen low and high if such readings are possible",
-        )
+        yield _outside(found, channel, outside, kept)
     dead = np.isnan(kept) & ~missing & ~outside
     if dead.any():
         yield Finding(
             "look",
-            name,
+            channel.name,
             f"never changes in a whole recording: {dead.sum()} readings, first data row "
             f"{_first_row(found, dead)}",
             "sets them to missing: a dead sensor",
             'check the sensor; a switch or a pump is of kind = "status"',
         )
     elif not at_rest(channel, values[~missing]).all():
-        yield from _stuck(found, name, values)
+        yield from _stuck(found, channel.name, values)
+
+
+def _missing(found: OwnFile, name: str, missing: NDArray[np.bool_]) -> Finding:
+    much = missing.mean() > _MUCH_MISSING
+    return Finding(
+        "look" if much else "note",
+        name,
+        f"{missing.mean():.1%} missing, first data row {_first_row(found, missing)}",
+        _AS_MEAN,
+        "fill gaps at the source, or leave the channel out of the schema" if much else "nothing",
+    )
+
+
+def _outside(
+    found: OwnFile, channel: Channel, outside: NDArray[np.bool_], kept: NDArray[np.float64]
+) -> Finding:
+    first = int(np.flatnonzero(outside)[0])
+    reading = found.series[channel.name].iloc[first]
+    return Finding(
+        "look",
+        channel.name,
+        f"{outside.sum()} readings outside {channel.low:g} to {channel.high:g} {channel.unit}, "
+        f"first {reading:g} in data row {found.rows[first]}",
+        "sets them to missing" if np.isnan(kept[outside]).all() else "refuses the file",
+        "check unit and sensor; widen low and high if such readings are possible",
+    )
 
 
 def _stuck(found: OwnFile, name: str, values: NDArray[np.float64]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dtfl_app.errors import DataError
-from dtfl_app.schema import ABNORMAL, EVENT, NORMAL, TIME, UNLABELLED
+from dtfl_app.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, TIME, UNLABELLED
 from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
 from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.files_sites import each_reading
@@ -105,35 +105,47 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
     site : how it is read.
     name : the site's name; the file's, without its ending, where none is given.
     """
-    name = name or path.stem
+    name, schema = name or path.stem, site.schema
+    findings: list[Finding] = []
     try:
         raw = read_raw(path, site, name)
     except DataError as error:
-        refused = _refused(error)
-        return SiteCheck(str(path), site.schema.name, site.schema.digest(), None, (), (refused,))
-    findings: list[Finding] = []
-    try:
-        found = order(raw, site, path, name)
-    except DataError as error:
-        findings.append(_refused(error))
-        found = _in_file_order(raw, name)
+        refused = (_refused(error),)
+        return SiteCheck(str(path), schema.name, schema.digest(), None, (), refused)
+    found = _ordered(raw, site, path, name, findings)
     summary = _summary(raw, found, site)
     findings += _clock_findings(raw, found, site, summary)
     findings += _label_findings(site, summary)
-    cleaned = found.series
+    cleaned = _as_trained(found, site, name, findings)
+    for channel in schema.channels:
+        findings += channel_findings(found, channel, cleaned[channel.name].to_numpy(np.float64))
+    channels = tuple(summarise(found, c, site.columns[c.name]) for c in schema.channels)
+    return SiteCheck(str(path), schema.name, schema.digest(), summary, channels, tuple(findings))
+
+
+def _ordered(
+    raw: RawFile, site: SiteSchema, path: Path, name: str, findings: list[Finding]
+) -> OwnFile:
+    """The file in the order of its clock; as it is where training refuses that clock."""
+    try:
+        return order(raw, site, path, name)
+    except DataError as error:
+        findings.append(_refused(error))
+        return _in_file_order(raw, name)
+
+
+def _as_trained(
+    found: OwnFile, site: SiteSchema, name: str, findings: list[Finding]
+) -> pd.DataFrame:
+    """The readings as training has them; as delivered where it refuses them."""
     try:
         cleaned, quality = clean(name, found.series, site.schema)
         if all(finding.level != "stop" for finding in findings):
             findings += _training_findings(cleaned, quality, site)
+        return cleaned
     except DataError as error:
         findings.append(_refused(error))
-    for channel in site.schema.channels:
-        kept = cleaned[channel.name].to_numpy(dtype=np.float64)
-        findings += channel_findings(found, channel, kept)
-    channels = tuple(summarise(found, c, site.columns[c.name]) for c in site.schema.channels)
-    return SiteCheck(
-        str(path), site.schema.name, site.schema.digest(), summary, channels, tuple(findings)
-    )
+        return found.series
 
 
 def _refused(error: DataError) -> Finding:
@@ -149,7 +161,7 @@ def _in_file_order(raw: RawFile, name: str) -> OwnFile:
 
 def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
     steps, label = steps_of(raw), found.series["label"]
-    gaps = _gaps(found, site)
+    gaps = _gaps(raw, found, site)
     names = dict.fromkeys(str(event) for event in found.series[EVENT] if event)
     return FileSummary(
         rows=len(raw.rows),
@@ -166,10 +178,13 @@ def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
     )
 
 
-def _gaps(found: OwnFile, site: SiteSchema) -> list[tuple[int, float]]:
-    """Position of the row after each interruption, and the seconds it took."""
-    time = found.series[TIME].to_numpy()
-    after = np.flatnonzero(interruptions(time, site.schema.period_s)) + 1
+def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, float]]:
+    """Position of the row after each interruption of a recording, and the seconds it took."""
+    time, instance = found.series[TIME].to_numpy(), found.series[INSTANCE].to_numpy()
+    gaps = interruptions(time, site.schema.period_s)
+    if raw.instance is not None:
+        gaps = gaps & (instance[1:] == instance[:-1])
+    after = np.flatnonzero(gaps) + 1
     seconds = (time[after] - time[after - 1]) / np.timedelta64(1, "s")
     return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
 
@@ -183,7 +198,7 @@ def _clock_findings(
             "look", "time", f"{what}{found.repeated[0]}", "leaves them out",
             "export without overlaps, if they should not be there",
         )  # fmt: skip
-    if gaps := _gaps(found, site):
+    if gaps := _gaps(raw, found, site):
         yield _gap_finding(found, site, gaps)
     steps, period = steps_of(raw), site.schema.period_s
     uneven = (np.abs(steps - period) > _UNEVEN * period) & (steps > 0) & (steps <= 1.5 * period)

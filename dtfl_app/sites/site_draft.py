@@ -36,6 +36,8 @@ _FORMATS = (
 _LABEL_WORDS = ("label", "flag", "attack", "anomal", "fault", "abnormal", "class")
 _MOST_LABELS = 12
 _FEW_ROWS = 50
+# What pandas calls a column without a name: the row numbers of an exported frame.
+_ROW_NUMBER = "Unnamed:"
 _KIND_WORDS: dict[ChannelKind, tuple[str, ...]] = {
     "level": ("level", "tank"),
     "flow": ("flow", "discharge"),
@@ -59,7 +61,8 @@ def draft_schema(path: Path) -> str:
     column, form, time = _clock(frame, path)
     label = next((c for c in frame.columns if c != column and _is_label(frame[c], c)), None)
     taken = {column, label, INSTANCE, EVENT, LABEL}
-    numeric = [c for c in frame.columns if c not in taken and _is_numeric(frame[c])]
+    free = [c for c in frame.columns if c not in taken]
+    numeric = [c for c in free if _is_numeric(frame[c]) and not c.startswith(_ROW_NUMBER)]
     if not numeric:
         raise DataError(
             f"{path}: no column of numbers beside the time; expected at least one sensor"
@@ -74,8 +77,7 @@ def draft_schema(path: Path) -> str:
         _labels(frame[label], label) if label else None,
         csv=dialect,
     )
-    left_out = [c for c in frame.columns if c not in {*taken, *numeric}]
-    return _commented(site, frame, path, left_out)
+    return _commented(site, frame, path, [c for c in free if c not in numeric])
 
 
 def _dialect(path: Path) -> CsvDialect:
@@ -214,7 +216,7 @@ def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list
         '# sites, in one order; all else is each site\'s own. twin: "none", "ctown" or "recorded".',
     ]
     if left_out:
-        remarks.append(f"# Left out, as they hold no numbers: {json.dumps(left_out)}")
+        remarks.append(f"# Left out, as they hold no readings: {json.dumps(left_out)}")
     parts = ["\n".join([*remarks, head])]
     for channel, table in zip(site.schema.channels, tables, strict=False):
         parts.append(f"{_remark(channel, frame[site.columns[channel.name]])}\n{table}")

@@ -129,28 +129,35 @@ class SiteSchema:
             "separator": self.csv.separator,
             "decimal": self.csv.decimal,
         }
-        parts = [_lines(head)]
-        for channel in self.schema.channels:
-            table = {
-                "name": channel.name,
-                "column": self.columns[channel.name],
-                "unit": channel.unit,
-                "kind": channel.kind,
-                "low": channel.low,
-                "high": channel.high,
-            }
-            parts.append("[[channel]]\n" + _lines(table))
-        if isinstance(self.labels, LabelColumn):
-            label = {
-                "column": self.labels.column,
-                "normal": list(self.labels.normal),
-                "abnormal": list(self.labels.abnormal),
-                "unlabelled": list(self.labels.unlabelled),
-            }
-            parts.append("[labels]\n" + _lines(label))
-        elif self.labels is not None:
-            parts.append("[labels]\n" + _lines({"events": self.labels.path.name}))
-        return "\n".join(parts)
+        channels = [
+            "[[channel]]\n" + _lines(_table(channel, self.columns[channel.name]))
+            for channel in self.schema.channels
+        ]
+        return "\n".join([_lines(head), *channels, *self._label_table()])
+
+    def _label_table(self) -> list[str]:
+        if self.labels is None:
+            return []
+        if isinstance(self.labels, EventTable):
+            return ["[labels]\n" + _lines({"events": self.labels.path.name})]
+        label = {
+            "column": self.labels.column,
+            "normal": list(self.labels.normal),
+            "abnormal": list(self.labels.abnormal),
+            "unlabelled": list(self.labels.unlabelled),
+        }
+        return ["[labels]\n" + _lines(label)]
+
+
+def _table(channel: Channel, column: str) -> dict[str, object]:
+    return {
+        "name": channel.name,
+        "column": column,
+        "unit": channel.unit,
+        "kind": channel.kind,
+        "low": channel.low,
+        "high": channel.high,
+    }
 
 
 def read_site_schema(path: Path) -> SiteSchema:

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -157,6 +158,15 @@ def test_a_window_needs_length_and_step(window, step):
 def test_a_window_of_half_a_sample_is_refused(series_of, schema):
     with pytest.raises(ConfigError, match="whole multiples of the sampling period"):
         make_features(series_of([3]), schema, FeatureSpec(90, 60, ("mean",)))
+
+
+def test_lengths_below_a_second_are_whole_though_binary_says_otherwise(schema):
+    """0.3 / 0.1 is 2.9999999999999996."""
+    quick = replace(schema, period_s=0.1)
+
+    assert FeatureSpec(0.3, 0.1, ("mean",)).rows(quick) == (3, 1)
+    with pytest.raises(ConfigError, match="whole multiples of the sampling period"):
+        FeatureSpec(0.35, 0.1, ("mean",)).rows(quick)
 
 
 def test_features_that_do_not_fit_together_are_refused(series_of, schema):

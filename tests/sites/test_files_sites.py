@@ -129,7 +129,7 @@ def test_features_may_be_statistics_of_longer_windows(tmp_path):
 
 
 def test_a_period_below_a_second_gives_a_row_per_reading(tmp_path):
-    """Ten readings a second; windows of 0.3 s are three of them."""
+    """Ten readings a second."""
     text = STATION.replace("period-s = 60", "period-s = 0.1").replace(
         '"%d/%m/%Y %H:%M"', '"ISO8601"'
     )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dtfl_app.errors import SchemaError
+from dtfl_app.schema import Channel
 from dtfl_app.sites.quality import FROZEN_SAMPLES, assess, clean
 
 
@@ -66,3 +67,17 @@ def test_zeros_for_not_connected_are_no_wrong_unit_but_readings_in_kilo_are(seri
     assert cleaned["level"].notna().sum() == 2
     with pytest.raises(SchemaError, match=r"plant: column 'level': 100% .* convert .* to m"):
         clean("plant", series.assign(level=np.linspace(2000, 3000, 10)), strict)
+
+
+def test_a_pump_at_rest_is_no_dead_sensor(series_of, schema):
+    """A status of 1 and a flow of 0 throughout are kept; the same flow at 3 is not."""
+    status = Channel("pump", "1", "status", 0.0, 1.0)
+    plant = replace(schema, channels=(status, schema.channels[1]))
+    series = series_of([FROZEN_SAMPLES]).rename(columns={"level": "pump"}).assign(pump=1.0)
+
+    at_rest, report = clean("plant", series.assign(flow=0.0), plant)
+    stuck, _ = clean("plant", series.assign(flow=3.0), plant)
+
+    assert (at_rest["pump"] == 1.0).all() and (at_rest["flow"] == 0.0).all()
+    assert [channel.removed for channel in report.channels] == [0.0, 0.0]
+    assert stuck["flow"].isna().all() and (stuck["pump"] == 1.0).all()

@@ -74,6 +74,14 @@ def test_gaps_and_repeats_are_counted_and_placed(check):
     )  # fmt: skip
 
 
+def test_time_between_two_recordings_is_no_gap(check):
+    frame = station_frame(0, rows=1300).drop(index=range(300, 360))
+    named = frame.assign(instance=["a"] * 300 + ["b"] * 940)
+
+    assert check(named).summary.gaps == 0
+    assert check(frame).summary.gaps == 1
+
+
 def test_uneven_steps_are_told(check):
     frame = station_frame(0, rows=1200)
     when = pd.to_datetime(frame["when"], format="%d/%m/%Y %H:%M")

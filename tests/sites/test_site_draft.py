@@ -30,7 +30,8 @@ def drafted(tmp_path):
 
 def test_a_draft_reads_back_and_its_file_passes(drafted):
     frame = station_frame(0, rows=1200, surge=slice(300, 400))
-    frame["P1"], frame["operator"] = frame.index % 7 < 4, "Smith"
+    frame["P1"], frame["operator"] = frame.index % 7 < 4, "on duty"
+    frame[""] = frame.index
 
     site, path = drafted(frame.astype({"P1": int}))
 
@@ -45,7 +46,7 @@ def test_a_draft_reads_back_and_its_file_passes(drafted):
     assert site.labels == LabelColumn("flag")
     assert check_file(path, site).exit_code == 0
     assert (
-        '# Left out, as they hold no numbers: ["operator"]'
+        '# Left out, as they hold no readings: ["operator", "Unnamed: 6"]'
         in path.with_name("schema.toml").read_text()
     )
 
