@@ -127,3 +127,17 @@ def test_a_followed_file_loses_no_row_and_scores_none_twice_whatever_stops_it(
     times = [json.loads(line)["time"] for line in one_shot[1:] if '"event"' not in line]
     assert len(set(times)) == len(lines) - 1
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_gateway_takes_less_than_200_mb_and_5_ms_a_row(
+    model: Path, lines: list[bytes], tmp_path: Path
+) -> None:
+    data = tmp_path / "site.csv"
+    data.write_bytes(b"".join(lines[:600]))
+
+    command = [sys.executable, "-m", "benchmarks.detection_probe", "gateway", str(model), str(data)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+
+    found = json.loads(done.stdout)
+    assert 20 < found["peak_mb"] < 200
+    assert 0 < found["mean_ms"] < 5
