@@ -80,8 +80,7 @@ def figures(name: str, way: str, model: Path, data: Path) -> list[str]:
     command = [
         sys.executable,
         "-m",
-        "benchmarks.detection",
-        "--measure",
+        "benchmarks.detection_probe",
         way,
         str(model),
         str(data),
