@@ -133,6 +133,8 @@ def test_the_results_folder_is_complete(everything):
     whole_run = {"config.json", "quality.json", "metrics.jsonl", "summary.json", "curves.png"}
     per_method = {f"models/{name}.safetensors" for name in BUILT_IN}
     per_method |= {f"alarms/{name}.csv" for name in BUILT_IN}
+    deployed = ("model.onnx", "model.safetensors", "schema.toml", "card.md", "manifest.json")
+    per_method |= {f"deploy/{name}/{file}" for name in BUILT_IN for file in deployed}
     assert whole_run | per_method <= names
     assert not [name for name in names if name.split("/")[-1].startswith(".")]
     summaries = json.loads((everything.path / "summary.json").read_text())

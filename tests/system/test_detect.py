@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.detection import figures
 from dtfl_app.sites.batadal import DATASET04
 from tests.support.runs import Launcher
 from tests.system.conftest import REPOSITORY
@@ -127,3 +128,16 @@ def test_a_followed_file_loses_no_row_and_scores_none_twice_whatever_stops_it(
     times = [json.loads(line)["time"] for line in one_shot[1:] if '"event"' not in line]
     assert len(set(times)) == len(lines) - 1
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_gateway_takes_less_than_200_mb_and_5_ms_a_row(
+    model: Path, lines: list[bytes], tmp_path: Path
+) -> None:
+    data = tmp_path / "site.csv"
+    data.write_bytes(b"".join(lines[:600]))
+
+    _, mean_ms, _, peak_mb, start_s = figures("a row", "gateway", model, data)
+
+    assert 0 < float(mean_ms) < 5
+    assert 20 < float(peak_mb) < 200
+    assert float(start_s) > 0

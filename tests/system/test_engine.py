@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dtfl_app.detection.folder import read_folder
 from dtfl_app.errors import FederationError
 from dtfl_app.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
@@ -85,9 +86,10 @@ def test_dtkd_sends_its_teacher_once(finished: Path, lines: list[RoundLine]) -> 
 def test_results_folder_is_complete(finished: Path) -> None:
     expected = {"config.json", "metrics.jsonl", "summary.json", "curves.png", "models", "alarms"}
 
-    assert expected <= {path.name for path in finished.iterdir()}
+    assert {*expected, "deploy"} <= {path.name for path in finished.iterdir()}
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert {p.stem for p in (finished / "models").iterdir()} == set(STRATEGIES)
+    assert {p.name for p in (finished / "deploy").iterdir()} == set(STRATEGIES)
 
 
 def test_repeated_run_gives_equal_weights_from_the_cache_whatever_the_evidence(
@@ -108,6 +110,10 @@ def test_repeated_run_gives_equal_weights_from_the_cache_whatever_the_evidence(
     assert alarms.loc[alarms["alarm"], "evidence"].isin(["plc", "pump", "balance"]).any()
     rates = json.loads((tmp_path / "again" / "calibration.json").read_text())
     assert {rate["site"] for rate in rates} == {"plant-01", "plant-02", "plant-03"}
+    # Plants differ, so a gateway says whose laws hold.
+    physics = read_folder(tmp_path / "again" / "deploy" / "cwa").physics
+    assert physics is not None
+    assert set(physics.plants) == {"plant-01", "plant-02", "plant-03"}
 
 
 def test_wrong_number_of_supernodes_stops_the_run_with_a_clear_error(
