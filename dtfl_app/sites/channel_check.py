@@ -98,7 +98,7 @@ def channel_findings(
             f"never changes in a whole recording: {dead.sum()} readings, first data row "
             f"{_first_row(found, dead)}",
             "sets them to missing: a dead sensor",
-            'check the sensor; a switch or a pump is of kind = "status"',
+            'check the sensor; what may rest is of kind "status", or "flow" where it rests at 0',
         )
     elif not at_rest(channel, values[~missing]).all():
         yield from _stuck(found, channel.name, values)
