@@ -24,7 +24,7 @@ class FrozenChannels:
     """Takes channels that hold one value from the start of a stretch as missing.
 
     That of a dead sensor is known for sure only from `FROZEN_SAMPLES` readings on. A status may
-    rest for as long as it likes.
+    rest for as long as it likes, and a flow at 0 (``quality.at_rest``).
 
     Parameters
     ----------
@@ -33,9 +33,8 @@ class FrozenChannels:
 
     def __init__(self, schema: Schema) -> None:
         self._status = np.array([channel.kind == "status" for channel in schema.channels])
-        self._first = np.full(len(self._status), np.nan)
-        self._count = np.zeros(len(self._status), dtype=np.int64)
-        self._moved = self._status.copy()
+        self._flow = np.array([channel.kind == "flow" for channel in schema.channels])
+        self.restart()
 
     def restart(self) -> None:
         """Begin a stretch."""
@@ -49,7 +48,8 @@ class FrozenChannels:
         self._first = np.where(np.isnan(self._first), readings, self._first)
         self._moved |= present & (readings != self._first)
         self._count += present
-        frozen = ~self._moved & (self._count >= FROZEN_SAMPLES)
+        resting = self._flow & (self._first == 0.0)
+        frozen = ~self._moved & ~resting & (self._count >= FROZEN_SAMPLES)
         return np.where(frozen, np.nan, readings)
 
     def memory(self) -> dict[str, Any]:

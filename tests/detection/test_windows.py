@@ -140,6 +140,18 @@ class TestFrozen:
     def test_a_status_may_rest(self):
         assert not np.isnan(self.through(np.zeros((700, 2)))[:, 1]).any()
 
+    @pytest.mark.parametrize(("reading", "missing"), [(0.0, False), (3.0, True)])
+    def test_a_flow_may_rest_at_0_and_nowhere_else_as_in_training(self, reading, missing):
+        """A pump that stands by gives no water; one that gives 3 L/s for ever is a dead meter."""
+        pumped = Schema("pumped", (Channel("p", "L/s", "flow", -50.0, 50.0), PAIR.channels[1]), 1.0)
+        values = np.column_stack([np.full(700, reading), np.zeros(700)])
+        frozen = FrozenChannels(pumped)
+
+        found = [frozen.step(row) for row in values]
+
+        cleaned, _ = clean("station", series_of(values), pumped)
+        assert np.isnan(found[-1][0]) == cleaned["p"].isna().all() == missing
+
     def test_a_channel_that_has_moved_may_rest_afterwards(self):
         values = np.zeros((800, 2))
         values[0, 0] = 1.0
