@@ -15,6 +15,7 @@ from dtfl_app.errors import ConfigError
 from dtfl_app.settings import Value, keys_of, read_settings, setting, to_mapping
 
 __all__ = [
+    "FILE_KEYS",
     "LOCAL_KEYS",
     "PATH_KEYS",
     "SECTIONS",
@@ -332,18 +333,9 @@ LOCAL_KEYS = frozenset(
 )
 
 #: Keys that name a file or folder.
-PATH_KEYS = frozenset(
-    {
-        "cache-dir",
-        "data-dir",
-        "resume",
-        "results-dir",
-        "state-dir",
-        "twin-network",
-        "twin-plant",
-        "twin-recording",
-    }
-)
+PATH_KEYS = ("results-dir", "cache-dir", "data-dir", "state-dir", "twin-network", "twin-plant")
+#: Keys that name a file, perhaps one in data-dir.
+FILE_KEYS = ("schema", "evaluation-file", "twin-recording")
 
 
 @dataclass(frozen=True, slots=True)

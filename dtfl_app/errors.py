@@ -7,7 +7,8 @@ DTFLError
 ├── TwinError          the digital twin cannot be built or its scenario did not run
 │   └── ScenarioError  one scenario failed; the others are unaffected
 ├── CheckpointError    a checkpoint, or a site's state, is corrupt, cut short, or of another run
-├── DeploymentError    a certificate or key cannot be made, or is not fit for its use
+├── CredentialError    a certificate or key cannot be made, or is not fit for its use
+├── DeploymentError    a deployable model is incomplete or changed, or detection began with another
 ├── FederationError    the federation as a whole cannot go on (no sites, too few replies)
 ├── ResultsError       results cannot be written; what was written before stays
 ├── ReplyError         one site's reply was refused; the round goes on without it
@@ -20,6 +21,7 @@ what to do next.
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "CredentialError",
     "DTFLError",
     "DataError",
     "DeploymentError",
@@ -61,8 +63,12 @@ class CheckpointError(DTFLError):
     """A checkpoint, or a site's state, is corrupt, cut short, or belongs to another run."""
 
 
-class DeploymentError(DTFLError):
+class CredentialError(DTFLError):
     """A certificate or key cannot be made, or is not fit for its use."""
+
+
+class DeploymentError(DTFLError):
+    """A deployable model is incomplete or changed, or detection began with another."""
 
 
 class FederationError(DTFLError):

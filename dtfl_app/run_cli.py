@@ -17,7 +17,7 @@ from typing import Annotated, TextIO
 import typer
 from rich.console import Console
 
-from dtfl_app.config import SECTIONS, RunConfig
+from dtfl_app.config import FILE_KEYS, PATH_KEYS, SECTIONS, RunConfig
 from dtfl_app.datasets import FILES, open_files
 from dtfl_app.errors import ConfigError
 from dtfl_app.launch import simulate, superlink
@@ -33,9 +33,6 @@ from dtfl_app.terminal import clear_errors
 __all__ = ["follow", "parse_settings", "run", "settings", "show"]
 
 _DEFAULT_SITES = 10
-_PATHS = ("results-dir", "cache-dir", "data-dir", "state-dir", "twin-network", "twin-plant")
-# With dataset=files these may also be names in data-dir.
-_FILES = ("schema", "evaluation-file", "twin-recording")
 
 
 def run(
@@ -143,12 +140,12 @@ def _file_sites(chosen: Mapping[str, Value]) -> int:
 def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Make files and folders independent of where the app will run."""
     full = dict(chosen)
-    for key in _PATHS:
+    for key in PATH_KEYS:
         # "embedded" names the network in the wheel, not a file.
         if full.get(key) and full[key] != "embedded":
             full[key] = _absolute(str(full[key]))
     own = full.get("dataset") == FILES
-    for key in _FILES if own else ("twin-recording",):
+    for key in FILE_KEYS if own else ("twin-recording",):
         if full.get(key):
             full[key] = _in_folder(str(full[key]), str(full.get("data-dir", "")) if own else "")
     return full

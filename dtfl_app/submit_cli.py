@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dtfl_app.config import PATH_KEYS, RunConfig
+from dtfl_app.config import FILE_KEYS, PATH_KEYS, RunConfig
 from dtfl_app.errors import ConfigError
 from dtfl_app.launch import submit as submit_run
 from dtfl_app.results.show import show_run
@@ -67,8 +67,9 @@ def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
             "results-dir is not set; expected a folder on the SuperLink's host, from the root, "
             "e.g. results-dir=/var/lib/dtfl/results"
         )
-    for key in sorted(PATH_KEYS & chosen.keys()):
-        value = str(chosen[key])
+    files = () if chosen.get("data-dir") else FILE_KEYS
+    for key in (*PATH_KEYS, *files):
+        value = str(chosen.get(key, ""))
         if value and value != "embedded" and not Path(value).is_absolute():
             raise ConfigError(
                 f"{key} = {value!r}; expected a path from the root, since the app runs in a folder "

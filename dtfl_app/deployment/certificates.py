@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dtfl_app.deployment.private_files import make_folder, refuse_existing, write_private
-from dtfl_app.errors import DeploymentError
+from dtfl_app.errors import CredentialError
 from dtfl_app.files import write_atomically
 
 __all__ = [
@@ -61,7 +61,7 @@ class Validity:
 
     def __post_init__(self) -> None:
         if self.end <= self.start:
-            raise DeploymentError(
+            raise CredentialError(
                 f"a certificate from {self.start} to {self.end} would never hold; expected its end "
                 "after its start"
             )
@@ -70,7 +70,7 @@ class Validity:
 def create_authority(folder: Path, validity: Validity) -> None:
     """Write a new authority: ``ca.crt``, and ``ca.key`` with mode 0600.
 
-    Raises DeploymentError when `folder` has certificates or keys of an authority or a server.
+    Raises CredentialError when `folder` has certificates or keys of an authority or a server.
     """
     names = (AUTHORITY_KEY, AUTHORITY, SERVER_KEY, SERVER)
     refuse_existing(
@@ -103,13 +103,13 @@ def issue_server_certificate(folder: Path, hosts: Sequence[str], validity: Valid
     -------
     All names in the certificate. An old certificate is replaced in one step; its key stays.
 
-    Raises DeploymentError when a host is none, or the authority cannot be read or ends too early.
+    Raises CredentialError when a host is none, or the authority cannot be read or ends too early.
     """
     names = list(dict.fromkeys([*hosts, *_LOOPBACK]))
     alternatives = [_alternative(name) for name in names]
     authority, signer = _read_authority(folder)
     if validity.end > authority.not_valid_after_utc:
-        raise DeploymentError(
+        raise CredentialError(
             f"{folder / SERVER}: would hold until {validity.end:%Y-%m-%d}, longer than its "
             f"authority ({authority.not_valid_after_utc:%Y-%m-%d}); choose fewer --days, or make "
             "a new authority in another folder"
@@ -128,24 +128,24 @@ def issue_server_certificate(folder: Path, hosts: Sequence[str], validity: Valid
 
 
 def require_hosts(hosts: Sequence[str]) -> None:
-    """Raise DeploymentError unless `hosts` are DNS names or IP addresses, at least one."""
+    """Raise CredentialError unless `hosts` are DNS names or IP addresses, at least one."""
     if not hosts:
-        raise DeploymentError("no host; expected --host NAME, as sites call the SuperLink")
+        raise CredentialError("no host; expected --host NAME, as sites call the SuperLink")
     for host in hosts:
         _alternative(host)
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """Read a PEM certificate; raise DeploymentError when there is none."""
+    """Read a PEM certificate; raise CredentialError when there is none."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except OSError as error:
-        raise DeploymentError(
+        raise CredentialError(
             f"{path}: cannot be read ({error.strerror}); make it with 'dtfl certificates', or copy "
             "it from where it was made"
         ) from error
     except ValueError as error:
-        raise DeploymentError(
+        raise CredentialError(
             f"{path}: no PEM certificate ({error}); expected -----BEGIN CERTIFICATE-----. Copy it "
             "again from where it was made"
         ) from error
@@ -166,7 +166,7 @@ def _alternative(host: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(host))
     except ValueError:
         if not _DNS_NAME.fullmatch(host) or len(host) > 253:
-            raise DeploymentError(
+            raise CredentialError(
                 f"host {host!r}: neither a DNS name nor an IP address; expected e.g. "
                 "superlink.example or 10.0.0.5, without http:// and port, foreign letters as xn--"
             ) from None
@@ -177,7 +177,7 @@ def _read_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
     certificate = read_certificate(folder / AUTHORITY)
     key = read_private_key(folder / AUTHORITY_KEY)
     if key.public_key() != certificate.public_key():
-        raise DeploymentError(
+        raise CredentialError(
             f"{folder / AUTHORITY_KEY}: not the key of {AUTHORITY} beside it; bring the two "
             "from the same folder"
         )
@@ -234,18 +234,18 @@ def _server_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def read_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Read a PEM private key on an elliptic curve; raise DeploymentError when there is none."""
+    """Read a PEM private key on an elliptic curve; raise CredentialError when there is none."""
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
-        raise DeploymentError(
+        raise CredentialError(
             f"{path}: cannot be read ({error.strerror}); bring it back from where it is kept, or "
             "make a new authority in another folder"
         ) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise DeploymentError(
+        raise CredentialError(
             f"{path}: no private key in PEM without a passphrase ({error})"
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise DeploymentError(f"{path}: a {type(key).__name__}; expected an elliptic curve key")
+        raise CredentialError(f"{path}: a {type(key).__name__}; expected an elliptic curve key")
     return key

@@ -25,7 +25,7 @@ from dtfl_app.deployment.certificates import (
     server_names,
 )
 from dtfl_app.deployment.findings import Finding, failed, good, warning
-from dtfl_app.errors import DeploymentError
+from dtfl_app.errors import CredentialError
 
 __all__ = ["check_authority", "check_node_key", "check_server_files", "judge_expiry"]
 
@@ -40,7 +40,7 @@ def check_authority(certs: Path, now: datetime) -> Finding:
     """Tell whether ``ca.crt`` in `certs` is an authority's certificate and holds at `now`."""
     try:
         certificate = read_certificate(certs / AUTHORITY)
-    except DeploymentError as error:
+    except CredentialError as error:
         return _as_finding(AUTHORITY, error)
     if not _signs(certificate):
         mend = "give the authority's ca.crt, not the server's certificate"
@@ -53,7 +53,7 @@ def check_server_files(certs: Path, host: str, now: datetime) -> list[Finding]:
     try:
         certificate, authority = (read_certificate(certs / n) for n in (SERVER, AUTHORITY))
         key = read_private_key(certs / SERVER_KEY)
-    except DeploymentError as error:
+    except CredentialError as error:
         return [_as_finding(SERVER, error)]
     found = [_judge_chain(certificate, authority), _judge_names(certificate, host)]
     if key.public_key() != certificate.public_key():
@@ -95,7 +95,7 @@ def judge_expiry(check: str, end: datetime, now: datetime, mend: str) -> Finding
     return warning(check, found, mend) if left < _SOON else good(check, found)
 
 
-def _as_finding(check: str, error: DeploymentError) -> Finding:
+def _as_finding(check: str, error: CredentialError) -> Finding:
     found, _, mend = str(error).partition("; ")
     return failed(check, found, mend or "make it anew with 'dtfl certificates'")
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from dtfl_app.deployment.private_files import make_folder, refuse_existing, write_private
-from dtfl_app.errors import DeploymentError
+from dtfl_app.errors import CredentialError
 
 __all__ = ["write_key_pairs"]
 
@@ -29,16 +29,16 @@ def write_key_pairs(folder: Path, sites: Sequence[str]) -> list[Path]:
     -------
     The public keys' files, in the order of `sites`: what is registered at the SuperLink.
 
-    Raises DeploymentError, before anything is written, when a name is no file name or a key exists.
+    Raises CredentialError, before anything is written, when a name is no file name or a key exists.
     """
     for site in sites:
         if not _FILE_NAME.fullmatch(site) or site.endswith(".pub"):
-            raise DeploymentError(
+            raise CredentialError(
                 f"site {site!r}: no name for a key file; expected letters, digits, '.', '_' and "
                 "'-' without .pub at the end. The node's site-name may be another"
             )
     if len(set(sites)) < len(sites):
-        raise DeploymentError(f"sites {list(sites)}: one is named twice; expected each once")
+        raise CredentialError(f"sites {list(sites)}: one is named twice; expected each once")
     files = [folder / name for site in sites for name in (site, f"{site}.pub")]
     refuse_existing(files, "to replace a site's key, move the old pair away first")
     make_folder(folder)

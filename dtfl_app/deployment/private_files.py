@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from dtfl_app.errors import DeploymentError
+from dtfl_app.errors import CredentialError
 
 __all__ = ["make_folder", "refuse_existing", "write_private"]
 
@@ -14,26 +14,26 @@ __all__ = ["make_folder", "refuse_existing", "write_private"]
 def make_folder(folder: Path) -> None:
     """Create `folder`, for its owner alone, unless it is there.
 
-    Raises DeploymentError when it cannot be made.
+    Raises CredentialError when it cannot be made.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise DeploymentError(
+        raise CredentialError(
             f"{folder}: cannot be made ({error.strerror}); choose a folder you may write to"
         ) from error
 
 
 def refuse_existing(paths: Iterable[Path], instead: str) -> None:
-    """Raise DeploymentError with the advice `instead` if any of `paths` exists."""
+    """Raise CredentialError with the advice `instead` if any of `paths` exists."""
     if there := [str(path) for path in paths if path.exists()]:
-        raise DeploymentError(f"{', '.join(there)}: already there and not written over; {instead}")
+        raise CredentialError(f"{', '.join(there)}: already there and not written over; {instead}")
 
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a new file with mode 0600; it has never had another.
 
-    Raises DeploymentError when the file is there, or cannot be written.
+    Raises CredentialError when the file is there, or cannot be written.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -44,6 +44,6 @@ def write_private(path: Path, content: bytes) -> None:
     except FileExistsError:
         refuse_existing([path], "move it away first")
     except OSError as error:
-        raise DeploymentError(
+        raise CredentialError(
             f"{path}: cannot be written ({error.strerror}); free the disk or choose another folder"
         ) from error

@@ -13,7 +13,7 @@ from dtfl_app.deployment.certificates import (
     read_certificate,
     server_names,
 )
-from dtfl_app.errors import DeploymentError
+from dtfl_app.errors import CredentialError
 from tests.support.certificates import DAY, make_certificates
 from tests.support.servers import handshake
 
@@ -129,7 +129,7 @@ def test_a_certificate_must_not_outlive_its_authority(tmp_path):
     certs = make_certificates(tmp_path / "certs")
     now = datetime.now(UTC)
 
-    with pytest.raises(DeploymentError, match=r"longer than its authority .* fewer --days"):
+    with pytest.raises(CredentialError, match=r"longer than its authority .* fewer --days"):
         issue_server_certificate(certs, ["localhost"], Validity(now, now + 2000 * DAY))
 
 
@@ -138,7 +138,7 @@ def test_a_key_of_another_authority_is_refused(tmp_path):
     (certs / "ca.key").write_bytes((other / "ca.key").read_bytes())
     now = datetime.now(UTC)
 
-    with pytest.raises(DeploymentError, match=r"not the key of ca\.crt"):
+    with pytest.raises(CredentialError, match=r"not the key of ca\.crt"):
         issue_server_certificate(certs, ["localhost"], Validity(now, now + DAY))
 
 
@@ -165,5 +165,5 @@ def test_a_missing_or_damaged_authority_is_named(tmp_path, name, content, messag
 def test_a_validity_that_ends_before_it_starts_is_refused():
     now = datetime.now(UTC)
 
-    with pytest.raises(DeploymentError, match="would never hold"):
+    with pytest.raises(CredentialError, match="would never hold"):
         Validity(now, now - timedelta(seconds=1))
