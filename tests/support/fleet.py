@@ -13,32 +13,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
 
-from dtfl_app.deployment.certificates import (
-    Validity,
-    create_authority,
-    issue_server_certificate,
-)
 from dtfl_app.deployment.keys import write_key_pairs
+from tests.support.certificates import make_certificates
+from tests.support.servers import free_port
 
-__all__ = ["Fleet", "Process", "fleet", "free_port", "make_certificates", "wait_until"]
+__all__ = ["LINK", "Fleet", "Process", "fleet", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "docker"
 LINK = "loopback"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def wait_until(ready: Callable[[], bool], seconds: float, what: str) -> None:
@@ -47,14 +36,6 @@ def wait_until(ready: Callable[[], bool], seconds: float, what: str) -> None:
     while not ready():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.1)
-
-
-def make_certificates(folder: Path, host: str = "127.0.0.1", days: float = 2.0) -> None:
-    """Make an authority, and a server certificate that ends in so many days, perhaps past ones."""
-    now = datetime.now(UTC)
-    create_authority(folder, Validity(now - timedelta(days=9), now + timedelta(days=9)))
-    validity = Validity(now - timedelta(days=8), now + timedelta(days=days))
-    issue_server_certificate(folder, [host], validity)
 
 
 @dataclass
@@ -137,8 +118,9 @@ class Fleet:
         )
 
     def prepare(self) -> None:
-        """Make certificates, and the operator's list of SuperLinks."""
-        make_certificates(self.certs)
+        """Make certificates, if there are none, and the operator's list of SuperLinks."""
+        if not self.certs.exists():
+            make_certificates(self.certs, ["127.0.0.1"])
         home = self.folder / "operator"
         home.mkdir(parents=True)
         (home / "config.toml").write_text(
@@ -146,15 +128,14 @@ class Fleet:
             f'address = "{self.address}"\nroot-certificates = "{self.certs / "ca.crt"}"\n'
         )
 
-    def superlink(self, **settings: object) -> Process:
-        """Start the SuperLink and wait until it answers over TLS."""
-        state = self.folder / "superlink"
+    def superlink(self, trusted: bool = True) -> Process:
+        """Start the SuperLink and wait until it is up; over TLS, if its certificate is trusted."""
         process = self.start(
             "superlink.sh", "superlink",
-            DTFL_CERTS=self.certs, DTFL_STATE=state, DTFL_HOST="127.0.0.1", DTFL_PORT=self.port,
-            **settings,
+            DTFL_CERTS=self.certs, DTFL_STATE=self.folder / "superlink", DTFL_HOST="127.0.0.1",
+            DTFL_PORT=self.port,
         )  # fmt: skip
-        wait_until(self._answers, 60.0, "SuperLink's /health")
+        wait_until(self._answers if trusted else self._listens, 60.0, "the SuperLink is up")
         return process
 
     def key(self, site: str, register: bool = True) -> Path:
@@ -180,13 +161,17 @@ class Fleet:
         return self.start("supernode.sh", name, **chosen)
 
     def start(self, script: str, name: str, **settings: object) -> Process:
-        """Start one of the scripts; its log goes to a file of its own."""
+        """Start one of the scripts."""
+        return self.run(name, ["sh", str(SCRIPTS / script)], self.environment(**settings))
+
+    def run(self, name: str, command: list[str], environment: dict[str, str]) -> Process:
+        """Start a command; its log goes to a file of its own."""
         log = self.folder / "logs" / f"{name}-{len(self.started)}.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("wb") as out:
             process = subprocess.Popen(
-                ["sh", str(SCRIPTS / script)], env=self.environment(**settings), stdout=out,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.folder,
+                command, env=environment, stdout=out, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, cwd=self.folder,
             )  # fmt: skip
         self.started.append(Process(process, log))
         return self.started[-1]
@@ -223,6 +208,10 @@ class Fleet:
         for process in reversed(self.started):
             process.end()
 
+    def _listens(self) -> bool:
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", self.port)) == 0
+
     def _answers(self) -> bool:
         trust = ssl.create_default_context(cafile=str(self.certs / "ca.crt"))
         try:
@@ -234,7 +223,7 @@ class Fleet:
 
 @contextmanager
 def fleet(folder: Path) -> Iterator[Fleet]:
-    """Prepare a fleet in `folder`, and stop all of it at the end."""
+    """Prepare a fleet in `folder`, which may hold certificates, and stop all of it at the end."""
     made = Fleet(folder)
     made.prepare()
     try:

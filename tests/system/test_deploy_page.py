@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from dtfl_app.results.lines import read_lines
-from tests.support.fleet import free_port
+from tests.support.servers import free_port
 from tests.system.conftest import REPOSITORY
 
 SITES = ("north", "east", "west")
