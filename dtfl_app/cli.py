@@ -44,7 +44,10 @@ class _OnDemand(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
-        found = getattr(import_module(module), attribute)
+        try:
+            found = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            return _not_here(cmd_name, error)
         if isinstance(found, typer.Typer):
             group = typer.main.get_group(found)
             group.name = cmd_name
@@ -52,6 +55,23 @@ class _OnDemand(TyperGroup):
         single = typer.Typer(add_completion=False)
         single.command(cmd_name)(found)
         return typer.main.get_command(single)
+
+
+def _not_here(name: str, error: ModuleNotFoundError) -> click.Command:
+    """Stand in for a command whose packages are not installed; all others work."""
+    if (error.name or "").partition(".")[0] in ("dtfl_app", "twin"):
+        raise error
+    words = f"Not on this machine: package {error.name} is not installed."
+    single = typer.Typer(add_completion=False)
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+    @single.command(name, help=words, context_settings=anything)
+    def refuse() -> None:
+        typer.echo(f"error: dtfl {name}: {words} Install dtfl with all it needs", err=True)
+        raise typer.Exit(2)
+
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(cls=_OnDemand, no_args_is_help=True, add_completion=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import select
 import signal
 import socket
@@ -20,7 +21,7 @@ from dtfl_app.detection.drift import DRIFT_WINDOW
 from dtfl_app.detection.folder import read_folder
 from dtfl_app.detection.following import Following, follow, state_path
 from dtfl_app.detection.once import score_file
-from dtfl_app.errors import ConfigError, DTFLError, ResultsError
+from dtfl_app.errors import ConfigError, ResultsError
 from dtfl_app.terminal import clear_errors
 
 __all__ = ["detect"]
@@ -107,15 +108,18 @@ def _once(deployment: Deployment, options: DetectionOptions, data: Path, target:
 
 
 def _write(lines: Iterator[str], target: Path) -> None:
+    """Write all lines or, if the data cannot be scored to its end, leave the file as it was."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with target.open("w", encoding="utf-8") as file:
+        with aside.open("w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-    except DTFLError:
-        raise
+        aside.replace(target)
     except OSError as error:
         raise ResultsError(
             f"{target} cannot be written ({error}); make room, or name another file with --out"
         ) from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _refuse_unfollowable(data: Path, target: Path) -> None:

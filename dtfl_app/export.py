@@ -77,12 +77,17 @@ def export_model(
 
     Raises ResultsError when it cannot be written.
     """
-    deployment = _deployment(model, origin)
-    metrics, events = _judged(model, origin)
+    deployment, versions = _deployment(model, origin), _versions()
     card = model_card(
-        strategy, origin.run, origin.config, origin.sites, deployment, metrics, events
+        strategy,
+        origin.run,
+        origin.config,
+        origin.sites,
+        deployment,
+        versions,
+        *_judged(model, origin),
     )
-    about = {"run": origin.run, "strategy": strategy, "made_with": _versions()}
+    about = {"run": origin.run, "strategy": strategy, "made_with": versions}
     write_folder(path, deployment, weights.read_bytes(), card, about)
 
 

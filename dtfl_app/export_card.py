@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ def model_card(
     config: RunConfig,
     sites: Sequence[str],
     deployment: Deployment,
+    versions: Mapping[str, str],
     metrics: Metrics | None,
     alarms: pd.DataFrame | None,
 ) -> str:
@@ -30,11 +31,13 @@ def model_card(
     ----------
     strategy, run, config, sites : what trained it.
     deployment : what is deployed.
+    versions : package -> version that made it.
     metrics, alarms : of the last model on the evaluation set (`Evaluator`); None without one.
     """
     parts = [
         "# Model {version}",
-        _what(strategy, run, config, sites, deployment),
+        _what(strategy, run, config, sites, deployment)
+        + f"\n- made with {', '.join(f'{name} {found}' for name, found in versions.items())}",
         "## Evidence and thresholds",
         _thresholds(deployment),
         "## Measured",

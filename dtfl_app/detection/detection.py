@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -163,9 +164,9 @@ class Detection:
             "time": _iso(step.time),
             **self._who(),
             "alarm": verdict.alarm,
-            "score": verdict.score,
+            "score": _finite(verdict.score),
             # Without calibration scores there is no threshold, and no alarm.
-            "threshold": None if verdict.threshold != verdict.threshold else verdict.threshold,
+            "threshold": _finite(verdict.threshold),
             "p_value": verdict.p_value,
             "evidence": step.evidence,
             "channels": [
@@ -201,6 +202,11 @@ class Detection:
 
     def _who(self) -> dict[str, str]:
         return {"site": self._options.site} if self._options.site else {}
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON can write it."""
+    return value if math.isfinite(value) else None
 
 
 def _iso(time: int) -> str:

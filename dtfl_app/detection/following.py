@@ -134,7 +134,11 @@ class _Output:
                 self.memory, self._length = found, found["committed"]
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab")
+            self._claim()
             self._cut_back(found is not None)
+            # What a process left that was killed while it wrote its state.
+            for stale in self._state.parent.glob(f".{self._state.name}.*"):
+                stale.unlink()
         except OSError as error:
             raise self._unwritable(error) from error
         return self
@@ -157,6 +161,21 @@ class _Output:
             write_atomically(self._state, json.dumps(state).encode())
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def _claim(self) -> None:
+        """Hold the file until this process ends; DeploymentError when another one does."""
+        if os.name != "posix":  # elsewhere files cannot be held like this
+            return
+        import fcntl  # noqa: PLC0415 - see above
+
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeploymentError(
+                f"{self._path} is being written by another process that follows a file; end it, "
+                "or name another file with --out"
+            ) from None
 
     def _stored(self) -> dict[str, Any] | None:
         """Read the state; None where there is none."""

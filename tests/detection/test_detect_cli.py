@@ -145,6 +145,17 @@ def test_a_file_that_cannot_be_scored_is_named(model, tmp_path, monkeypatch, nam
     assert told in err
 
 
+def test_a_file_that_cannot_be_scored_leaves_earlier_alarms_alone(model, tmp_path):
+    data, out = tmp_path / "other.csv", tmp_path / "alarms.jsonl"
+    data.write_text("time,x\n1,2\n")
+    out.write_text("earlier")
+
+    assert detect(model, data, "--out", out)[0] == 2
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alarms.jsonl", "other.csv"]
+    assert out.read_text() == "earlier"
+
+
 def test_alarms_of_a_followed_file_are_not_overwritten(model, data, tmp_path):
     out = tmp_path / "alarms.jsonl"
     detect(model, data, "--out", out, "--follow", "--until-idle", "0.01", "--interval", "0.01")

@@ -80,7 +80,15 @@ def test_the_card_says_what_it_is_and_where_it_failed(everything, model):
     metrics = everything.lines("cwa")[-1].metrics
 
     assert card.startswith(f"# Model {read_folder(model).version}")
-    for told in ("3 sites", "data set batadal", "| plc |", f"{metrics.s:.4f}", "7 of 7", "Worst:"):
+    for told in (
+        "3 sites",
+        "data set batadal",
+        "| plc |",
+        f"{metrics.s:.4f}",
+        "7 of 7",
+        "Worst:",
+        "onnxruntime",
+    ):
         assert told in card
     assert "{" not in card
 

@@ -100,6 +100,15 @@ def test_any_cut_into_chunks_with_restarts_gives_the_bytes_of_one_shot(
     shutil.rmtree(folder)
 
 
+def test_line_ends_and_marks_of_other_systems_change_nothing(deployment, following, lines, whole):
+    windows = b"\xef\xbb\xbf" + b"".join(lines).replace(b"\n", b"\r\n") + b"\r\n"
+    append(following, windows)
+
+    run(deployment, following)
+
+    assert following.out.read_text() == whole
+
+
 def test_a_line_that_is_not_finished_waits_for_its_end(deployment, following, lines):
     append(following, b"".join(lines[:3]) + lines[3][:50])
     run(deployment, following)
@@ -249,6 +258,22 @@ class TestState:
 
         with pytest.raises(DeploymentError, match="has 100 bytes"):
             run(deployment, begun)
+
+    def test_two_processes_do_not_write_one_file(self, begun, deployment):
+        def second(seconds):
+            with pytest.raises(DeploymentError, match="another process"):
+                run(deployment, begun)
+            return True
+
+        follow(deployment, OPTIONS, begun, second)
+
+    def test_half_a_state_of_a_killed_process_is_cleared_away(self, begun, deployment):
+        half = begun.out.with_name(".out.jsonl.state.123")
+        half.write_text('{"format": 1, "mod')
+
+        run(deployment, begun)
+
+        assert not half.exists()
 
     def test_alarms_that_were_moved_away_go_on_in_a_new_file(self, begun, deployment, lines, whole):
         moved = begun.out.rename(begun.out.with_suffix(".1"))

@@ -9,7 +9,8 @@ from dtfl_app.detection.drift import Drift
 from dtfl_app.detection.judging import Judge
 from dtfl_app.detector.calibration import Calibration, sketch_scores
 
-NUMBERS = st.floats(0.0, 4.0, allow_nan=False).map(lambda value: round(value, 2))
+# Above 0, as every residual is: a threshold of 0 has no ratio to it.
+NUMBERS = st.floats(0.01, 4.0, allow_nan=False).map(lambda value: round(value, 2))
 
 
 def calibration_of(scores, kinds):

@@ -23,7 +23,7 @@ before = {name.partition(".")[0] for name in sys.modules}
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in REFUSED:
-            raise ModuleNotFoundError(f"{name} is not installed on a gateway")
+            raise ModuleNotFoundError(f"{name} is not on a gateway", name=name)
 REFUSED = {"torch", "flwr", "ray", "sklearn", "scipy", "matplotlib", "wntr", "epyt"}
 REFUSED |= {"pandas", "pyarrow"}  # nor these, for CSV
 sys.meta_path.insert(0, Refuse())
@@ -97,6 +97,23 @@ def test_a_gateway_has_neither_torch_nor_flower_and_its_list_covers_what_is_load
     owners = {name: {home.lower().replace("_", "-") for home in homes[name]} for name in loaded}
     missing = {name for name, found in owners.items() if not found & (listed | {"dtfl"})}
     assert missing == set()
+
+
+def test_a_gateway_s_help_says_which_commands_it_has() -> None:
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", GATEWAY, *words],
+            cwd=REPOSITORY, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    listed, refused = ask("--help"), ask("run", "rounds=3", "--app", "here")
+
+    assert listed.returncode == 0, listed.stderr
+    assert "Score a site's readings" in listed.stdout
+    assert "is not installed" in listed.stdout
+    assert refused.returncode == 2
+    assert "error: dtfl run: Not on this machine" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_a_followed_file_loses_no_row_and_scores_none_twice_whatever_stops_it(
