@@ -11,7 +11,7 @@ run: $(STAMP)
 	$(BIN)/dtfl run strategy=fedavg,dtml,fpf,lpe,cwa,dtkd cache-dir=.cache results-dir=results
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -22,7 +22,7 @@ check: $(STAMP)
 # Finished cells are kept in results/bench: stopped, it goes on where it was.
 bench: $(STAMP)
 	for grid in benchmarks/*.toml; do $(BIN)/dtfl bench $$grid || exit 1; done
-	for name in twin_distance update_norms robust_rules wrong_twins witness_spread privacy \
+	for name in round_cost twin_distance update_norms robust_rules wrong_twins witness_spread privacy \
 		cross_validation poisoning soak drift detection; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 

@@ -90,7 +90,12 @@ mkdir -p "$DTFL_STATE/site" 2>/dev/null && [ -w "$DTFL_STATE/site" ] ||
     fail "$DTFL_STATE/site cannot be written to; give it to user $(id -un 2>/dev/null || id -u)"
 command -v flower-supernode >/dev/null || fail "flower-supernode is not on PATH; put the bin folder of DTFL's Python there"
 
-export FLWR_HOME="${FLWR_HOME:-$DTFL_STATE/flower}"
+if [ -z "${FLWR_HOME:-}" ]; then
+    FLWR_HOME=$DTFL_STATE/flower
+    # An app whose copy was cut off by a power cut would be taken for whole, for ever.
+    rm -rf "$FLWR_HOME/apps"
+fi
+export FLWR_HOME
 export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1
 export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
 # How often a task is looked for; Flower's own 1 s is paid by every task of every round.

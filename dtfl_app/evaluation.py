@@ -176,11 +176,6 @@ class Evaluator:
         set_params(self._model, params)
         return self._prepared.evidence(self._model, self._settings)
 
-    def shares(self, params: Params, smoothing: int) -> NDArray[np.float64]:
-        """Return each feature's share in the residual, mean of `smoothing` steps; shape (n, d)."""
-        set_params(self._model, params)
-        return self._prepared.score(self._model, smoothing).per_channel
-
     def _channels(self, foremost: NDArray[np.intp]) -> list[str]:
         """Name the channel behind the foremost evidence of each step."""
         features = self._prepared.features

@@ -151,15 +151,10 @@ def _physics(model: SavedModel, origin: Origin) -> Physics | None:
 def _usual(model: SavedModel, origin: Origin) -> tuple[dict[str, NDArray[np.float64]], str]:
     """Median share of each feature in the model's evidence, and what rows it is of.
 
-    Sites send no rows, so it is that of the evaluation set or, without one, of the twin's normal
-    operation.
+    Sites send no rows, and the evaluation set judges and does nothing else, so it is that of the
+    twin's normal operation; all 0 without one.
     """
     smoothing = {"instant": 1, "smoothed": model.smoothing}
-    if origin.evaluator is not None:
-        return {
-            kind: np.median(origin.evaluator.shares(model.params, steps), axis=0)
-            for kind, steps in smoothing.items()
-        }, "evaluation"
     if origin.twin is None or not (origin.twin.features.label < 1).any():
         return {kind: np.zeros(model.spec.features) for kind in smoothing}, ""
     normal, detector = origin.twin.features.label < 1, build_model(model.spec, 0)

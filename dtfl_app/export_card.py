@@ -146,4 +146,4 @@ def _limits(deployment: Deployment) -> str:
 def _usual(rows: str) -> str:
     if not rows:
         return "each other, for want of rows to know what is usual"
-    return f"what is usual in the rows of the {rows}" + (" set" if rows == "evaluation" else "")
+    return f"what is usual in the normal operation of the {rows}"

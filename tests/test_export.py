@@ -75,13 +75,14 @@ def test_a_card_without_an_evaluation_set_claims_nothing(launcher, monkeypatch):
     assert read_folder(folder).usual_of == ""
 
 
-def test_what_is_usual_comes_from_the_twin_where_nothing_is_evaluated(
-    launcher, monkeypatch, tmp_path
+@pytest.mark.parametrize("dataset", [Bare(), SmallDataset()], ids=["unjudged", "judged"])
+def test_what_is_usual_comes_from_the_twin_never_from_the_evaluation_set(
+    dataset, launcher, monkeypatch, tmp_path
 ):
     recording = tmp_path / "twin.parquet"
     small_series(5, 200).to_parquet(recording)
 
-    folder = deployed(launcher, monkeypatch, Bare(), twin_recording=str(recording))
+    folder = deployed(launcher, monkeypatch, dataset, twin_recording=str(recording))
 
     found = read_folder(folder)
     assert found.usual_of == "twin"

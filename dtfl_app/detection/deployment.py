@@ -58,7 +58,7 @@ class Deployment:
     smoothing : time steps that the smoothed residual is averaged over.
     calibration : scores of normal operation at the sites.
     usual : "instant" and "smoothed" -> median share of each feature, shape (d,); see `usual_of`.
-    usual_of : rows that `usual` is of: "evaluation", "twin" or "" (none were there; all 0).
+    usual_of : rows that `usual` is of: "twin", or "" (none were there; all 0).
     physics : what physical evidence needs; None where none is wanted.
     graph : the ONNX model.
     version : the model's version; "" before it was written.

@@ -109,7 +109,7 @@ class Detection:
         )
         if not text.strip():
             return []
-        cells = split_line(text)
+        cells = split_line(text, self._deployment.site_schema.csv.separator)
         if self._header_due:
             self._take_header(cells)
             return []

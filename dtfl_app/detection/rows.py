@@ -38,9 +38,9 @@ class Row:
     bad: tuple[str, ...]
 
 
-def split_line(line: str) -> list[str]:
+def split_line(line: str, separator: str = ",") -> list[str]:
     """Split a line of a CSV file into cells without the spaces around them."""
-    cells = next(csv.reader([line], skipinitialspace=True), [])
+    cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
     return [cell.strip() for cell in cells]
 
 
@@ -64,6 +64,7 @@ class RowReader:
         self.header = list(header)
         self.form = ""
         self._formats = site_schema.time_formats
+        self._decimal = site_schema.csv.decimal
         columns, names = site_schema.columns, site_schema.schema.names
         wanted = [site_schema.time, *(columns[n] for n in names if n not in optional)]
         if missing := [name for name in wanted if name not in self.header]:
@@ -86,7 +87,7 @@ class RowReader:
         readings, bad = np.full(self._width, np.nan), []
         for place, name, column in self._places:
             cell = cells[column]
-            value = _number(cell)
+            value = _number(cell, self._decimal)
             readings[place] = value
             if math.isnan(value) and cell.lower() not in _EMPTY:
                 bad.append(name)
@@ -113,10 +114,11 @@ def _time(text: str, form: str) -> int | None:
     return (found - _EPOCH) // _MICROSECOND * 1000
 
 
-def _number(cell: str) -> float:
+def _number(cell: str, decimal: str) -> float:
     # Python would read 1_000 as a thousand; no file means that.
+    strange = "_" in cell or (decimal != "." and "." in cell)
     try:
-        value = math.nan if "_" in cell else float(cell)
+        value = math.nan if strange else float(cell.replace(decimal, "."))
     except ValueError:
         return math.nan
     return value

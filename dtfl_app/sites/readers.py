@@ -6,7 +6,6 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from dtfl_app.errors import DataError, SchemaError
 from dtfl_app.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
+from dtfl_app.sites.site_schema import CsvDialect
 from dtfl_app.sites.stretches import stretch_names
 
 __all__ = [
-    "CsvDialect",
     "assemble_series",
     "flagged_events",
     "parse_numbers",
@@ -33,20 +32,6 @@ __all__ = [
 
 # A string, because pandas' classes take no parameters at run time.
 Column: TypeAlias = "list[str] | NDArray[np.object_] | pd.Series[Any]"
-
-
-@dataclass(frozen=True, slots=True)
-class CsvDialect:
-    """How a CSV file is written; Parquet needs none of it.
-
-    Parameters
-    ----------
-    separator : one character between two cells.
-    decimal : the character before a number's decimals.
-    """
-
-    separator: str = ","
-    decimal: str = "."
 
 
 _USUAL = CsvDialect()

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dtfl_app.errors import DataError
 from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
-from dtfl_app.sites.readers import CsvDialect, parse_times, read_table
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from dtfl_app.sites.readers import parse_times, read_table
+from dtfl_app.sites.site_schema import CsvDialect, LabelColumn, SiteSchema
 
 __all__ = ["draft_schema"]
 

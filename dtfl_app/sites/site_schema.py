@@ -42,9 +42,8 @@ from typing import Any, Literal, get_args
 
 from dtfl_app.errors import SchemaError
 from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
-from dtfl_app.sites.readers import CsvDialect
 
-__all__ = ["EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
+__all__ = ["CsvDialect", "EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
 
 TwinKind = Literal["none", "ctown", "recorded"]
 
@@ -62,6 +61,20 @@ _ROOT = {
 _CHANNEL = {"name", "column", "unit", "kind", "low", "high"}
 _LABEL_COLUMN = {"column", "normal", "abnormal", "unlabelled"}
 _RESERVED = {INSTANCE, TIME, LABEL, EVENT}
+
+
+@dataclass(frozen=True, slots=True)
+class CsvDialect:
+    """How a CSV file is written; Parquet needs none of it.
+
+    Parameters
+    ----------
+    separator : one character between two cells.
+    decimal : the character before a number's decimals.
+    """
+
+    separator: str = ","
+    decimal: str = "."
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,22 @@ def test_a_name_reaches_flower_as_it_is(supernode, name):
     assert parse_config_args([found.node_config])["site-name"] == name
 
 
+@pytest.mark.parametrize("name", ["superlink", "supernode"])
+def test_apps_of_an_earlier_start_are_copied_anew_but_not_those_of_a_home_of_ones_own(
+    name, request, tmp_path
+):
+    script = request.getfixturevalue(name)
+    default, own = tmp_path / "state" / "flower", tmp_path / "own"
+    for home in (default, own):
+        (home / "apps" / "half").mkdir(parents=True)
+
+    assert script.run().returncode == 0
+    assert script.run(FLWR_HOME=str(own)).returncode == 0
+
+    assert not (default / "apps").exists()
+    assert (own / "apps" / "half").is_dir()
+
+
 def test_tasks_are_handed_to_the_process_that_waits_unless_that_is_off(supernode, tmp_path):
     def clientapp():
         return shutil.which("flwr-clientapp", path=supernode.environment()["PATH"])

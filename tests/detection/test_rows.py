@@ -1,5 +1,6 @@
 """What a line of a site's file means: numbers, times, and everything that is neither."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +11,7 @@ from dtfl_app.detection.rows import Row, RowReader, split_line
 from dtfl_app.errors import SchemaError
 from dtfl_app.schema import Channel, Schema
 from dtfl_app.sites.readers import parse_times
-from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.site_schema import CsvDialect, SiteSchema
 
 PAIR = Schema("pair", tuple(Channel(n, "m", "level", 0.0, 9.0) for n in ("a", "b")), 60.0)
 SITE = SiteSchema(PAIR, {"b": "Level B"}, time="when", time_formats=("%d/%m/%y %H", "ISO8601"))
@@ -102,3 +103,15 @@ def test_a_missing_column_is_refused_unless_the_channel_is_ignored():
 
 def test_quotes_and_spaces_around_cells_are_taken_off():
     assert split_line('a, "b, c" ,  1.5 ') == ["a", "b, c", "1.5"]
+
+
+def test_semicolons_and_decimal_commas_are_read_as_the_schema_says():
+    continental = replace(SITE, csv=CsvDialect(";", ","))
+    reader = RowReader(continental, HEADER, "site.csv", ())
+    line = "2024-01-01 00:00;" + ";".join(["1,5"] * (len(HEADER) - 1))
+
+    row = reader.read(split_line(line, ";"))
+
+    assert row.readings.tolist() == [1.5] * len(row.readings)
+    assert row.bad == ()
+    assert len(reader.read(split_line(line.replace("1,5", "1.5"), ";")).bad) == len(row.readings)

@@ -63,14 +63,18 @@ def steps_of(folder, data):
 
 
 def assert_same(found, stored):
-    """Scores to 1e-5; times, alarms, p-values, evidence and first channel of alarms exactly."""
+    """Scores to 1e-5; times, alarms, p-values and evidence exactly; a law's first channel too.
+
+    What is usual for a channel of the model is another matter there (docs/detect.md).
+    """
     np.testing.assert_allclose(found["score"], stored["score"], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(pd.to_datetime(found["time"]), pd.to_datetime(stored["time"]))
     np.testing.assert_array_equal(found["alarm"], stored["alarm"])
     np.testing.assert_allclose(found["p_value"], stored["p_value"], rtol=1e-9)
     np.testing.assert_array_equal(found["evidence"], stored["evidence"])
-    first = [channels[0]["channel"] for channels in found.loc[found["alarm"], "channels"]]
-    assert first == stored.loc[stored["alarm"], "channel"].tolist()
+    lawful = found["alarm"] & found["evidence"].isin(["plc", "pump", "balance"])
+    first = [channels[0]["channel"] for channels in found.loc[lawful, "channels"]]
+    assert first == stored.loc[lawful, "channel"].tolist()
 
 
 def test_all_kinds_of_evidence_give_the_run_s_own_alarms(everything, model, dataset04):
@@ -105,7 +109,6 @@ def test_missing_readings_are_scored_as_the_torch_path_scores_them(
 
     wanted = evaluate_file(everything.path, everything.path / "models" / "cwa.safetensors", path)
 
-    # Which channel is usual depends on the rows at hand there, and not at a gateway.
     found, alarms = steps_of(model, path), wanted.alarms
     np.testing.assert_allclose(found["score"], alarms["score"], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(found["alarm"], alarms["alarm"])

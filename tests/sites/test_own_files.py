@@ -8,8 +8,7 @@ import pytest
 
 from dtfl_app.errors import DataError, SchemaError
 from dtfl_app.sites.own_files import load_own_file, read_own_file
-from dtfl_app.sites.readers import CsvDialect
-from dtfl_app.sites.site_schema import LabelColumn
+from dtfl_app.sites.site_schema import CsvDialect, LabelColumn
 from tests.support.station import station_frame, station_schema
 
 

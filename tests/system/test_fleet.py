@@ -84,7 +84,10 @@ def test_two_runs_at_once_both_end_as_the_simulation_does(
     settings: dict[str, object],
 ) -> None:
     """Node ids, order of replies, processes and TLS leave no trace: same bytes everywhere."""
-    started = [running.submitting(name, **settings) for name in ("first", "second")]
+    first = running.submitting("first", **settings)
+    # Flower's own copying of an app is not made for two runs within a second (docs/operate.md).
+    wait_until((running.results / "first").exists, 60, "the first run has begun")
+    started = [first, running.submitting("second", **settings)]
     printed = [process.communicate(timeout=300)[0] for process in started]
 
     assert [process.returncode for process in started] == [0, 0], printed
@@ -143,7 +146,6 @@ def bad_day(
     wait_until(lambda: gateways["north"].text.count(train) > before, 60, "a task")
     gateways["north"].end(hard=True)
     gateways["north"] = _return(running, data)
-    wait_until(lambda: '"returned"' in (run / "events.jsonl").read_text(), 60, "north is back")
     _await_full_rounds(run)
     running.started[0].end(hard=True)
     first.communicate(timeout=60)
@@ -186,7 +188,7 @@ def test_a_gateway_that_lost_its_power_is_not_waited_for_and_returns(bad_day: Pa
     assert 2 in sites
     assert sites[-1] == 3
     kinds = {json.loads(line)["event"] for line in (bad_day / "events.jsonl").open()}
-    assert {"refused", "away", "returned", "resumed"} <= kinds
+    assert {"refused", "given-up", "resumed"} <= kinds
 
 
 def test_a_superlink_that_lost_its_power_returns_and_the_run_goes_on(
