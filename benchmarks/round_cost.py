@@ -104,8 +104,8 @@ def _play(
     results = made.results / "run"
     before = _busy()
     if variant.app == "ours":
-        places = {"schema": data.schema, "strategy": "fedavg", "dataset": "files", "sites": 3}
-        made.submit("run", rounds=rounds, join_timeout=60, **places, **variant.settings)
+        places = {"schema": data.schema, "strategy": "fedavg", "dataset": "files", "twin": "none"}
+        made.submit("run", rounds=rounds, sites=3, join_timeout=60, **places, **variant.settings)
         lines = (results / "timings.jsonl").read_text().splitlines()
         seconds = [json.loads(line)["seconds"] for line in lines][1:]
     else:

@@ -7,6 +7,7 @@ import pytest
 from flwr.app import Message
 
 from dtfl_app.errors import FederationError, ReplyError
+from dtfl_app.wire import to_record
 from tests.support.federation import Federation
 from tests.support.line_model import LAST, bias, line
 from tests.support.scripted_site import scripted_site
@@ -210,3 +211,17 @@ def test_a_run_without_checkpoints_does_not_promise_to_go_on():
 
     with pytest.raises(FederationError, match=r"no checkpoint .* must be started anew"):
         federation.run(rounds=2)
+
+
+def test_a_site_whose_answer_is_long_due_is_asked_again_and_sent_everything():
+    """It never answers; three deadlines of 5 ms are over long before 60 rounds of two sites."""
+    federation = Federation(silent={1}, quorum=0.5)
+
+    federation.strategy.start(federation.grid, to_record(line(0.0)), num_rounds=60, timeout=0.005)
+
+    given_up = told(federation, "given-up")
+    assert {site for _, site in given_up} == {"site-1"}
+    first = given_up[0][0]
+    asked = [number for number, site in told(federation, "refused") if site == "site-1"]
+    assert asked[:2] == [1, first]
+    assert [line.sites for line in federation.lines[1:]] == [2] * 60

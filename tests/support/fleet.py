@@ -180,7 +180,7 @@ class Fleet:
         """Run one of Flower's commands as the operator."""
         done = subprocess.run(
             ["flwr", *words], env=self.operator, capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL, timeout=120,
+            stdin=subprocess.DEVNULL, timeout=900,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

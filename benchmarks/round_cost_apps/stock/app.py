@@ -16,7 +16,8 @@ from dtfl_app.detector.models import Detector, ModelSpec, build_model
 from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.site_schema import read_site_schema
 
-server, client = ServerApp(), ClientApp()
+server = ServerApp()
+client = ClientApp()
 SPEC = ModelSpec("autoencoder", features=2, hidden=256, latent=24)
 
 
