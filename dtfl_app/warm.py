@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +29,8 @@ __all__ = ["main", "serve"]
 # What a kernel takes as the name of a Unix socket.
 _LONGEST_NAME = 100
 _SERVE = "--serve"
+# Seconds that a task has to end once nobody waits for it.
+_GRACE = 5.0
 
 
 def main(argv: Sequence[str]) -> None:
@@ -67,6 +70,7 @@ def _accept(name: str, watched: int) -> None:
         Path(name).unlink()  # of a process that was killed
     # Finished forks need not be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    forks: list[int] = []
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)
         Path(name).chmod(0o600)
@@ -74,13 +78,41 @@ def _accept(name: str, watched: int) -> None:
         while watched not in select.select([server.fileno(), watched], [], [])[0]:
             with server.accept()[0] as caller:
                 content, handles, _, _ = socket.recv_fds(caller, 1 << 16, 2)
-                if os.fork() == 0:
+                pid = os.fork()
+                if pid == 0:
                     server.close()
                     _work(json.loads(content), handles)
                 for handle in handles:
                     os.close(handle)
                 caller.sendall(b"1")
+            forks = _under_way(forks)
+            with contextlib.suppress(ProcessLookupError):
+                forks.append(os.pidfd_open(pid))
     Path(name).unlink(missing_ok=True)
+    _end(_under_way(forks))
+
+
+def _under_way(forks: list[int]) -> list[int]:
+    """Return those that have not ended; let go of the others."""
+    ended = select.select(forks, [], [], 0)[0]
+    for handle in ended:
+        os.close(handle)
+    return [handle for handle in forks if handle not in ended]
+
+
+def _end(forks: list[int]) -> None:
+    """End tasks whose SuperExec is gone.
+
+    Flower's own watch raises SIGINT in a thread, which does not wake a main thread that waits for
+    objects of a SuperNode that is no more; a signal from outside does.
+    """
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for handle in forks:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, sign)
+        deadline = time.monotonic() + _GRACE
+        while (forks := _under_way(forks)) and (left := deadline - time.monotonic()) > 0:
+            select.select(forks, [], [], left)
 
 
 def _work(argv: list[str], handles: list[int]) -> NoReturn:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.support.fleet import wait_until
+from tests.support.servers import free_port
 
 HELP = "Run a Flower ClientApp"
 
@@ -67,6 +68,29 @@ def test_the_first_task_runs_cold_and_the_next_without_loading_anything(
     superexec.kill()
     process.wait(timeout=10)
     assert not (folder / "socket").exists()
+
+
+def test_a_task_that_waits_for_ever_ends_with_its_superexec(
+    superexec: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """Its SuperNode is gone, and Flower's client tries to reach it without end."""
+    folder = tmp_path / "warm"
+    task(folder, superexec.pid)
+    wait_until((folder / "socket").exists, 60, "a process waits")
+    address = f"127.0.0.1:{free_port()}"
+    words = ["--runtime-api-address", address, "--token", "none", "--insecure"]
+    with (tmp_path / "endless.out").open("wb") as out:
+        subprocess.run(
+            [sys.executable, "-m", "dtfl_app.warm", *words, "--parent-pid", str(superexec.pid)],
+            env={**os.environ, "DTFL_WARM": str(folder)}, stdout=out, stderr=out, check=True,
+        )  # fmt: skip
+    wait_until(lambda: "retrying" in (tmp_path / "endless.out").read_text(), 30, "it tries")
+    both = waiting(folder)
+
+    superexec.kill()
+
+    _, alive = psutil.wait_procs(both, timeout=20)
+    assert (len(both), alive) == (2, [])
 
 
 def test_what_cannot_wait_runs_cold_and_says_why(

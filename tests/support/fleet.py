@@ -204,9 +204,15 @@ class Fleet:
         return out
 
     def stop(self) -> None:
-        """Stop all that was started."""
+        """Stop all that was started; AssertionError when something of it goes on."""
         for process in reversed(self.started):
             process.end()
+        wait_until(lambda: not self._left(), 30.0, "what the gateways started has ended")
+
+    def _left(self) -> list[psutil.Process]:
+        """Processes that name a file of this fleet."""
+        everybody = psutil.process_iter(["cmdline"])
+        return [p for p in everybody if str(self.folder) in " ".join(p.info["cmdline"] or [])]
 
     def _listens(self) -> bool:
         with socket.socket() as caller:
