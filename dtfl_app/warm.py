@@ -62,10 +62,10 @@ def serve(folder: Path, parent: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             watched = os.pidfd_open(parent)
             _load()
-            _accept(_socket(str(folder)), watched)
+            _accept(_socket(str(folder)), watched, lock.fileno())
 
 
-def _accept(name: str, watched: int) -> None:
+def _accept(name: str, watched: int, lock: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         Path(name).unlink()  # of a process that was killed
     # Finished forks need not be waited for.
@@ -78,9 +78,13 @@ def _accept(name: str, watched: int) -> None:
         while watched not in select.select([server.fileno(), watched], [], [])[0]:
             with server.accept()[0] as caller:
                 content, handles, _, _ = socket.recv_fds(caller, 1 << 16, 2)
+                if len(handles) < 2:
+                    continue  # it ended before it said what it wants
                 pid = os.fork()
                 if pid == 0:
-                    server.close()
+                    # A fork that outlives this process must not keep its successor out.
+                    for own in (server.detach(), watched, lock, *forks):
+                        os.close(own)
                     _work(json.loads(content), handles)
                 for handle in handles:
                     os.close(handle)

@@ -1,6 +1,7 @@
 """Tasks of a gateway run in forks of a process that waits for them."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,24 @@ def task(folder: Path, parent: int, **environment: str) -> Path:
     return out
 
 
+def endless_task(folder: Path, parent: int) -> None:
+    """Hand over a task whose SuperNode is gone; Flower's client tries to reach it without end."""
+    words = ["--runtime-api-address", f"127.0.0.1:{free_port()}", "--token", "none", "--insecure"]
+    out = folder.parent / "endless.out"
+    with out.open("wb") as file:
+        subprocess.run(
+            [sys.executable, "-m", "dtfl_app.warm", *words, "--parent-pid", str(parent)],
+            env={**os.environ, "DTFL_WARM": str(folder)}, stdout=file, stderr=file, check=True,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    wait_until(lambda: "retrying" in out.read_text(), 30, "it tries")
+
+
+def listens(name: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as caller:
+        return caller.connect_ex(str(name)) == 0
+
+
 def waiting(folder: Path) -> list[psutil.Process]:
     everybody = psutil.process_iter(["cmdline"])
     return [p for p in everybody if {"--serve", str(folder)} <= set(p.info["cmdline"] or [])]
@@ -73,24 +92,37 @@ def test_the_first_task_runs_cold_and_the_next_without_loading_anything(
 def test_a_task_that_waits_for_ever_ends_with_its_superexec(
     superexec: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """Its SuperNode is gone, and Flower's client tries to reach it without end."""
     folder = tmp_path / "warm"
     task(folder, superexec.pid)
     wait_until((folder / "socket").exists, 60, "a process waits")
-    address = f"127.0.0.1:{free_port()}"
-    words = ["--runtime-api-address", address, "--token", "none", "--insecure"]
-    with (tmp_path / "endless.out").open("wb") as out:
-        subprocess.run(
-            [sys.executable, "-m", "dtfl_app.warm", *words, "--parent-pid", str(superexec.pid)],
-            env={**os.environ, "DTFL_WARM": str(folder)}, stdout=out, stderr=out, check=True,
-        )  # fmt: skip
-    wait_until(lambda: "retrying" in (tmp_path / "endless.out").read_text(), 30, "it tries")
+    endless_task(folder, superexec.pid)
     both = waiting(folder)
 
     superexec.kill()
 
     _, alive = psutil.wait_procs(both, timeout=20)
     assert (len(both), alive) == (2, [])
+
+
+def test_a_fork_that_outlives_a_killed_process_does_not_keep_its_successor_out(
+    superexec: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "warm"
+    task(folder, superexec.pid)
+    wait_until((folder / "socket").exists, 60, "a process waits")
+    (first,) = waiting(folder)
+    endless_task(folder, superexec.pid)
+    first.kill()
+    first.wait(timeout=10)
+    (fork,) = waiting(folder)
+
+    try:
+        task(folder, superexec.pid)
+
+        wait_until(lambda: listens(folder / "socket"), 60, "a successor waits")
+        assert fork.is_running()
+    finally:
+        fork.kill()
 
 
 def test_what_cannot_wait_runs_cold_and_says_why(

@@ -58,8 +58,6 @@ def test_what_an_image_copies_is_there_and_reaches_the_engine(dockerfile):
     let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"]
     for path in copied(dockerfile):
         assert any(fnmatch(path, pattern) for pattern in let_in), path
-        if path == "docker/detect-requirements.txt" and not (ROOT / path).exists():
-            pytest.skip(f"{path} comes with dtfl detect, which this tree does not have")
         assert (ROOT / path).exists(), path
 
 
