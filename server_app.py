@@ -3,9 +3,9 @@
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from dtfl_app.config import RunConfig
-from dtfl_app.server_tasks import open_session
-from dtfl_app.wire import to_record
+from dtfl_app.core.config import RunConfig
+from dtfl_app.messages.wire import to_record
+from dtfl_app.server.session import open_session
 
 app = ServerApp()
 

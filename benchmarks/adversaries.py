@@ -17,9 +17,9 @@ from weakref import WeakSet
 import numpy as np
 from flwr.app import Context, Message, RecordDict
 
+from dtfl_app.client.tasks import Site, open_site
 from dtfl_app.detector.models import Params, as_params
-from dtfl_app.site_tasks import Site, open_site
-from dtfl_app.wire import prefixed, receive, to_arrays, to_record, with_prefix
+from dtfl_app.messages.wire import prefixed, receive, to_arrays, to_record, with_prefix
 
 __all__ = [
     "ATTACKS",

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
+from dtfl_app.core.evidence import KINDS, PHYSICAL, evidence_kinds
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.evidence import KINDS, PHYSICAL, evidence_kinds
 from dtfl_app.detector.metrics import evaluate_scores
-from dtfl_app.file_evaluation import file_evidence, find_model
+from dtfl_app.evaluation.saved_model import file_evidence, find_model
 from dtfl_app.results.models import load_model
 from dtfl_app.results.tables import markdown
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dtfl_app.bundle.folder import read_folder
 from dtfl_app.detection.detection import Detection, DetectionOptions
-from dtfl_app.detection.folder import read_folder
 from dtfl_app.detection.following import Following, follow
 from dtfl_app.detection.model import OnnxModel
 from dtfl_app.sites.scaling import Scaler
@@ -109,7 +109,7 @@ def torch_times(run: Path, data: Path) -> list[float]:
 
     from dtfl_app.detector.models import build_model, set_params  # noqa: PLC0415 - see above
     from dtfl_app.detector.scoring import score  # noqa: PLC0415 - see above
-    from dtfl_app.preparation import scaler_from_arrays  # noqa: PLC0415 - see above
+    from dtfl_app.inputs.preparation import scaler_from_arrays  # noqa: PLC0415 - see above
     from dtfl_app.results.models import load_model  # noqa: PLC0415 - see above
 
     torch.set_num_threads(1)

@@ -20,21 +20,21 @@ import numpy as np
 import pandas as pd
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.config import RunConfig
-from dtfl_app.ctown_scada import SCADA
-from dtfl_app.detection.deployment import Deployment
+from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.folder import read_folder
+from dtfl_app.core.config import RunConfig
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift
-from dtfl_app.detection.folder import read_folder
-from dtfl_app.detection.judging import Judge, Verdict
+from dtfl_app.detection.judging import ThresholdTable, Verdict
 from dtfl_app.detection.scorer import Scorer
-from dtfl_app.files import write_atomically
-from dtfl_app.launch import SuperLink, simulate, superlink
+from dtfl_app.engine.launch import SuperLink, simulate, superlink
+from dtfl_app.inputs.twin_data import own_plant
 from dtfl_app.results.tables import markdown
 from dtfl_app.sites.batadal import DATASET03, read_batadal
 from dtfl_app.sites.federation import resolve_data_dir
-from dtfl_app.twin_data import own_plant
+from twin.ctown.channels import SCADA
 from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset
+from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "drift.md"
@@ -168,7 +168,9 @@ def demands(model: Trained, folder: Path) -> dict[str, pd.DataFrame]:
     return found
 
 
-def verdicts_of(deployment: Deployment, series: pd.DataFrame) -> tuple[Judge, list[Verdict]]:
+def verdicts_of(
+    deployment: Deployment, series: pd.DataFrame
+) -> tuple[ThresholdTable, list[Verdict]]:
     """Score a labelled series row by row."""
     scorer = Scorer(deployment)
     times = series["time"].to_numpy("datetime64[ns]").astype(np.int64)

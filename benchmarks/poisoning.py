@@ -27,12 +27,12 @@ from benchmarks.adversaries import ATTACKS, attack_text
 from benchmarks.altered_app import write_altered_app
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.bench.store import finished_strategies
-from dtfl_app.errors import FederationError
-from dtfl_app.files import write_atomically
-from dtfl_app.launch import SuperLink, simulate, superlink
+from dtfl_app.core.errors import FederationError
+from dtfl_app.core.settings import Value
+from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.results.lines import read_lines, summarise
 from dtfl_app.results.tables import markdown
-from dtfl_app.settings import Value
+from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "poisoning"

@@ -17,11 +17,11 @@ from flwr.serverapp.strategy.multikrum import compute_distances, select_multikru
 from numpy.typing import NDArray
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.config import DetectorSettings, TrustSettings
+from dtfl_app.core.config import DetectorSettings, TrustSettings
 from dtfl_app.detector.models import Params, build_model, get_params
-from dtfl_app.preparation import model_spec
+from dtfl_app.inputs.preparation import model_spec
 from dtfl_app.results.tables import markdown
-from dtfl_app.strategies.robust import aggregate, krum_order
+from dtfl_app.rounds.aggregation import aggregate, krum_order
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "robust_rules.md"

@@ -20,10 +20,10 @@ from pathlib import Path
 import psutil
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.files import write_atomically
 from dtfl_app.results.tables import markdown
 from tests.support.fleet import LINK, Fleet, fleet
 from tests.support.site_folder import SITES, SiteFolder, make_site_folder
+from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "round_cost.md"

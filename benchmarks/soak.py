@@ -23,10 +23,10 @@ from scipy import stats
 
 from benchmarks.altered_app import write_altered_app
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.files import write_atomically
-from dtfl_app.launch import simulate, superlink
+from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.lines import read_lines
 from dtfl_app.results.tables import markdown
+from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "soak.md"

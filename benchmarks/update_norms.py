@@ -19,10 +19,10 @@ from flwr.app import Context, RecordDict
 
 import server_app
 from dtfl_app.bench.provenance import Provenance, provenance_line
+from dtfl_app.core.settings import Value
 from dtfl_app.results.tables import markdown
-from dtfl_app.settings import Value
-from dtfl_app.strategies import jury
-from dtfl_app.strategies.norms import NormBound, typical_norm
+from dtfl_app.rounds import screen
+from dtfl_app.rounds.norms import NormBound, typical_norm
 from tests.support.in_process import InProcessGrid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +94,7 @@ def rows(title: str, found: Mapping[str, list[float]]) -> Iterable[list[str]]:
 
 def main() -> None:
     """Play all federations and write the table."""
-    vars(jury)["NormBound"] = Recorder
+    vars(screen)["NormBound"] = Recorder
     table: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for title, sites, settings in FEDERATIONS:

@@ -4,7 +4,7 @@ Run it from the repository: python -m benchmarks.witness_spread
 Honest federations are played without Flower. In every round each attack is tried on the honest
 replies, then thrown away, so that all rounds are those of a sound run: what is measured is how soon
 a first attack is seen, not what a lasting one does (benchmarks.poisoning shows that). Two rules are
-compared: the loss on twin data against the median of the round's (`dtfl_app.strategies.witness`),
+compared: the loss on twin data against the median of the round's (`dtfl_app.rounds.witness`),
 and its change since the model that was sent against the median size of the round's changes. The
 folder that DTFL_DATA names (default ../shared/data) must hold batadal/ and 3w/. About ten minutes
 on one core, plus simulating what is not cached. Writes benchmarks/results/witness_spread.md.
@@ -23,18 +23,18 @@ import numpy as np
 import torch
 
 from benchmarks.adversaries import gaussian, little_is_enough, little_z, scaled, sign_flipped
-from dtfl_app.baselines import Material, gather
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.config import RunConfig
-from dtfl_app.datasets import open_dataset
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.settings import Value
 from dtfl_app.detector.models import Params, build_model, get_params, set_params
 from dtfl_app.detector.training import Rows, TrainingSpec, train
-from dtfl_app.preparation import model_spec
+from dtfl_app.evaluation.baselines import Material, gather
+from dtfl_app.inputs.preparation import model_spec
 from dtfl_app.results.tables import markdown
-from dtfl_app.settings import Value
-from dtfl_app.strategies.parameters import weighted_mean
-from dtfl_app.strategies.twin_trainer import TwinTrainer
-from dtfl_app.strategies.witness import suspects
+from dtfl_app.rounds.parameters import weighted_mean
+from dtfl_app.rounds.twin_trainer import TwinTrainer
+from dtfl_app.rounds.witness import suspects
+from dtfl_app.sites.catalogue import open_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "witness_spread.md"

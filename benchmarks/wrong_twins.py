@@ -1,7 +1,7 @@
 """What tells a wrong twin from a good one without labels, in the first rounds of a run.
 
 Run it from the repository: python -m benchmarks.wrong_twins
-For each twin: the shift of its channel means from the sites' (`dtfl_app.strategies.signals`), which
+For each twin: the shift of its channel means from the sites' (`dtfl_app.rounds.signals`), which
 is known before round 1, and in rounds 1 to 3 of CWA the ratio that `twin-limit` limits, the median
 loss of the sites' models on twin data over that on their own. The folder that DTFL_DATA names
 (default ../shared/data) must hold batadal/, ctown/ and 3w/. A quarter of an hour on one core, plus
@@ -20,15 +20,15 @@ import numpy as np
 import torch
 
 from benchmarks.witness_spread import Federation, Round
-from dtfl_app.baselines import Material, gather
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.config import RunConfig
-from dtfl_app.datasets import open_dataset
-from dtfl_app.preparation import Prepared
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.settings import Value
+from dtfl_app.evaluation.baselines import Material, gather
+from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.results.tables import markdown
-from dtfl_app.settings import Value
+from dtfl_app.rounds.signals import mean_shift
 from dtfl_app.sites.batadal import DATASET03, read_batadal
-from dtfl_app.strategies.signals import mean_shift
+from dtfl_app.sites.catalogue import open_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DTFL_DATA") or ROOT.parent / "shared" / "data")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runs import Launcher, make_recording
+from dtfl_app.sites.batadal import DATASET04
+from tests.support.certificates import make_certificates
+from tests.support.runs import Launcher, Run, make_recording
 
 _DEFAULT_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,3 +30,26 @@ def launcher(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Launch
     folder = tmp_path_factory.mktemp("runs")
     make_recording(folder / "recording.parquet", data_dir)
     return Launcher(folder, data_dir, folder / "recording.parquet")
+
+
+@pytest.fixture(scope="module")
+def dataset04(data_dir: Path) -> Path:
+    return data_dir / "batadal" / DATASET04
+
+
+@pytest.fixture(scope="module")
+def everything(launcher: Launcher) -> Run:
+    """Two rounds of CWA, judged by all kinds of evidence."""
+    return launcher.run(strategy="cwa", rounds=2, evidence="instant,smoothed,plc,pump,balance")
+
+
+@pytest.fixture(scope="module")
+def model(everything: Run) -> Path:
+    """The deployable folder of that run, exported once per module."""
+    return everything.path / "deploy" / "cwa"
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory):
+    """Sound certificates for localhost, shared: nobody writes to them."""
+    return make_certificates(tmp_path_factory.mktemp("sound") / "certs")

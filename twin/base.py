@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
-from dtfl_app.schema import Schema
+from twin.schema import Schema
 
 __all__ = ["Event", "Scenario", "Twin"]
 
@@ -66,7 +66,7 @@ class Twin(Protocol):
         ...
 
     def simulate(self, scenario: Scenario) -> pd.DataFrame:
-        """Run one scenario and return its labelled series (see ``dtfl_app.schema``).
+        """Run one scenario and return its labelled series (see ``twin.schema``).
 
         Raises ScenarioError when the physics do not converge.
         """

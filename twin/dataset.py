@@ -19,9 +19,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
-from dtfl_app.errors import ScenarioError, TwinError
-from dtfl_app.schema import INSTANCE
 from twin.base import Scenario, Twin
+from twin.errors import ScenarioError, TwinError
+from twin.schema import INSTANCE
 
 __all__ = [
     "FORMAT_VERSION",

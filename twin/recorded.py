@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dtfl_app.errors import DataError, ScenarioError, SchemaError, TwinError
-from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Schema, iter_instances
 from twin.base import Scenario
+from twin.errors import DataError, ScenarioError, SchemaError, TwinError
+from twin.schema import EVENT, INSTANCE, LABEL, TIME, Schema, iter_instances
 
 __all__ = ["RecordedTwin", "read_series"]
 
@@ -26,7 +26,7 @@ class RecordedTwin:
 
     Parameters
     ----------
-    path : Parquet (``.parquet``) or CSV file with the columns of ``dtfl_app.schema``.
+    path : Parquet (``.parquet``) or CSV file with the columns of ``twin.schema``.
     schema : its channels, units, ranges and sampling period.
 
     Raises DataError when the file cannot be read, SchemaError when it does not fit the schema.
@@ -140,7 +140,7 @@ def _kinds(rows: pd.DataFrame) -> set[str]:
 def read_series(path: Path | str, schema: Schema) -> pd.DataFrame:
     """Read and validate a labelled series from a Parquet or CSV file.
 
-    Returns the columns of `schema` in order, with the types of ``dtfl_app.schema``; other
+    Returns the columns of `schema` in order, with the types of ``twin.schema``; other
     columns of the file are left out. An empty event reads as "", an empty channel as NaN.
 
     Raises DataError when the file cannot be read, SchemaError when it does not fit the schema.

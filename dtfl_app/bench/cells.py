@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dtfl_app.bench.grid import Grid, Row, Variant
-from dtfl_app.config import DataSettings, DetectorSettings, RunConfig
-from dtfl_app.errors import ConfigError
-from dtfl_app.settings import Value, keys_of, read_settings, to_mapping
+from dtfl_app.bench.grid import Grid, TableRow, Variant
+from dtfl_app.core.config import DataSettings, DetectorSettings, RunConfig
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.settings import Value, keys_of, read_settings, to_mapping
 from dtfl_app.strategies.registry import default_settings, find_strategy, strategy_names
 
 __all__ = [
@@ -174,7 +174,7 @@ def _sweep_cells(grid: Grid) -> Iterator[Cell]:
 
 def _cell(
     grid: Grid,
-    row: Row,
+    row: TableRow,
     layers: Sequence[Mapping[str, Value]],
     seed: int,
     variant: str = "",
@@ -230,7 +230,7 @@ def _digest(settings: Mapping[str, Value]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _rows(grid: Grid, names: Sequence[str]) -> list[Row]:
+def _rows(grid: Grid, names: Sequence[str]) -> list[TableRow]:
     return [grid.row(name) for name in names] or list(grid.rows)
 
 

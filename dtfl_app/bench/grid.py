@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dtfl_app.errors import ConfigError
-from dtfl_app.settings import Value
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.settings import Value
 
-__all__ = ["Folds", "Grid", "Point", "Row", "Sweep", "Variant", "read_grid"]
+__all__ = ["Folds", "Grid", "Point", "Sweep", "TableRow", "Variant", "read_grid"]
 
 Settings = Mapping[str, Value]
 
@@ -22,7 +22,7 @@ _NOT_YOURS = ("results-dir", "run-name", "cache-dir", "data-dir", "seed")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line of the table: a method with its settings.
 
     Parameters
@@ -118,12 +118,12 @@ class Grid:
     targets: tuple[float, ...]
     baselines: bool
     settings: Settings
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     variants: tuple[Variant, ...]
     sweeps: tuple[Sweep, ...]
     folds: Folds | None
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> TableRow:
         """Return the row called `name`."""
         return next(row for row in self.rows if row.name == name)
 
@@ -231,8 +231,8 @@ class _Table:
             raise self.fail(f"unknown key {key!r}", value, hint)
 
 
-def _row(table: _Table) -> Row:
-    row = Row(table.text("name"), table.settings(), table.text("paper", ""))
+def _row(table: _Table) -> TableRow:
+    row = TableRow(table.text("name"), table.settings(), table.text("paper", ""))
     strategy = row.settings.get("strategy", "")
     if not isinstance(strategy, str) or not strategy or "," in strategy:
         raise table.fail("settings.strategy", strategy, 'one method, e.g. strategy = "cwa"')

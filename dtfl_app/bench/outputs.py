@@ -28,8 +28,8 @@ from dtfl_app.bench.tables import (
     short_table,
     sweep_table,
 )
-from dtfl_app.files import write_atomically
 from dtfl_app.results.tables import markdown
+from twin.files import write_atomically
 
 __all__ = ["write_outputs"]
 

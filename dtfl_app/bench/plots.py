@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dtfl_app.bench.grid import Grid, Variant
 from dtfl_app.bench.tables import method_name
-from dtfl_app.files import write_atomically
+from twin.files import write_atomically
 
 __all__ = ["plot_calibration", "plot_costs", "plot_curves", "plot_timeline", "plot_worst"]
 

@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 
 from dtfl_app.bench.by_site import site_figures
-from dtfl_app.files import write_atomically
 from dtfl_app.results.lines import METRICS, TIMINGS, read_entries
+from twin.files import write_atomically
 
 __all__ = ["Store", "finished_strategies"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text, spread
-from dtfl_app.bench.grid import Grid, Row, Sweep, Variant
+from dtfl_app.bench.grid import Grid, Sweep, TableRow, Variant
 
 __all__ = ["Table", "cost_table", "figure_table", "method_name", "short_table", "sweep_table"]
 
@@ -151,7 +151,7 @@ def sweep_table(frame: pd.DataFrame, grid: Grid, sweep: Sweep) -> Table:
 
 def _federated(
     frame: pd.DataFrame, grid: Grid, variants: Sequence[Variant]
-) -> list[tuple[Variant, Row, pd.DataFrame]]:
+) -> list[tuple[Variant, TableRow, pd.DataFrame]]:
     main = frame[(frame["kind"] == "federated") & (frame["sweep"] == "")]
     return [
         (variant, row, main[(main["row"] == row.name) & (main["variant"] == variant.name)])

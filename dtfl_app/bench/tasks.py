@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dtfl_app.baselines import BASELINES, gather, measure
 from dtfl_app.bench.cells import BaselineCell, FlowerRun
 from dtfl_app.bench.provenance import Provenance
 from dtfl_app.bench.store import Store, finished_strategies
-from dtfl_app.config import RunConfig
-from dtfl_app.datasets import open_dataset
-from dtfl_app.errors import FederationError
-from dtfl_app.launch import SuperLink, simulate
-from dtfl_app.logs import MARK
-from dtfl_app.settings import Value
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import FederationError
+from dtfl_app.core.logs import MARK
+from dtfl_app.core.settings import Value
+from dtfl_app.engine.launch import SuperLink, simulate
+from dtfl_app.evaluation.baselines import BASELINES, gather, measure
+from dtfl_app.sites.catalogue import open_dataset
 
 __all__ = ["Place", "Report", "Task", "perform", "work_units"]
 

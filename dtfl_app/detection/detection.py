@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dtfl_app.detection.deployment import Deployment
+from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.core.errors import DataError
 from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
-from dtfl_app.detection.rows import Row, RowReader, split_line
+from dtfl_app.detection.rate_limited_log import SparingWarnings
+from dtfl_app.detection.rows import RowReader, SensorRow, split_line
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
-from dtfl_app.detection.sparing import SparingWarnings
-from dtfl_app.errors import DataError
 
 __all__ = ["Detection", "DetectionOptions", "log"]
 
@@ -81,7 +81,7 @@ class Detection:
         """Score complete lines of the file; return lines of output, without their ends."""
         return [text for line in lines for text in self._line(line)]
 
-    def rows(self, rows: Iterable[Row]) -> list[str]:
+    def rows(self, rows: Iterable[SensorRow]) -> list[str]:
         """Score rows; return lines of output, without their ends."""
         return [text for row in rows for text in self._row(row)]
 
@@ -121,7 +121,7 @@ class Detection:
             return []
         return self._row(row)
 
-    def _row(self, row: Row) -> list[str]:
+    def _row(self, row: SensorRow) -> list[str]:
         for name in row.bad:
             self._warnings.warn(name, "channel %s: a cell is not a number; taken as missing", name)
         outcome = self.scorer.step(row.time, row.readings)
@@ -146,7 +146,7 @@ class Detection:
         optional: Collection[str] = self.scorer.missing
         return RowReader(self._deployment.site_schema, header, self._where, optional)
 
-    def _tell(self, row: Row, outcome: Outcome) -> None:
+    def _tell(self, row: SensorRow, outcome: Outcome) -> None:
         if outcome.skipped:
             self._warnings.warn(
                 "order", "row of %s is left out: not later than the one before", _iso(row.time)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detection.judging import Judge, Verdict
+from dtfl_app.detection.judging import ThresholdTable, Verdict
 
 __all__ = ["ALARMS", "DRIFT_LIMIT", "DRIFT_WINDOW", "Drift", "DriftChange"]
 
@@ -66,7 +66,7 @@ class Drift:
 
     def __init__(
         self,
-        judge: Judge,
+        judge: ThresholdTable,
         kinds: Sequence[str],
         window: int = DRIFT_WINDOW,
         limit: float = DRIFT_LIMIT,

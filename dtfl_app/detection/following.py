@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dtfl_app.detection.deployment import Deployment
+from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.core.errors import BundleError, ResultsError
 from dtfl_app.detection.detection import Detection, DetectionOptions, log
-from dtfl_app.detection.growing import Batch, GrowingFile
-from dtfl_app.errors import DeploymentError, ResultsError
-from dtfl_app.files import write_atomically
+from dtfl_app.detection.tail import Batch, GrowingFile
+from twin.files import write_atomically
 
 __all__ = ["Following", "follow", "state_path"]
 
@@ -63,7 +63,7 @@ def follow(
     following : files and times.
     stopped : waits so many seconds, less when it is to stop, and tells whether it is.
 
-    Raises DeploymentError when the state beside the output is of another model, file or options.
+    Raises BundleError when the state beside the output is of another model, file or options.
     """
     detection = Detection(deployment, options, str(following.data))
     source = GrowingFile(following.data)
@@ -163,7 +163,7 @@ class _Output:
             raise self._unwritable(error) from error
 
     def _claim(self) -> None:
-        """Hold the file until this process ends; DeploymentError when another one does."""
+        """Hold the file until this process ends; BundleError when another one does."""
         if os.name != "posix":  # elsewhere files cannot be held like this
             return
         import fcntl  # noqa: PLC0415 - see above
@@ -172,7 +172,7 @@ class _Output:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DeploymentError(
+            raise BundleError(
                 f"{self._path} is being written by another process that follows a file; end it, "
                 "or name another file with --out"
             ) from None
@@ -183,19 +183,19 @@ class _Output:
             found: dict[str, Any] = json.loads(self._state.read_bytes())
         except FileNotFoundError:
             if self._path.exists() and self._path.stat().st_size:
-                raise DeploymentError(
+                raise BundleError(
                     f"{self._path} is there, but no {self._state.name} beside it says how far it "
                     "is; name another file with --out, or begin anew with --reset"
                 ) from None
             return None
         except ValueError as error:
-            raise DeploymentError(
+            raise BundleError(
                 f"{self._state}: not the state of a followed file ({error}); begin anew with "
                 "--reset"
             ) from error
         for key, wanted in self._binding.items():
             if found.get(key) != wanted:
-                raise DeploymentError(
+                raise BundleError(
                     f"{self._state}: begun with {key} {found.get(key)}, now {wanted}; go on with "
                     "what it was begun with, name another --out, or begin anew with --reset"
                 )
@@ -208,7 +208,7 @@ class _Output:
             log.info("%s was moved away: going on in a new file", self._path)
             self._length = 0
         elif size < self._length:
-            raise DeploymentError(
+            raise BundleError(
                 f"{self._path} has {size} bytes, {self._state.name} tells of {self._length}; put "
                 "the file back, or begin anew with --reset"
             )

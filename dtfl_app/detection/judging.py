@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Calibration, Sketch, pooled_p_values
 
-__all__ = ["Judge", "Verdict"]
+__all__ = ["ThresholdTable", "Verdict"]
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Verdict:
         return self.score > self.threshold
 
 
-class Judge:
+class ThresholdTable:
     """Judges steps as `Calibration.judge` does.
 
     Between two neighbouring calibration scores, of whatever site, a p-value does not change: one

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from dtfl_app.errors import DeploymentError
+from dtfl_app.core.errors import BundleError
 
 __all__ = ["OnnxModel"]
 
@@ -16,7 +16,7 @@ class OnnxModel:
 
     Parameters
     ----------
-    graph : a model that `graph.score_graph` wrote; DeploymentError when it is not one.
+    graph : a model that `graph.score_graph` wrote; BundleError when it is not one.
     """
 
     def __init__(self, graph: bytes) -> None:
@@ -30,7 +30,7 @@ class OnnxModel:
                 graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's errors share no base class of their own
-            raise DeploymentError(
+            raise BundleError(
                 f"model.onnx cannot be loaded by onnxruntime {onnxruntime.__version__} ({error}); "
                 "install the version that docker/detect-requirements.txt names"
             ) from error

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detection.deployment import Deployment
+from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
-from dtfl_app.detection.rows import Row
-from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.detection.rows import SensorRow
 from dtfl_app.sites.site_schema import SiteSchema
 
 __all__ = ["score_file"]
@@ -47,7 +47,7 @@ def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
         raise DataError(f"{data}: the file holds no rows; expected a header and at least one")
 
 
-def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> Iterator[Row]:
+def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> Iterator[SensorRow]:
     names, columns = site_schema.schema.names, site_schema.columns
     wanted = {name: columns[name] for name in names if name not in optional}
     times, values = _parquet_columns(data, site_schema, list(wanted.values()))
@@ -56,7 +56,7 @@ def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> I
         if name in wanted:
             readings[:, place] = values[wanted[name]]
     for time, row in zip(times, readings, strict=True):
-        yield Row(int(time), row, ())
+        yield SensorRow(int(time), row, ())
 
 
 def _parquet_columns(

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.errors import SchemaError
+from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.site_schema import SiteSchema
 
-__all__ = ["Row", "RowReader", "split_line"]
+__all__ = ["RowReader", "SensorRow", "split_line"]
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -23,7 +23,7 @@ _EMPTY = {"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "-nan"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SensorRow:
     """One row of a site's file.
 
     Parameters
@@ -77,7 +77,7 @@ class RowReader:
         self._places = [(names.index(n), n, self.header.index(c)) for n, c in present]
         self._width = len(names)
 
-    def read(self, cells: Sequence[str]) -> Row | str:
+    def read(self, cells: Sequence[str]) -> SensorRow | str:
         """Read a row's cells; where it is none, say why."""
         if len(cells) != len(self.header):
             return f"it has {len(cells)} cells, the header {len(self.header)}"
@@ -91,7 +91,7 @@ class RowReader:
             readings[place] = value
             if math.isnan(value) and cell.lower() not in _EMPTY:
                 bad.append(name)
-        return Row(time, readings, tuple(bad))
+        return SensorRow(time, readings, tuple(bad))
 
     def _read_time(self, text: str) -> int | None:
         """The first format that fits the first row is used for all, as in training."""

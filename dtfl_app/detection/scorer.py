@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detection.deployment import Deployment
+from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.laws import LawStream
+from dtfl_app.core.errors import ConfigError
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChange
-from dtfl_app.detection.judging import Judge, Verdict
+from dtfl_app.detection.judging import ThresholdTable, Verdict
 from dtfl_app.detection.model import OnnxModel
-from dtfl_app.detection.physics import LawStream
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
-from dtfl_app.errors import ConfigError
-from dtfl_app.schema import Schema
 from dtfl_app.sites.stretches import GAP_PERIODS
 from twin.ctown.laws import law_channels
+from twin.schema import Schema
 
 __all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
 
@@ -146,7 +146,7 @@ class Scorer:
         self._high = np.array([channel.high for channel in schema.channels])
         self._names, self._absent = schema.names, _absent(deployment, schema, ignored)
         self._model = OnnxModel(deployment.graph)
-        self.judge = Judge(deployment.calibration, deployment.rate)
+        self.judge = ThresholdTable(deployment.calibration, deployment.rate)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
         self._windows = InputWindows(plan, deployment.scaler, schema)
         self._means = {"instant": TrailingMean(1), "smoothed": TrailingMean(deployment.smoothing)}

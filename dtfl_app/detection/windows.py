@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detection.deployment import FeaturePlan
-from dtfl_app.schema import Schema
+from dtfl_app.bundle.bundle import FeaturePlan
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.sites.statistics import STATISTICS
 from dtfl_app.sites.stretches import FROZEN_SAMPLES
+from twin.schema import Schema
 
 __all__ = ["FrozenChannels", "InputWindows", "TrailingMean"]
 

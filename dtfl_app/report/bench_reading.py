@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 from dtfl_app.report.reading import RunContents, StoredFile, read_run
 
 __all__ = ["BenchContents", "method_names", "read_bench"]

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from dtfl_app.errors import DataError
-from dtfl_app.results.events import EVENTS, Event, read_events
+from dtfl_app.core.errors import DataError
+from dtfl_app.results.events import EVENTS, RunEvent, read_events
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
 from dtfl_app.results.spending import PRIVACY, Spending, read_spending
 
@@ -88,7 +88,7 @@ class RunContents:
     quality: Mapping[str, Mapping[str, Mapping[str, float]]]
     alarms: Mapping[str, pd.DataFrame]
     calibration: list[SiteCalibration]
-    events: list[Event]
+    events: list[RunEvent]
     privacy: Spending | None
     twin_distance: pd.DataFrame | None
     files: list[StoredFile]

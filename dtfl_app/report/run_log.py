@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dtfl_app.report.blocks import Block, Cell, Column, Details, Sentences, Table
-from dtfl_app.results.events import Event
+from dtfl_app.results.events import RunEvent
 from dtfl_app.results.spending import Spending
 
 __all__ = ["log_blocks", "privacy_blocks"]
@@ -14,7 +14,7 @@ __all__ = ["log_blocks", "privacy_blocks"]
 _LAST = 50
 
 
-def log_blocks(events: Sequence[Event]) -> Iterator[Block]:
+def log_blocks(events: Sequence[RunEvent]) -> Iterator[Block]:
     """How often each kind of event occurred, and the last ones with their reasons."""
     if not events:
         yield Sentences(("Nothing: every site answered in time and every reply was used.",))
@@ -46,7 +46,7 @@ def privacy_blocks(spending: Spending | None) -> Iterator[Block]:
     yield Sentences(spending.not_covered, "What epsilon does not cover", tone="warning")
 
 
-def _counts(events: Sequence[Event]) -> Table:
+def _counts(events: Sequence[RunEvent]) -> Table:
     """Kinds by strategy, the most frequent first."""
     counts = Counter((event.kind, event.strategy) for event in events)
     rows = tuple(
@@ -60,13 +60,13 @@ def _counts(events: Sequence[Event]) -> Table:
     return Table("event-counts", "How often what happened", columns, rows)
 
 
-def _sites(events: Sequence[Event], kind: str, strategy: str) -> str:
+def _sites(events: Sequence[RunEvent], kind: str, strategy: str) -> str:
     sites = Counter(e.site for e in events if (e.kind, e.strategy) == (kind, strategy) and e.site)
     ordered = sorted(sites.items(), key=lambda entry: (-entry[1], entry[0]))
     return ", ".join(f"{site} {count}" for site, count in ordered)
 
 
-def _listing(events: Sequence[Event]) -> Table:
+def _listing(events: Sequence[RunEvent]) -> Table:
     rows = tuple(
         (
             Cell(event.strategy),

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from dtfl_app.config import LOCAL_KEYS
-from dtfl_app.errors import CheckpointError
-from dtfl_app.files import write_atomically
-from dtfl_app.settings import Value
+from dtfl_app.core.config import LOCAL_KEYS
+from dtfl_app.core.errors import CheckpointError
+from dtfl_app.core.settings import Value
+from twin.files import write_atomically
 
 __all__ = [
     "Checkpoint",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 from dtfl_app.results.checkpoint import differences, named
 from dtfl_app.results.lines import METRICS, read_entries
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 
-__all__ = ["EVENTS", "Event", "read_events"]
+__all__ = ["EVENTS", "RunEvent", "read_events"]
 
 #: Name of the file in the folder of a run.
 EVENTS = "events.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RunEvent:
     """One thing that an operator may ask about later.
 
     Parameters
@@ -60,7 +60,7 @@ class Event:
         return f"{where}{who}{self.kind}" + (f": {details}" if details else "")
 
     @staticmethod
-    def from_json(text: str) -> Event:
+    def from_json(text: str) -> RunEvent:
         """Read what `to_json` wrote; raises DataError when it is not that."""
         try:
             entries: dict[str, Any] = dict(json.loads(text))
@@ -68,12 +68,12 @@ class Event:
             words = {key: str(entries.pop(key, "")) for key in ("strategy", "site", "reason")}
             number = int(entries.pop("round", 0))
             figures = {k: math.nan if v is None else float(v) for k, v in entries.items()}
-            return Event(kind, round=number, figures=figures, **words)
+            return RunEvent(kind, round=number, figures=figures, **words)
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"not a line of {EVENTS} ({error}): {text[:80]!r}") from error
 
 
-def read_events(path: Path) -> list[Event]:
+def read_events(path: Path) -> list[RunEvent]:
     """Read an events.jsonl file; a run in which nothing happened has none."""
     lines = path.read_text().splitlines() if path.exists() else []
-    return [Event.from_json(line) for line in lines if line]
+    return [RunEvent.from_json(line) for line in lines if line]

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from dtfl_app.core.errors import DataError
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.errors import DataError
 
 __all__ = [
     "METRICS",

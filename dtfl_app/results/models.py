@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from dtfl_app.core.errors import DataError
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Calibration, Sketch
 from dtfl_app.detector.models import ModelSpec, Params
-from dtfl_app.errors import DataError
-from dtfl_app.files import write_atomically
+from twin.files import write_atomically
 
 __all__ = ["SavedModel", "load_model", "save_model"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from dtfl_app.files import write_atomically
 from dtfl_app.results.lines import RoundLine
+from twin.files import write_atomically
 
 __all__ = ["plot_curves"]
 

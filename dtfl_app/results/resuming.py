@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dtfl_app.errors import CheckpointError
+from dtfl_app.core.errors import CheckpointError
+from dtfl_app.core.settings import Value
 from dtfl_app.results.checkpoint import Checkpoint, CheckpointFolder, differences, named
-from dtfl_app.settings import Value
 
 __all__ = ["find_checkpoint", "read_about", "require_same_settings", "run_folder"]
 

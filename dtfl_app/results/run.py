@@ -40,11 +40,11 @@ from typing import Any
 import pandas as pd
 import psutil
 
+from dtfl_app.core.errors import ConfigError, ResultsError
+from dtfl_app.core.settings import Value
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.errors import ConfigError, ResultsError
-from dtfl_app.files import write_atomically
 from dtfl_app.results.checkpoint import CheckpointFolder, file_name
-from dtfl_app.results.events import EVENTS, Event
+from dtfl_app.results.events import EVENTS, RunEvent
 from dtfl_app.results.lines import (
     METRICS,
     TIMINGS,
@@ -58,7 +58,7 @@ from dtfl_app.results.models import SavedModel, save_model
 from dtfl_app.results.plots import plot_curves
 from dtfl_app.results.resuming import read_about, require_same_settings
 from dtfl_app.results.spending import PRIVACY
-from dtfl_app.settings import Value
+from twin.files import write_atomically
 
 __all__ = ["RunDirectory", "require_no_run"]
 
@@ -167,7 +167,7 @@ class RunDirectory:
         _append(self.path / TIMINGS, line.timing_json())
         _append(self.path / METRICS, line.to_json())
 
-    def note(self, event: Event) -> None:
+    def note(self, event: RunEvent) -> None:
         """Append one line to events.jsonl."""
         _append(self.path / EVENTS, event.to_json())
 
@@ -253,7 +253,7 @@ class RunDirectory:
             if strategy in begun:
                 self._groups[strategy] = {name: _metrics(m) for name, m in groups.items()}
 
-    def _resumed(self, about: Mapping[str, Any]) -> Event:
+    def _resumed(self, about: Mapping[str, Any]) -> RunEvent:
         """The event of taking the run up, with the versions that changed since it began."""
         now = {"python": platform.python_version(), **_versions()}
         then = {"python": about.get("python"), **about.get("versions", {})}
@@ -261,8 +261,8 @@ class RunDirectory:
         reason = f"results may differ: {', '.join(changed)}" if changed else ""
         stored = self.checkpoints.stored()
         if not stored:
-            return Event("resumed", reason=reason)
-        return Event("resumed", stored[-1].strategy, stored[-1].round, reason=reason)
+            return RunEvent("resumed", reason=reason)
+        return RunEvent("resumed", stored[-1].strategy, stored[-1].round, reason=reason)
 
     def _read_json(self, name: str, nothing: Any) -> Any:  # noqa: ANN401 - JSON
         path = self.path / name

@@ -12,8 +12,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from dtfl_app.core.errors import DataError
 from dtfl_app.detector.metrics import EventResult, event_results
-from dtfl_app.errors import DataError
 from dtfl_app.results.events import EVENTS, read_events
 from dtfl_app.results.spending import PRIVACY, read_spending
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 
 __all__ = ["PRIVACY", "Spending", "read_spending"]
 

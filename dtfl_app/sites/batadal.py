@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.ctown_scada import SCADA
-from dtfl_app.errors import DataError
-from dtfl_app.schema import ABNORMAL, NORMAL, UNLABELLED
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.batadal_attacks import ATTACKS, PERIODS, Attack
 from dtfl_app.sites.readers import (
     assemble_series,
@@ -26,6 +24,8 @@ from dtfl_app.sites.readers import (
     require_readings,
 )
 from dtfl_app.sites.stretches import stretch_names
+from twin.ctown.channels import SCADA
+from twin.schema import ABNORMAL, NORMAL, UNLABELLED
 
 __all__ = ["ATTACKS", "DATASET03", "DATASET04", "SCADA", "TEST_FILE", "Attack", "read_batadal"]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import EVENT, INSTANCE, TIME, Schema
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import ATTACKS, DATASET03, DATASET04, SCADA, read_batadal
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
 from dtfl_app.sites.federation import SiteData, build_site
@@ -23,6 +22,7 @@ from dtfl_app.sites.partition import (
 )
 from dtfl_app.sites.quality import assess
 from dtfl_app.sites.stretches import stretch_names
+from twin.schema import EVENT, INSTANCE, TIME, Schema
 
 __all__ = ["HOURLY", "BatadalDataset"]
 

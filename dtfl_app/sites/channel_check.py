@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.schema import Channel
-from dtfl_app.sites.findings import Finding
+from dtfl_app.sites.findings import FileFinding
 from dtfl_app.sites.own_files import OwnFile
 from dtfl_app.sites.quality import FROZEN_SAMPLES, at_rest, frozen, out_of_range
 from dtfl_app.sites.stretches import run_numbers
+from twin.schema import Channel
 
 __all__ = ["ChannelSummary", "channel_findings", "summarise"]
 
@@ -79,7 +79,7 @@ def summarise(found: OwnFile, channel: Channel, column: str) -> ChannelSummary:
 
 def channel_findings(
     found: OwnFile, channel: Channel, kept: NDArray[np.float64]
-) -> Iterator[Finding]:
+) -> Iterator[FileFinding]:
     """Yield what is odd in the readings of one channel, and what was done about it.
 
     `kept` : the channel's readings as `quality.clean` left them, shape (n,).
@@ -92,7 +92,7 @@ def channel_findings(
         yield _outside(found, channel, outside, kept)
     dead = np.isnan(kept) & ~missing & ~outside
     if dead.any():
-        yield Finding(
+        yield FileFinding(
             "look",
             channel.name,
             f"never changes in a whole recording: {dead.sum()} readings, first data row "
@@ -104,9 +104,9 @@ def channel_findings(
         yield from _stuck(found, channel.name, values)
 
 
-def _missing(found: OwnFile, name: str, missing: NDArray[np.bool_]) -> Finding:
+def _missing(found: OwnFile, name: str, missing: NDArray[np.bool_]) -> FileFinding:
     much = missing.mean() > _MUCH_MISSING
-    return Finding(
+    return FileFinding(
         "look" if much else "note",
         name,
         f"{missing.mean():.1%} missing, first data row {_first_row(found, missing)}",
@@ -117,10 +117,10 @@ def _missing(found: OwnFile, name: str, missing: NDArray[np.bool_]) -> Finding:
 
 def _outside(
     found: OwnFile, channel: Channel, outside: NDArray[np.bool_], kept: NDArray[np.float64]
-) -> Finding:
+) -> FileFinding:
     first = int(np.flatnonzero(outside)[0])
     reading = found.series[channel.name].iloc[first]
-    return Finding(
+    return FileFinding(
         "look",
         channel.name,
         f"{outside.sum()} readings outside {channel.low:g} to {channel.high:g} {channel.unit}, "
@@ -130,7 +130,7 @@ def _outside(
     )
 
 
-def _stuck(found: OwnFile, name: str, values: NDArray[np.float64]) -> Iterator[Finding]:
+def _stuck(found: OwnFile, name: str, values: NDArray[np.float64]) -> Iterator[FileFinding]:
     """Readings that stay equal and are kept."""
     readings, stuck = values[~np.isnan(values)], frozen(found.series, values)
     constant = readings.size > 1 and bool((readings == readings[0]).all())
@@ -141,7 +141,7 @@ def _stuck(found: OwnFile, name: str, values: NDArray[np.float64]) -> Iterator[F
             else f"stuck for {_longest_run(values)} readings, first from data row "
             f"{_first_row(found, stuck)}"
         )
-        yield Finding(
+        yield FileFinding(
             "look",
             name,
             what,

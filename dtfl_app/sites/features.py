@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Schema
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.statistics import STATISTICS
 from dtfl_app.sites.stretches import interruptions, run_numbers
+from twin.schema import EVENT, INSTANCE, LABEL, TIME, Schema
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,11 +14,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
-from dtfl_app.errors import DataError
-from dtfl_app.schema import Schema
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
 from dtfl_app.sites.partition import split_calibration
 from dtfl_app.sites.quality import QualityReport
+from twin.schema import Schema
 
 __all__ = ["FederatedDataset", "SiteData", "build_site", "resolve_data_dir"]
 

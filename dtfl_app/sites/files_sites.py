@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import Schema
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
 from dtfl_app.sites.federation import SiteData, build_site
 from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.site_schema import EventTable, SiteSchema
+from twin.schema import Schema
 
 __all__ = ["FilesDataset", "each_reading"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Finding", "Level", "counted"]
+__all__ = ["FileFinding", "Level", "counted"]
 
 Level = Literal["note", "look", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FileFinding:
     """Something in a file that its owner should know.
 
     Parameters

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dtfl_app.ctown_scada import SCADA
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from twin.ctown.channels import SCADA
 
 __all__ = ["KNOWN_SCHEMAS"]
 

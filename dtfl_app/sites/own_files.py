@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.errors import DataError, SchemaError
-from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME
+from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.own_labels import read_labels
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import (
@@ -28,6 +27,7 @@ from dtfl_app.sites.readers import (
 )
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.stretches import stretch_names
+from twin.schema import EVENT, INSTANCE, LABEL, TIME
 
 __all__ = [
     "OwnFile",
@@ -55,7 +55,7 @@ class RawFile:
     time : datetime64[ns], shape (n,).
     values : a float64 column per channel, under its agreed name; NaN = missing.
     instance : recording that each row belongs to; None where the file does not say.
-    label, event : shape (n,), as in ``dtfl_app.schema``.
+    label, event : shape (n,), as in ``twin.schema``.
     rows : number of each row in the file, from 1, shape (n,).
     """
 
@@ -95,7 +95,7 @@ class OwnFile:
 
     Parameters
     ----------
-    series : see ``dtfl_app.schema``; readings may be out of range.
+    series : see ``twin.schema``; readings may be out of range.
     rows : number in the file, from 1, of each row of the series.
     repeated : number in the file, from 1, of each row that was left out as a repeat.
     """

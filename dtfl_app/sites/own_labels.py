@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.errors import DataError
-from dtfl_app.schema import ABNORMAL, EVENT, NORMAL, UNLABELLED
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.readers import (
     flagged_events,
     parse_numbers,
@@ -20,6 +19,7 @@ from dtfl_app.sites.readers import (
     require_columns,
 )
 from dtfl_app.sites.site_schema import EventTable, LabelColumn, SiteSchema
+from twin.schema import ABNORMAL, EVENT, NORMAL, UNLABELLED
 
 __all__ = ["SITE", "read_labels"]
 
@@ -33,7 +33,7 @@ Labels = tuple[NDArray[np.int8], NDArray[np.object_]]
 def read_labels(
     frame: pd.DataFrame, time: NDArray[np.datetime64], site: SiteSchema, path: Path, name: str
 ) -> Labels:
-    """Return label and event of each of the file's n rows, as in ``dtfl_app.schema``.
+    """Return label and event of each of the file's n rows, as in ``twin.schema``.
 
     A file without the schema's label column is unlabelled. Runs of abnormal rows are events
     "flagged-1", "flagged-2", and so on; a table's events carry its names, numbered ("leak#2") where

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import ABNORMAL, EVENT, INSTANCE, LABEL, Schema
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.stretches import run_numbers
+from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, Schema
 
 __all__ = [
     "attack_per_site",

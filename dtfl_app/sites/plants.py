@@ -19,19 +19,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dtfl_app.ctown_scada import SCADA
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import EVENT, INSTANCE, Schema
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal_sites import HOURLY
 from dtfl_app.sites.features import Features, FeatureSpec, concat, make_features
 from dtfl_app.sites.federation import SiteData, build_site
 from dtfl_app.sites.quality import assess
 from twin.base import Scenario
+from twin.ctown.channels import SCADA
 from twin.ctown.compare import compare
 from twin.ctown.defaults import default_plant
 from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset, dataset_digest
+from twin.schema import EVENT, INSTANCE, Schema
 
 __all__ = ["PlantsDataset", "family_of", "vary_plant"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.errors import SchemaError
-from dtfl_app.schema import INSTANCE, Channel, Schema
+from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.stretches import FROZEN_SAMPLES, run_numbers
+from twin.schema import INSTANCE, Channel, Schema
 
 __all__ = [
     "FROZEN_SAMPLES",

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.errors import DataError, SchemaError
-from dtfl_app.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
+from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.site_schema import CsvDialect
 from dtfl_app.sites.stretches import stretch_names
+from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
 
 __all__ = [
     "assemble_series",
@@ -164,7 +164,7 @@ def assemble_series(
     label: NDArray[np.int8],
     event: Column,
 ) -> pd.DataFrame:
-    """Put the columns of a labelled series together in the order ``dtfl_app.schema`` gives."""
+    """Put the columns of a labelled series together in the order ``twin.schema`` gives."""
     head = pd.DataFrame({INSTANCE: instance, TIME: time})
     tail = pd.DataFrame({LABEL: label, EVENT: event})
     return pd.concat([head, values, tail], axis=1).astype({INSTANCE: "str", EVENT: "str"})
@@ -179,7 +179,7 @@ def read_series(path: Path, schema: Schema) -> pd.DataFrame:
 
     Returns
     -------
-    Labelled series (see ``dtfl_app.schema``), validated against `schema`.
+    Labelled series (see ``twin.schema``), validated against `schema`.
     """
     frame = read_table(path).reset_index(drop=True)
     require_columns(frame, [TIME, *schema.names], path)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.core.errors import ConfigError, DataError
 
 __all__ = ["ACCURACY", "CLIP", "ChannelSums", "Scaler"]
 

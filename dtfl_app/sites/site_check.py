@@ -11,17 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from dtfl_app.errors import DataError
-from dtfl_app.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, TIME, UNLABELLED
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
 from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.files_sites import each_reading
-from dtfl_app.sites.findings import Finding, Level, counted
+from dtfl_app.sites.findings import FileFinding, Level, counted
 from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_raw, steps_of
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.stretches import interruptions
+from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, TIME, UNLABELLED
 
 __all__ = ["FileSummary", "SiteCheck", "check_file"]
 
@@ -83,7 +83,7 @@ class SiteCheck:
     digest: str
     summary: FileSummary | None
     channels: tuple[ChannelSummary, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[FileFinding, ...]
 
     @property
     def exit_code(self) -> ExitCode:
@@ -106,7 +106,7 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
     name : the site's name; the file's, without its ending, where none is given.
     """
     name, schema = name or path.stem, site.schema
-    findings: list[Finding] = []
+    findings: list[FileFinding] = []
     try:
         raw = read_raw(path, site, name)
     except DataError as error:
@@ -124,7 +124,7 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
 
 
 def _ordered(
-    raw: RawFile, site: SiteSchema, path: Path, name: str, findings: list[Finding]
+    raw: RawFile, site: SiteSchema, path: Path, name: str, findings: list[FileFinding]
 ) -> OwnFile:
     """The file in the order of its clock; as it is where training refuses that clock."""
     try:
@@ -135,7 +135,7 @@ def _ordered(
 
 
 def _as_trained(
-    found: OwnFile, site: SiteSchema, name: str, findings: list[Finding]
+    found: OwnFile, site: SiteSchema, name: str, findings: list[FileFinding]
 ) -> pd.DataFrame:
     """The readings as training has them; as delivered where it refuses them."""
     try:
@@ -148,8 +148,8 @@ def _as_trained(
         return found.series
 
 
-def _refused(error: DataError) -> Finding:
-    return Finding("stop", "file", str(error), "refuses the file", "as the message says")
+def _refused(error: DataError) -> FileFinding:
+    return FileFinding("stop", "file", str(error), "refuses the file", "as the message says")
 
 
 def _in_file_order(raw: RawFile, name: str) -> OwnFile:
@@ -191,10 +191,10 @@ def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, flo
 
 def _clock_findings(
     raw: RawFile, found: OwnFile, site: SiteSchema, summary: FileSummary
-) -> Iterator[Finding]:
+) -> Iterator[FileFinding]:
     if found.repeated.size:
         what = f"{counted(found.repeated.size, 'row')} that repeat an earlier one, first data row "
-        yield Finding(
+        yield FileFinding(
             "look", "time", f"{what}{found.repeated[0]}", "leaves them out",
             "export without overlaps, if they should not be there",
         )  # fmt: skip
@@ -203,7 +203,7 @@ def _clock_findings(
     steps, period = steps_of(raw), site.schema.period_s
     uneven = (np.abs(steps - period) > _UNEVEN * period) & (steps > 0) & (steps <= 1.5 * period)
     if uneven.any():
-        yield Finding(
+        yield FileFinding(
             "look", "time",
             f"{uneven.sum()} steps of other than {period:g} s, first before data row "
             f"{raw.rows[np.flatnonzero(uneven)[0]]}",
@@ -211,11 +211,11 @@ def _clock_findings(
         )  # fmt: skip
 
 
-def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]) -> Finding:
+def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]) -> FileFinding:
     row, longest = max(gaps, key=lambda gap: gap[1])
     hours = [s for _, s in gaps if abs(s - site.schema.period_s - _HOUR_S) < 1.0]
     summer = f"; {len(hours)} of an hour: daylight saving time? Then export in UTC" if hours else ""
-    return Finding(
+    return FileFinding(
         "look",
         "time",
         f"{counted(len(gaps), 'gap')}, the longest {timedelta(seconds=longest)} before data row "
@@ -225,14 +225,14 @@ def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]
     )
 
 
-def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[Finding]:
+def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[FileFinding]:
     if not summary.normal + summary.abnormal:
-        yield Finding(
+        yield FileFinding(
             "note", "labels", "no row is labelled", "takes every row for normal operation",
             "label known incidents ([labels] in the schema), so that none is learnt as normal",
         )  # fmt: skip
     elif not summary.normal + summary.unlabelled:
-        yield Finding(
+        yield FileFinding(
             "look", "labels", "every row is abnormal", "has nothing to learn normal operation from",
             "use the file as evaluation-file, or give rows of normal operation too",
         )  # fmt: skip
@@ -240,7 +240,7 @@ def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[Finding]
 
 def _training_findings(
     cleaned: pd.DataFrame, quality: QualityReport, site: SiteSchema
-) -> Iterator[Finding]:
+) -> Iterator[FileFinding]:
     """Split and window the file as a site does before round 1; DataError where that fails."""
     name, spec = quality.site, each_reading(site.schema)
     site.schema.validate(cleaned, name)
@@ -248,7 +248,7 @@ def _training_findings(
     scores = int((data.features_cal.label < 1).sum())
     if scores < _FEW_SCORES:
         level: Level = "note" if scores else "look"
-        yield Finding(
+        yield FileFinding(
             level, "calibration", f"{scores} rows of normal operation to calibrate on",
             "pools them with the other sites'; a false-alarm rate of 0.5% takes 200 in all",
             "give a longer recording, or raise calibration-share",

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.errors import DataError
-from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.readers import parse_times, read_table
 from dtfl_app.sites.site_schema import CsvDialect, LabelColumn, SiteSchema
+from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
 __all__ = ["draft_schema"]
 

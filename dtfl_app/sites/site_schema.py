@@ -40,8 +40,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from dtfl_app.errors import SchemaError
-from dtfl_app.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
+from dtfl_app.core.errors import SchemaError
+from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
 __all__ = ["CsvDialect", "EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
 

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import ABNORMAL, NORMAL, UNLABELLED, Channel, Schema
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.quality import clean
 from dtfl_app.sites.readers import (
     assemble_series,
@@ -26,6 +25,7 @@ from dtfl_app.sites.readers import (
     read_table,
     require_columns,
 )
+from twin.schema import ABNORMAL, NORMAL, UNLABELLED, Channel, Schema
 
 __all__ = [
     "CHANNELS",

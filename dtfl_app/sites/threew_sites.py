@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import INSTANCE, Schema, iter_instances
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.features import Features, FeatureSpec, concat, make_features
 from dtfl_app.sites.federation import SiteData, build_site
 from dtfl_app.sites.partition import by_column
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.threew import DEFAULT_CHANNELS, read_threew_raw, threew_schema, well_of
+from twin.schema import INSTANCE, Schema, iter_instances
 
 __all__ = ["FIVE_MINUTES", "ThreeWDataset"]
 

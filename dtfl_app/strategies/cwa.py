@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dtfl_app.settings import setting
-from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import DTFLStrategy, State
+from dtfl_app.core.settings import setting
+from dtfl_app.messages.admission import Reply
+from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["CWA", "CWASettings"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dtfl_app.detector.quantise import quantise
-from dtfl_app.settings import Value, setting
-from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import DTFLStrategy, State
-from dtfl_app.wire import Arrays, prefixed
+from dtfl_app.core.settings import Value, setting
+from dtfl_app.messages.admission import Reply
+from dtfl_app.messages.quantise import quantise
+from dtfl_app.messages.wire import Arrays, prefixed
+from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["DTKD", "DTKDSettings"]
 

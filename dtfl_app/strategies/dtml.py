@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dtfl_app.core.settings import setting
 from dtfl_app.detector.models import Params
-from dtfl_app.settings import setting
-from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import DTFLStrategy, State
-from dtfl_app.strategies.parameters import step
+from dtfl_app.messages.admission import Reply
+from dtfl_app.rounds.parameters import step
+from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["DTML", "DTMLSettings", "meta_update"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import DTFLStrategy, State
+from dtfl_app.messages.admission import Reply
+from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["FedAvg"]
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dtfl_app.logs import log
-from dtfl_app.settings import Value, setting
-from dtfl_app.strategies.base import Workbench
+from dtfl_app.core.logs import log
+from dtfl_app.core.settings import Value, setting
+from dtfl_app.messages.wire import Arrays
+from dtfl_app.rounds.strategy import Workbench
 from dtfl_app.strategies.fedavg import FedAvg
-from dtfl_app.wire import Arrays
 
 __all__ = ["FedProx", "FedProxSettings"]
 

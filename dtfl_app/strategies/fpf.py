@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dtfl_app.core.settings import setting
 from dtfl_app.detector.models import Params
-from dtfl_app.settings import setting
-from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import DTFLStrategy, State
-from dtfl_app.strategies.parameters import blend, cosine
+from dtfl_app.messages.admission import Reply
+from dtfl_app.rounds.parameters import blend, cosine
+from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["FPF", "FPFSettings", "similarity_weights"]
 

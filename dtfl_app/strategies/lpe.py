@@ -14,13 +14,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.logs import log
+from dtfl_app.core.settings import setting
 from dtfl_app.detector.models import Params, layer_keys
-from dtfl_app.errors import ConfigError
-from dtfl_app.logs import log
-from dtfl_app.settings import setting
-from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import DTFLStrategy, State
-from dtfl_app.strategies.signals import site_score
+from dtfl_app.messages.admission import Reply
+from dtfl_app.rounds.signals import site_score
+from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["LPE", "ExchangeMap", "LPESettings", "exchange", "static_map", "twin_layers"]
 

@@ -13,8 +13,8 @@ from benchmarks.adversaries import (
     scaled,
     sign_flipped,
 )
-from dtfl_app.site_tasks import open_site
-from dtfl_app.wire import Ledger, prefixed, to_arrays, with_prefix
+from dtfl_app.client.tasks import open_site
+from dtfl_app.messages.wire import Ledger, prefixed, to_arrays, with_prefix
 from tests.support.in_process import identify
 from tests.support.line_model import LAST, line
 from tests.support.scripted_site import scripted_site

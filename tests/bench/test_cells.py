@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from dtfl_app.bench.cells import baseline_cells, cells_of, data_groups, merge
-from dtfl_app.config import RunConfig
-from dtfl_app.errors import ConfigError
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError
 
 WARM = '[[variant]]\nname = ""\n[[variant]]\nname = "warm"\nsettings = { twin-warm-start = true }\n'
 SIDES = """

@@ -1,7 +1,7 @@
 import pytest
 
 from dtfl_app.bench.grid import Folds, Point, Variant
-from dtfl_app.errors import ConfigError
+from dtfl_app.core.errors import ConfigError
 from tests.bench.conftest import TOP
 
 SWEEP = '[[sweep]]\nname = "steps"\nrows = ["CWA"]\n'

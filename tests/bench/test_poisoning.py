@@ -9,7 +9,7 @@ import pytest
 from benchmarks import poisoning
 from benchmarks.altered_app import write_altered_app
 from benchmarks.poisoning import Cell, attackers_of, cells, refusals, settings_of
-from dtfl_app.config import RunConfig
+from dtfl_app.core.config import RunConfig
 from dtfl_app.strategies.registry import default_settings, strategy_names
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dtfl_app.bundle.folder import read_folder
+from dtfl_app.core.errors import BundleError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
-from dtfl_app.detection.folder import read_folder
 from dtfl_app.detection.following import Following, follow, state_path
 from dtfl_app.detection.once import score_file
-from dtfl_app.errors import DataError, DeploymentError
 
 # Every step is written, and drift is looked for in so few steps that there is some.
 OPTIONS = DetectionOptions(every_step=True, drift_window=10)
@@ -228,40 +228,40 @@ class TestState:
     def test_another_model_is_refused(self, begun, launcher):
         other = launcher.run(strategy="fedavg", rounds=1).path / "deploy" / "fedavg"
 
-        with pytest.raises(DeploymentError, match=r"begun with model .*--reset"):
+        with pytest.raises(BundleError, match=r"begun with model .*--reset"):
             run(read_folder(other), begun)
 
     def test_other_options_are_refused(self, begun, deployment):
-        with pytest.raises(DeploymentError, match=r"begun with options .*--reset"):
+        with pytest.raises(BundleError, match=r"begun with options .*--reset"):
             run(deployment, begun, DetectionOptions(every_step=True, ignored=("L_T1",)))
 
     def test_another_file_is_refused(self, begun, deployment):
         other = Following(begun.data.with_name("other.csv"), begun.out)
 
-        with pytest.raises(DeploymentError, match=r"begun with input .*site\.csv"):
+        with pytest.raises(BundleError, match=r"begun with input .*site\.csv"):
             run(deployment, other)
 
     def test_a_damaged_state_is_refused(self, begun, deployment):
         state_path(begun.out).write_text("{")
 
-        with pytest.raises(DeploymentError, match=r"out\.jsonl\.state.*--reset"):
+        with pytest.raises(BundleError, match=r"out\.jsonl\.state.*--reset"):
             run(deployment, begun)
 
     def test_alarms_of_somebody_else_are_not_written_to(self, begun, deployment):
         state_path(begun.out).unlink()
 
-        with pytest.raises(DeploymentError, match=r"no out\.jsonl\.state beside it"):
+        with pytest.raises(BundleError, match=r"no out\.jsonl\.state beside it"):
             run(deployment, begun)
 
     def test_alarms_that_were_cut_are_refused(self, begun, deployment):
         begun.out.write_bytes(begun.out.read_bytes()[:100])
 
-        with pytest.raises(DeploymentError, match="has 100 bytes"):
+        with pytest.raises(BundleError, match="has 100 bytes"):
             run(deployment, begun)
 
     def test_two_processes_do_not_write_one_file(self, begun, deployment):
         def second(seconds):
-            with pytest.raises(DeploymentError, match="another process"):
+            with pytest.raises(BundleError, match="another process"):
                 run(deployment, begun)
             return True
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtfl_app.detection.drift import Drift
-from dtfl_app.detection.judging import Judge
+from dtfl_app.detection.judging import ThresholdTable
 from dtfl_app.detector.calibration import Calibration, sketch_scores
 
 # Above 0, as every residual is: a threshold of 0 has no ratio to it.
@@ -31,7 +31,7 @@ def test_a_step_is_judged_as_the_calibration_judges_it(scores, kinds, steps):
     evidence = np.array([[step * (kind + 0.5) for kind in range(kinds)] for step in steps])
     wanted = calibration.judge(evidence, 0.05)
 
-    judge = Judge(calibration, 0.05)
+    judge = ThresholdTable(calibration, 0.05)
     found = [judge.judge(row) for row in evidence]
 
     assert [verdict.score for verdict in found] == wanted.score.tolist()
@@ -44,7 +44,7 @@ def test_a_step_is_judged_as_the_calibration_judges_it(scores, kinds, steps):
 @settings(max_examples=60, deadline=None)
 def test_the_range_of_a_p_value_holds_the_one_of_all_scores(scores, step):
     """Counted out, p lies between (above) / (N + 1) and (1 + at or above) / (N + 1)."""
-    judge = Judge(calibration_of((scores, []), 1), 0.05)
+    judge = ThresholdTable(calibration_of((scores, []), 1), 0.05)
     cell = judge.judge(np.array([step])).cells
 
     largest, smallest = judge.p_range(0, np.array(cell))
@@ -56,7 +56,7 @@ def test_the_range_of_a_p_value_holds_the_one_of_all_scores(scores, step):
 
 
 def test_without_calibration_scores_nothing_is_an_alarm():
-    verdict = Judge(calibration_of(([], []), 2), 0.05).judge(np.array([1e9, 1e9]))
+    verdict = ThresholdTable(calibration_of(([], []), 2), 0.05).judge(np.array([1e9, 1e9]))
 
     assert not verdict.alarm
     assert verdict.p_value == 1.0
@@ -66,7 +66,7 @@ class TestDrift:
     def drift(self, window=200, limit=0.25):
         rng = np.random.default_rng(1)
         scores = [rng.gamma(2.0, size=2000), rng.gamma(2.0, size=500)]
-        self.judge = Judge(calibration_of(scores, 1), 0.005)
+        self.judge = ThresholdTable(calibration_of(scores, 1), 0.005)
         return Drift(self.judge, ["smoothed"], window, limit)
 
     def feed(self, drift, scores):
@@ -110,7 +110,7 @@ class TestDrift:
     def test_ties_are_no_drift(self):
         """A contradiction is 0 in nearly every hour, of calibration and of operation."""
         zeros = np.zeros(500)
-        judge = Judge(calibration_of((zeros, zeros), 1), 0.005)
+        judge = ThresholdTable(calibration_of((zeros, zeros), 1), 0.005)
         drift = Drift(judge, ["plc"], 200, 0.05)
         verdict = judge.judge(np.zeros(1))
 

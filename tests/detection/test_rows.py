@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.detection.rows import Row, RowReader, split_line
-from dtfl_app.errors import SchemaError
-from dtfl_app.schema import Channel, Schema
+from dtfl_app.core.errors import SchemaError
+from dtfl_app.detection.rows import RowReader, SensorRow, split_line
 from dtfl_app.sites.readers import parse_times
 from dtfl_app.sites.site_schema import CsvDialect, SiteSchema
+from twin.schema import Channel, Schema
 
 PAIR = Schema("pair", tuple(Channel(n, "m", "level", 0.0, 9.0) for n in ("a", "b")), 60.0)
 SITE = SiteSchema(PAIR, {"b": "Level B"}, time="when", time_formats=("%d/%m/%y %H", "ISO8601"))
@@ -22,7 +22,7 @@ def reader(optional=()) -> RowReader:
     return RowReader(SITE, HEADER, "site.csv", optional)
 
 
-def read(line: str, form="ISO8601") -> Row | str:
+def read(line: str, form="ISO8601") -> SensorRow | str:
     made = reader()
     made.form = form
     return made.read(split_line(line))
@@ -31,7 +31,7 @@ def read(line: str, form="ISO8601") -> Row | str:
 def test_columns_are_found_by_their_name_in_any_order():
     row = read("2024-01-01T00:00:00,x,2.5,1.5")
 
-    assert isinstance(row, Row)
+    assert isinstance(row, SensorRow)
     assert row.readings.tolist() == [1.5, 2.5]
     assert row.bad == ()
 

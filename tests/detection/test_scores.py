@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.ctown_scada import SCADA
+from dtfl_app.bundle.folder import read_folder
+from dtfl_app.bundle.onnx_graph import score_graph
 from dtfl_app.detection.detection import DetectionOptions
-from dtfl_app.detection.folder import read_folder
-from dtfl_app.detection.graph import score_graph
 from dtfl_app.detection.model import OnnxModel
 from dtfl_app.detection.once import score_file
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
 from dtfl_app.detector.scoring import score, stack_windows
-from dtfl_app.file_evaluation import evaluate_file
+from dtfl_app.evaluation.saved_model import evaluate_file
 from dtfl_app.sites.batadal import read_batadal
 from dtfl_app.sites.batadal_sites import HOURLY
 from dtfl_app.sites.features import make_features
 from dtfl_app.sites.scaling import ChannelSums, Scaler
+from twin.ctown.channels import SCADA
 
 
 @pytest.fixture(scope="module")

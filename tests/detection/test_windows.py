@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.detection.deployment import FeaturePlan
+from dtfl_app.bundle.bundle import FeaturePlan
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
 from dtfl_app.detector.scoring import smooth, stack_windows
-from dtfl_app.schema import Channel, Schema
 from dtfl_app.sites.features import FeatureSpec, make_features
 from dtfl_app.sites.quality import clean
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.sites.stretches import FROZEN_SAMPLES, interruptions, stretch_names
+from twin.schema import Channel, Schema
 
 PAIR = Schema(
     "pair",

@@ -14,8 +14,8 @@ from dtfl_app.bench.grid import read_grid
 from dtfl_app.bench.outputs import write_outputs
 from dtfl_app.bench.provenance import Provenance
 from dtfl_app.bench.store import Store
-from dtfl_app.cli import app
-from dtfl_app.errors import DataError
+from dtfl_app.cli.main import app
+from dtfl_app.core.errors import DataError
 from dtfl_app.report.bench_page import bench_page
 from dtfl_app.report.bench_reading import read_bench
 from tests.support.figures import figures

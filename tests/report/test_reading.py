@@ -3,9 +3,9 @@ import json
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 from dtfl_app.report.reading import read_run, stored_files
-from dtfl_app.results.events import Event
+from dtfl_app.results.events import RunEvent
 from tests.support.run_folder import ACCOUNT, make_run
 
 
@@ -87,7 +87,7 @@ def test_events_and_the_privacy_account_are_read_where_they_are_stored(tmp_path)
 
     run = read_run(path)
 
-    assert run.events == [Event("late", round=2, site="a", figures={"wait_s": 1.5})]
+    assert run.events == [RunEvent("late", round=2, site="a", figures={"wait_s": 1.5})]
     assert run.privacy.worst() == {"cwa": ("b", 4.5)}
     assert run.privacy.worst_together() == ("b", 6.0)
 

@@ -3,16 +3,16 @@ import re
 
 from dtfl_app.report.reading import read_run
 from dtfl_app.report.run_log import log_blocks, privacy_blocks
-from dtfl_app.results.events import Event
+from dtfl_app.results.events import RunEvent
 from tests.report.test_run_page import page_of
 from tests.support.run_folder import ACCOUNT, make_run
 
 EVENTS = [
-    Event("late", "cwa", 1, "plant-02", "came 3 s after the round closed", {"seconds": 3.0}),
-    Event("refused", "cwa", 1, "plant-03", "loss is nan"),
-    Event("refused", "cwa", 2, "plant-01", "loss is nan"),
-    Event("refused", "cwa", 3, "plant-03", "replayed"),
-    Event("refused", "lpe", 1, "plant-03", "replayed"),
+    RunEvent("late", "cwa", 1, "plant-02", "came 3 s after the round closed", {"seconds": 3.0}),
+    RunEvent("refused", "cwa", 1, "plant-03", "loss is nan"),
+    RunEvent("refused", "cwa", 2, "plant-01", "loss is nan"),
+    RunEvent("refused", "cwa", 3, "plant-03", "replayed"),
+    RunEvent("refused", "lpe", 1, "plant-03", "replayed"),
 ]
 
 
@@ -32,7 +32,7 @@ def test_events_are_counted_by_kind_and_strategy_with_their_sites():
 
 
 def test_the_last_events_are_listed_with_their_reasons():
-    events = [Event("late", "cwa", number) for number in range(60)] + EVENTS
+    events = [RunEvent("late", "cwa", number) for number in range(60)] + EVENTS
 
     _, details = log_blocks(events)
 
@@ -46,7 +46,7 @@ def test_the_last_events_are_listed_with_their_reasons():
 
 
 def test_a_run_that_was_taken_up_says_that_rounds_count_twice():
-    _, sentences, _ = log_blocks([*EVENTS, Event("resumed", "cwa", 2)])
+    _, sentences, _ = log_blocks([*EVENTS, RunEvent("resumed", "cwa", 2)])
 
     assert "counted twice" in sentences.items[0]
 
@@ -80,7 +80,7 @@ def test_a_run_without_noise_says_so():
 def test_reasons_cannot_become_markup(tmp_path):
     """A refused reply's reason may hold what a site sent."""
     path = make_run(tmp_path / "first")
-    evil = Event("refused", "cwa", 1, "a", "<script>alert(1)</script>")
+    evil = RunEvent("refused", "cwa", 1, "a", "<script>alert(1)</script>")
     (path / "events.jsonl").write_text(evil.to_json() + "\n")
 
     page = page_of(path)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from dtfl_app.errors import CheckpointError
+from dtfl_app.core.errors import CheckpointError
 from dtfl_app.results.checkpoint import Checkpoint, CheckpointFolder, require_same_run
 
 SETTINGS = {"plant-days": 9, "lr": 0.001, "strategy": "cwa", "dp": False}
@@ -256,7 +256,7 @@ WRITE_ON_A_FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from dtfl_app.errors import CheckpointError
+from dtfl_app.core.errors import CheckpointError
 from dtfl_app.results.checkpoint import Checkpoint, CheckpointFolder
 
 folder = CheckpointFolder(Path(sys.argv[1]))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 from dtfl_app.results.comparison import compare_runs
 from dtfl_app.results.models import save_model
 from tests.results.test_run import MODEL

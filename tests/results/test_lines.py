@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 from dtfl_app.results.lines import RoundLine, read_entries, read_lines, summarise
 from tests.support.figures import figures, line_of
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from dtfl_app.core.errors import DataError
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import ModelSpec, build_model, get_params, layer_keys
-from dtfl_app.errors import DataError
 from dtfl_app.results.models import SavedModel, load_model, save_model
 from tests.support.calibrations import calibrated_at
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dtfl_app.errors import CheckpointError, ConfigError
+from dtfl_app.core.errors import CheckpointError, ConfigError
 from dtfl_app.results.checkpoint import Checkpoint
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.resuming import find_checkpoint, run_folder

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app import files
+from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
-from dtfl_app.errors import ConfigError, ResultsError
-from dtfl_app.files import write_atomically
-from dtfl_app.results.events import Event
+from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import SavedModel, load_model
 from dtfl_app.results.run import RunDirectory
 from tests.support.calibrations import calibrated_at
 from tests.support.figures import figures, line_of
+from twin import files
+from twin.files import write_atomically
 
 SETTINGS = {"rounds": 2, "strategy": "cwa", "lr": 0.001, "stop-at-target": False}
 SPEC = ModelSpec("autoencoder", features=1, hidden=2, latent=1)
@@ -93,7 +93,7 @@ def test_a_folder_that_takes_no_files_is_one_clear_error(tmp_path):
 BEGIN_ON_A_FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from dtfl_app.errors import ConfigError, ResultsError
+from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.results.run import RunDirectory
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -195,8 +195,8 @@ def test_the_end_of_a_run_without_an_evaluation_has_a_summary_all_the_same(run):
 
 
 def test_what_happens_is_noted_line_by_line(run):
-    run.note(Event("late", "cwa", 3, "site-01"))
-    run.note(Event("away", "cwa", 4, "site-02"))
+    run.note(RunEvent("late", "cwa", 3, "site-01"))
+    run.note(RunEvent("away", "cwa", 4, "site-02"))
 
     lines = (run.path / "events.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["late", "away"]

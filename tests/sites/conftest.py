@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
-from demo_series import DEMO, make_series
 
-from dtfl_app.schema import Schema
+from tests.sites.demo_series import DEMO, make_series
+from twin.schema import Schema
 
 
 @pytest.fixture

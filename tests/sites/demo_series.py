@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dtfl_app.schema import Channel, Schema
+from twin.schema import Channel, Schema
 
 DEMO = Schema(
     "demo",

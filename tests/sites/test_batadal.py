@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError, SchemaError
+from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.batadal import ATTACKS, DATASET03, DATASET04, SCADA, read_batadal
 
 

@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dtfl_app.ctown_scada import SCADA
-from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import TEST_FILE
 from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.features import Features, FeatureSpec
@@ -12,6 +11,7 @@ from dtfl_app.sites.federation import FederatedDataset, build_site, resolve_data
 from dtfl_app.sites.partition import site_names
 from dtfl_app.sites.quality import assess
 from dtfl_app.sites.threew_sites import ThreeWDataset
+from twin.ctown.channels import SCADA
 
 WELLS = [f"WELL-000{number}" for number in ("03", "09", "10", "11", "12", "13")]
 

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.config import RunConfig
-from dtfl_app.datasets import open_dataset
-from dtfl_app.errors import ConfigError, DataError
-from dtfl_app.schema import Schema
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import DATASET03, SCADA, read_batadal
+from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.files_sites import FilesDataset
 from dtfl_app.sites.scaling import ChannelSums
@@ -18,6 +17,7 @@ from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.threew import threew_schema, well_of
 from dtfl_app.sites.threew_sites import ThreeWDataset
 from tests.support.station import SITES, STATION, write_station
+from twin.schema import Schema
 
 
 def open_folder(folder: Path, **settings) -> FilesDataset:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError, SchemaError
+from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.site_schema import CsvDialect, LabelColumn
 from tests.support.station import station_frame, station_schema

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.own_files import load_own_file
 from tests.support.station import STATION, station_frame, station_schema
 

@@ -1,11 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from demo_series import DEMO, make_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.partition import (
     attack_per_site,
     by_column,
@@ -15,6 +14,7 @@ from dtfl_app.sites.partition import (
     split_calibration,
     time_blocks,
 )
+from tests.sites.demo_series import DEMO, make_series
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=5)
 SEEDS = st.integers(0, 2**32 - 1)

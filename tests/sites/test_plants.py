@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.plants import PlantsDataset, vary_plant

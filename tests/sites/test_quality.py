@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dtfl_app.errors import SchemaError
-from dtfl_app.schema import Channel
+from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.quality import FROZEN_SAMPLES, assess, clean
+from twin.schema import Channel
 
 
 def test_shares_of_missing_frozen_and_impossible_readings_by_hand(series_of, schema):

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError, SchemaError
-from dtfl_app.schema import Schema
+from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.readers import parse_times, read_series, read_table
+from twin.schema import Schema
 
 HEADER = "time,level,flow\n"
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dtfl_app.errors import ConfigError, DataError
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 
 READINGS = st.floats(-1e6, 1e6) | st.just(float("nan"))

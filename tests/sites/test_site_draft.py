@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.batadal import DATASET04
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema

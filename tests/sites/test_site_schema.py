@@ -2,7 +2,7 @@
 
 import pytest
 
-from dtfl_app.errors import SchemaError
+from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.site_schema import EventTable, read_site_schema
 from tests.support.station import STATION, station_schema
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import ConfigError, DataError, SchemaError
+from dtfl_app.core.errors import ConfigError, DataError, SchemaError
 from dtfl_app.sites.threew import CHANNELS, read_threew, read_threew_raw, threew_schema, well_of
 
 ALL = tuple(CHANNELS)

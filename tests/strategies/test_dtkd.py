@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dtfl_app.detector.quantise import dequantise
-from dtfl_app.strategies.base import State
+from dtfl_app.messages.quantise import dequantise
+from dtfl_app.rounds.strategy import State
 from tests.support.line_model import bias, line, line_twin
 from tests.support.workbench import reply, strategy_on
 

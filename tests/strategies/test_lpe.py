@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
 from dtfl_app.detector.models import build_model, get_params
-from dtfl_app.errors import ConfigError
-from dtfl_app.strategies.base import State
+from dtfl_app.rounds.strategy import State
 from dtfl_app.strategies.lpe import (
     ExchangeMap,
     exchange,

@@ -3,11 +3,11 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from dtfl_app.config import RunConfig
-from dtfl_app.errors import ConfigError
-from dtfl_app.settings import keys_of, setting
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.settings import keys_of, setting
+from dtfl_app.rounds.strategy import DTFLStrategy
 from dtfl_app.strategies import registry
-from dtfl_app.strategies.base import DTFLStrategy
 from dtfl_app.strategies.fedavg import FedAvg
 from dtfl_app.strategies.registry import (
     BUILT_IN,
@@ -21,7 +21,7 @@ from tests.support.workbench import strategy_on, workbench
 
 OWN = """
 from dataclasses import dataclass
-from dtfl_app.settings import setting
+from dtfl_app.core.settings import setting
 from dtfl_app.strategies.fedavg import FedAvg
 
 @dataclass(frozen=True)

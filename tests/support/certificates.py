@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dtfl_app.deployment.certificates import Validity, create_authority, issue_server_certificate
+from dtfl_app.operations.certificates import Validity, create_authority, issue_server_certificate
 
 DAY = timedelta(days=1)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from dtfl_app.detector.metrics import evaluate_scores
-from dtfl_app.strategies.base import NoSettings
+from dtfl_app.messages.wire import to_record
+from dtfl_app.rounds.strategy import NoSettings
 from dtfl_app.strategies.registry import create_strategy
-from dtfl_app.wire import to_record
 from tests.support.in_process import InProcessGrid
 from tests.support.line_model import bias, line
 from tests.support.scripted_site import scripted_site

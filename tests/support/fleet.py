@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from dtfl_app.deployment.keys import write_key_pairs
+from dtfl_app.operations.keys import write_key_pairs
 from tests.support.certificates import make_certificates
 from tests.support.servers import free_port
 
@@ -191,7 +191,7 @@ class Fleet:
         chosen |= {key.replace("_", "-"): value for key, value in settings.items()}
         words = [f"{key}={value}" for key, value in chosen.items()]
         return subprocess.Popen(
-            [sys.executable, "-m", "dtfl_app.cli", "submit", LINK, "--app", str(ROOT), *words],
+            [sys.executable, "-m", "dtfl_app.cli.main", "submit", LINK, "--app", str(ROOT), *words],
             env=self.operator, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             stdin=subprocess.DEVNULL, cwd=ROOT,
         )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from dtfl_app.detector.models import ModelSpec, Params, build_model, get_params
 from dtfl_app.detector.training import Rows, TrainingSpec
-from dtfl_app.strategies.twin_trainer import TwinTrainer
+from dtfl_app.rounds.twin_trainer import TwinTrainer
 
 __all__ = ["LAST", "LINE", "bias", "line", "line_twin"]
 

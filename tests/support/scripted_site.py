@@ -3,7 +3,7 @@
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS
-from dtfl_app.wire import compress, prefixed, receive, to_record, with_prefix
+from dtfl_app.messages.wire import compress, prefixed, receive, to_record, with_prefix
 from tests.support.line_model import LAST
 
 __all__ = ["scripted_site"]

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app import datasets, site_tasks
-from dtfl_app.schema import Channel, Schema
+from dtfl_app.client import tasks
+from dtfl_app.sites import catalogue
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
 from dtfl_app.sites.federation import SiteData, build_site
 from dtfl_app.sites.quality import assess
+from twin.schema import Channel, Schema
 
 __all__ = ["SMALL", "SmallDataset", "small_series", "use_small_dataset"]
 
@@ -87,5 +88,5 @@ class SmallDataset:
 
 def use_small_dataset(monkeypatch: pytest.MonkeyPatch, dataset: SmallDataset) -> None:
     """Let ``dataset = "small"`` stand for `dataset`, at the server and at all sites."""
-    monkeypatch.setitem(datasets._OPENERS, "small", lambda config: dataset)
-    site_tasks._open_site.cache_clear()
+    monkeypatch.setitem(catalogue._OPENERS, "small", lambda config: dataset)
+    tasks._open_site.cache_clear()

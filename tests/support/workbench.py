@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from dtfl_app.config import RunConfig
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.settings import Value
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.models import Params
-from dtfl_app.settings import Value
-from dtfl_app.strategies.admission import Reply
-from dtfl_app.strategies.base import Workbench
+from dtfl_app.messages.admission import Reply
+from dtfl_app.rounds.strategy import Workbench
+from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.strategies.registry import create_strategy
-from dtfl_app.strategies.twin_trainer import TwinTrainer
 
 __all__ = ["NO_SCORES", "reply", "strategy_on", "workbench"]
 

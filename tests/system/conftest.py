@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dtfl_app.launch import SuperLink, superlink
+from dtfl_app.engine.launch import SuperLink, superlink
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
-from dtfl_app.cli import app
+from dtfl_app.cli.main import app
 from dtfl_app.results.lines import read_lines
 from tests.system.conftest import REPOSITORY, SMALL
 from tests.system.test_launch import START

@@ -27,7 +27,7 @@ class Refuse:
 REFUSED = {"torch", "flwr", "ray", "sklearn", "scipy", "matplotlib", "wntr", "epyt"}
 REFUSED |= {"pandas", "pyarrow"}  # nor these, for CSV
 sys.meta_path.insert(0, Refuse())
-from dtfl_app.cli import app
+from dtfl_app.cli.main import app
 try:
     app(sys.argv[1:])
 finally:
@@ -63,7 +63,15 @@ def one_shot(model: Path, data_dir: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def start(model: Path, data: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dtfl_app.cli", "detect", "--follow", "--interval", "0.02"]
+    command = [
+        sys.executable,
+        "-m",
+        "dtfl_app.cli.main",
+        "detect",
+        "--follow",
+        "--interval",
+        "0.02",
+    ]
     command += ["--model", str(model), "--data", str(data), "--out", str(out), "--every-step"]
     return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
 

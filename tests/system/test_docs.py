@@ -8,7 +8,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from dtfl_app.cli import app
+from dtfl_app.cli.main import app
 from dtfl_app.results.lines import read_lines
 from tests.system.conftest import REPOSITORY, SMALL
 
@@ -32,7 +32,7 @@ def test_strategy_of_the_page_runs_beside_the_server_app(cache: Path, tmp_path: 
         "cache-dir": str(cache),
     }
 
-    command = [sys.executable, "-m", "dtfl_app.cli", "run", "--app", str(app_dir)]
+    command = [sys.executable, "-m", "dtfl_app.cli.main", "run", "--app", str(app_dir)]
     command += [f"{key}={value}" for key, value in settings.items()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.detection.folder import read_folder
-from dtfl_app.errors import FederationError
-from dtfl_app.launch import SuperLink, simulate
+from dtfl_app.bundle.folder import read_folder
+from dtfl_app.core.errors import FederationError
+from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
 from tests.system.conftest import REPOSITORY, SMALL

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.altered_app import write_altered_app
-from dtfl_app.launch import SuperLink, simulate
+from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
 from tests.support import faults

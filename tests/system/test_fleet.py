@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dtfl_app.launch import SuperLink, simulate
+from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.comparison import compare_runs
 from dtfl_app.results.lines import RoundLine, read_lines
 from tests.support.fleet import Fleet, Process, fleet, wait_until

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from dtfl_app.deployment import certificates
+from dtfl_app.operations import certificates
 from tests.support.certificates import make_certificates
 from tests.support.fleet import LINK, Fleet, Process, fleet
 from tests.support.servers import free_port

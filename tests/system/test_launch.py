@@ -8,15 +8,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dtfl_app.errors import FederationError
-from dtfl_app.launch import SuperLink, simulate, superlink
+from dtfl_app.core.errors import FederationError
+from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from tests.system.conftest import REPOSITORY, SMALL
 
 # A test run in the background of a script has SIGINT ignored, and would hand that on.
 START = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from dtfl_app.cli import app
+from dtfl_app.cli.main import app
 app()
 """
 

@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 from typer.testing import CliRunner
 
 import server_app
-from dtfl_app.cli import app
+from dtfl_app.cli.main import app
 from tests.support.browser import Visit, chromium, open_browser, visit
 from tests.support.in_process import InProcessGrid
 from tests.system.conftest import SMALL
@@ -187,10 +187,10 @@ def test_paper_shows_what_the_screen_folds(seen: Visit) -> None:
     folded = seen.page.locator("details:not([open])")
     assert folded.count() > 0
 
-    seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    seen.page.evaluate("dispatchEvent(new RunEvent('beforeprint'))")
     assert folded.count() == 0
 
-    seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    seen.page.evaluate("dispatchEvent(new RunEvent('afterprint'))")
     assert folded.count() > 0
     seen.page.emulate_media(media="print")
     assert not seen.page.locator("nav").is_visible()

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dtfl_app.launch import SuperLink, simulate
+from dtfl_app.engine.launch import SuperLink, simulate
 from tests.system.conftest import REPOSITORY, SMALL
 
 ROUNDS = 8
@@ -27,7 +27,7 @@ SETTINGS = {
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "dtfl_app.cli", "run", "--app", str(REPOSITORY), *words]
+    return [sys.executable, "-m", "dtfl_app.cli.main", "run", "--app", str(REPOSITORY), *words]
 
 
 def run_until_killed(words: list[str], line: str) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from flwr.common.config import parse_config_args
 
-from dtfl_app.node_config import NodeConfig, OwnData
+from dtfl_app.core.node_config import NodeConfig, OwnData
 from dtfl_app.results.lines import read_lines
 from tests.support.station import station_frame, write_station
 from tests.system.conftest import REPOSITORY
@@ -42,7 +42,7 @@ def clone(tmp_path_factory) -> Path:
         frame.to_csv(stations / f"{name}.csv", index=False)
     (folder / "bin").mkdir()
     dtfl = folder / "bin" / "dtfl"
-    dtfl.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dtfl_app.cli "$@"\n')
+    dtfl.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dtfl_app.cli.main "$@"\n')
     dtfl.chmod(0o755)
     return folder
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError, SchemaError
-from dtfl_app.schema import Channel, Schema
+from dtfl_app.core.errors import DataError, SchemaError
 from twin.ctown.compare import compare, exceptions, forest_auc, summarise
+from twin.schema import Channel, Schema
 
 SCHEMA = Schema(
     "pump",

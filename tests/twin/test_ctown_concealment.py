@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dtfl_app.errors import TwinError
+from dtfl_app.core.errors import TwinError
 from twin.base import Event
 from twin.ctown.concealment import check_concealment, conceal, concealed_channels, replay_lag
 from twin.ctown.scada import SCADA

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import TwinError
+from dtfl_app.core.errors import TwinError
 from twin.ctown.demands import ar1_noise, check_demand, demand_series
 from twin.ctown.plant import DmaDemand
 

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from dtfl_app.errors import TwinError
+from dtfl_app.core.errors import TwinError
 from twin.base import Event, Scenario
 from twin.ctown.defaults import default_plant
 from twin.ctown.events import KINDS

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from dtfl_app.errors import TwinError
+from dtfl_app.core.errors import TwinError
 from twin.ctown.defaults import SETPOINTS, default_plant, diurnal_pattern
 from twin.ctown.inpfile import format_inp, read_inp
 from twin.ctown.network import connected_areas, ctown_file, load_network, network_of, tank_areas

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from dtfl_app.errors import TwinError
+from dtfl_app.core.errors import TwinError
 from twin.ctown.defaults import default_plant
 from twin.ctown.events import ATTACKS, FAULTS, KINDS, check_scenario, kinds_of
 from twin.ctown.network import network_of

@@ -11,7 +11,7 @@ import pytest
 from wntr.epanet.io import BinFile
 from wntr.epanet.toolkit import ENepanet
 
-from dtfl_app.errors import ScenarioError, TwinError
+from dtfl_app.core.errors import ScenarioError, TwinError
 from twin.base import Event, Scenario, Twin
 from twin.ctown.defaults import default_plant
 from twin.ctown.hydraulics import Hydraulics

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import ScenarioError, TwinError
-from dtfl_app.schema import Channel, Schema
+from dtfl_app.core.errors import ScenarioError, TwinError
 from twin.base import Scenario
 from twin.dataset import build_dataset
+from twin.schema import Channel, Schema
 
 
 class WalkTwin:

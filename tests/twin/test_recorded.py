@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError, ScenarioError, SchemaError, TwinError
-from dtfl_app.schema import Channel, Schema
+from dtfl_app.core.errors import DataError, ScenarioError, SchemaError, TwinError
 from twin.base import Event, Scenario, Twin
 from twin.recorded import RecordedTwin, read_series
+from twin.schema import Channel, Schema
 
 SCHEMA = Schema(
     "well",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.errors import DataError, TwinError
+from dtfl_app.core.errors import DataError, TwinError
 from dtfl_app.sites.batadal import read_batadal
 from twin.base import Event, Scenario
 from twin.ctown.defaults import default_plant

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dtfl_app.errors import DataError
-from dtfl_app.schema import TIME, iter_instances
 from twin.ctown.network import DmaBoundary
 from twin.ctown.plant import DmaDemand
+from twin.errors import DataError
+from twin.schema import TIME, iter_instances
 
 __all__ = [
     "DemandFit",

@@ -26,8 +26,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dtfl_app.errors import DataError, TwinError
-from dtfl_app.schema import ABNORMAL, LABEL
 from twin.ctown.balance import DemandFit, DmaHours, fit_demand, hourly_demand
 from twin.ctown.network import dma_boundaries, network_of
 from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
@@ -35,6 +33,8 @@ from twin.ctown.scada import LINKS, SCADA
 from twin.ctown.setpoints import fit_setpoint
 from twin.ctown.steady import Snapshots, fit_hydraulics, readings, solve, take_snapshots
 from twin.ctown.timing import PLC_STEPS, fit_plc_step
+from twin.errors import DataError, TwinError
+from twin.schema import ABNORMAL, LABEL
 
 __all__ = ["CalibrationReport", "FittedQuantity", "calibrate", "merge_calibrations"]
 

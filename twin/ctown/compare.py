@@ -11,8 +11,8 @@ from scipy.stats import ks_2samp
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
-from dtfl_app.errors import DataError
-from dtfl_app.schema import Channel, Schema
+from twin.errors import DataError
+from twin.schema import Channel, Schema
 
 __all__ = ["Distance", "compare", "exceptions", "forest_auc", "summarise"]
 

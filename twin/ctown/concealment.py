@@ -22,9 +22,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dtfl_app.errors import TwinError
 from twin.base import Event
 from twin.ctown.scada import SCADA, STATION_PRESSURES, TANK_LINKS, TANKS, tank_of_link
+from twin.errors import TwinError
 
 __all__ = ["SCOPES", "WAYS", "check_concealment", "conceal", "concealed_channels", "replay_lag"]
 

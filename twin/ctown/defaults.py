@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dtfl_app.errors import TwinError
 from twin.ctown.network import DMA_TANKS, Network, ctown_file, demand_categories, load_network
 from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.scada import LINKS, PUMPS, TANKS
+from twin.errors import TwinError
 
 __all__ = ["SETPOINTS", "default_plant", "diurnal_pattern"]
 

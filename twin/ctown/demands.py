@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dtfl_app.errors import TwinError
 from twin.ctown.plant import DmaDemand
+from twin.errors import TwinError
 
 __all__ = ["ar1_noise", "check_demand", "demand_series"]
 

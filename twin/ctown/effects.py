@@ -12,10 +12,10 @@ from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from dtfl_app.errors import TwinError
 from twin.base import Event
 from twin.ctown.network import Network
 from twin.ctown.plant import PlantModel, SetPoint
+from twin.errors import TwinError
 
 __all__ = ["Choice", "Effect", "Family"]
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from dtfl_app.errors import TwinError
 from twin.base import Event, Scenario
 from twin.ctown.attacks import ATTACKS
 from twin.ctown.concealment import check_concealment
 from twin.ctown.effects import Effect
 from twin.ctown.faults import FAULTS
 from twin.ctown.network import Network
+from twin.errors import TwinError
 
 __all__ = ["KINDS", "build_effects", "check_scenario", "event_id", "kinds_of"]
 

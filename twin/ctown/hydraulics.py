@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dtfl_app.errors import ScenarioError, TwinError
 from twin.ctown.scada import LINKS, PRESSURE_NODES, TANKS
+from twin.errors import ScenarioError, TwinError
 
 __all__ = ["Hydraulics"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dtfl_app.errors import TwinError
+from twin.errors import TwinError
 
-__all__ = ["Row", "Sections", "format_inp", "read_inp"]
+__all__ = ["InpRow", "Sections", "format_inp", "read_inp"]
 
-Row = tuple[str, ...]
-Sections = Mapping[str, tuple[Row, ...]]
+InpRow = tuple[str, ...]
+Sections = Mapping[str, tuple[InpRow, ...]]
 
 
 def read_inp(path: Path) -> Sections:
@@ -25,7 +25,7 @@ def read_inp(path: Path) -> Sections:
         raise TwinError(
             f"network file {path}: cannot be read ({error.strerror}); check 'twin-network'"
         ) from error
-    sections: dict[str, list[Row]] = {}
+    sections: dict[str, list[InpRow]] = {}
     for line in text.splitlines():
         words = tuple(line.split(";", 1)[0].split())
         if not words:
@@ -39,7 +39,7 @@ def read_inp(path: Path) -> Sections:
     return {name: tuple(rows) for name, rows in sections.items()}
 
 
-def format_inp(sections: Mapping[str, Iterable[Row]]) -> str:
+def format_inp(sections: Mapping[str, Iterable[InpRow]]) -> str:
     """Return the text of an EPANET input file with these sections."""
     lines: list[str] = []
     for name, rows in sections.items():

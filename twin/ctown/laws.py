@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dtfl_app.errors import TwinError
 from twin.ctown.network import DMA_TANKS, DmaBoundary, dma_boundaries, network_of
 from twin.ctown.plant import PlantModel, SetPoint
 from twin.ctown.scada import LINKS, PUMPS, STATION_PRESSURES, TANK_LINKS
+from twin.errors import TwinError
 
 __all__ = ["BALANCE_HOURS", "DMAS", "SLOTS", "STATIONS", "PlantLaws", "Readings", "law_channels"]
 

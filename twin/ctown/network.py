@@ -15,10 +15,10 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from dtfl_app.errors import TwinError
-from twin.ctown.inpfile import Row, Sections, read_inp
+from twin.ctown.inpfile import InpRow, Sections, read_inp
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS, PRESSURE_NODES, PUMPS, TANKS, VALVE
+from twin.errors import TwinError
 
 __all__ = [
     "DMA_TANKS",
@@ -188,11 +188,11 @@ def _load(path: Path, _changed: int) -> Network:
         raise TwinError(f"network file {path}: a row cannot be read ({error})") from error
 
 
-def _tank(row: Row) -> Tank:
+def _tank(row: InpRow) -> Tank:
     return Tank(area_m2=math.pi / 4.0 * float(row[5]) ** 2, max_level=float(row[4]))
 
 
-def _links(sections: Sections, *names: str) -> list[Row]:
+def _links(sections: Sections, *names: str) -> list[InpRow]:
     return [row for name in names for row in sections.get(name, ())]
 
 

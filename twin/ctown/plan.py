@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from dtfl_app.errors import TwinError
 from twin.base import Event, Scenario
 from twin.ctown.concealment import SCOPES, WAYS, replay_lag
 from twin.ctown.effects import pick
 from twin.ctown.events import KINDS, kinds_of
 from twin.ctown.network import Network
 from twin.ctown.plant import PlantModel
+from twin.errors import TwinError
 
 __all__ = ["plan_scenarios"]
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dtfl_app.errors import TwinError
+from twin.errors import TwinError
 
 __all__ = ["DmaDemand", "PlantModel", "SetPoint"]
 

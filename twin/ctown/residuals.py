@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dtfl_app.errors import DataError, TwinError
-from dtfl_app.schema import INSTANCE, LABEL, TIME
 from twin.ctown.laws import BALANCE_HOURS, DMAS, SLOTS, STATIONS, PlantLaws, Readings
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS, SCADA
+from twin.errors import DataError, TwinError
+from twin.schema import INSTANCE, LABEL, TIME
 
 __all__ = [
     "BALANCE_HOURS",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dtfl_app.ctown_scada import SCADA
+from twin.ctown.channels import SCADA
 
 __all__ = [
     "LINKS",

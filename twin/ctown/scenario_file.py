@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from twin.ctown.inpfile import Row, Sections, format_inp
+from twin.ctown.inpfile import InpRow, Sections, format_inp
 from twin.ctown.network import Network
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS
@@ -65,7 +65,7 @@ def scenario_inp(
     )
 
 
-_OPTIONS: tuple[Row, ...] = (
+_OPTIONS: tuple[InpRow, ...] = (
     ("UNITS", "LPS"),
     ("HEADLOSS", "H-W"),
     ("TRIALS", "200"),
@@ -77,25 +77,25 @@ _OPTIONS: tuple[Row, ...] = (
 )
 
 
-def _pipe(row: Row, plant: PlantModel, network: Network) -> Row:
+def _pipe(row: InpRow, plant: PlantModel, network: Network) -> InpRow:
     factor = plant.roughness.get(network.dma[row[1]], plant.roughness.get("", 1.0))
     return (*row[:5], repr(float(row[5]) * factor), *row[6:])
 
 
-def _status(sections: Sections) -> list[Row]:
+def _status(sections: Sections) -> list[InpRow]:
     """Close all that PLCs switch; other links keep the file's state."""
     kept = [row for row in sections.get("STATUS", ()) if row[0] not in LINKS]
     return [*kept, *((link, "CLOSED") for link in LINKS)]
 
 
-def _pattern(name: str, values: FloatArray) -> list[Row]:
+def _pattern(name: str, values: FloatArray) -> list[InpRow]:
     words = [repr(float(value)) for value in values]
     return [
         (name, *words[start : start + _PATTERN_ROW]) for start in range(0, len(words), _PATTERN_ROW)
     ]
 
 
-def _curves(plant: PlantModel) -> list[Row]:
+def _curves(plant: PlantModel) -> list[InpRow]:
     return [
         (f"CURVE_{pump}", repr(flow), repr(head))
         for pump, points in plant.pump_curves.items()
@@ -103,7 +103,7 @@ def _curves(plant: PlantModel) -> list[Row]:
     ]
 
 
-def _times(plant: PlantModel, hours: int) -> list[Row]:
+def _times(plant: PlantModel, hours: int) -> list[InpRow]:
     step = str(plant.plc_step_s)
     return [
         ("DURATION", str((hours - 1) * 3600), "SEC"),

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dtfl_app.errors import TwinError
-from dtfl_app.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, Schema
 from twin.base import Scenario
 from twin.ctown.demands import check_demand
 from twin.ctown.events import check_scenario, event_id
@@ -19,6 +17,8 @@ from twin.ctown.plan import plan_scenarios
 from twin.ctown.plant import PlantModel
 from twin.ctown.run import ScenarioRun, SimulationReport
 from twin.ctown.scada import LINKS, PUMPS, SCADA, TANKS
+from twin.errors import TwinError
+from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, Schema
 
 __all__ = ["CTownTwin", "SimulationReport", "check_plant"]
 

@@ -17,13 +17,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import least_squares
 
-from dtfl_app.errors import DataError, ScenarioError
 from twin.ctown.balance import DmaHours
 from twin.ctown.hydraulics import Hydraulics
 from twin.ctown.network import DMA_TANKS, Network
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS, PRESSURE_NODES, PUMPS, TANKS, VALVE
 from twin.ctown.scenario_file import scenario_inp
+from twin.errors import DataError, ScenarioError
 
 __all__ = ["Snapshots", "fit_hydraulics", "readings", "scaled_curve", "solve", "take_snapshots"]
 

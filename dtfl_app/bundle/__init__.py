@@ -1,0 +1,5 @@
+"""The folder that a gateway detects with: written after training, read without torch or Flower.
+
+`folder`, `bundle` and `laws` are what a gateway needs; `export`, `card` and
+`onnx_graph` are the server's.
+"""

@@ -1,0 +1,184 @@
+"""What a gateway scores with, in memory and as the files of a deployable folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dtfl_app.bundle.laws import Physics
+from dtfl_app.core.errors import SchemaError
+from dtfl_app.detector.calibration import Calibration, Sketch
+from dtfl_app.sites.features import FeatureSpec
+from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.site_schema import SiteSchema, read_site_schema
+
+__all__ = ["Deployment", "FeaturePlan", "decode", "encode"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """How readings become what the model sees.
+
+    Parameters
+    ----------
+    spec : window, step and statistics.
+    names : the d features, in the model's order.
+    window : time steps w that the model sees at once.
+    unread : features that no site had a reading of in training; missing at detection too.
+    frozen_missing : whether a channel that never moves is taken as missing, as in training.
+    """
+
+    spec: FeatureSpec
+    names: tuple[str, ...]
+    window: int
+    unread: tuple[str, ...]
+    frozen_missing: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deployment:
+    """A trained detector, ready to score.
+
+    Parameters
+    ----------
+    site_schema : channels, and how a site's file is written.
+    features : how features are made.
+    scaler : the federation's scaling.
+    kinds : kinds of evidence.
+    rate : wanted false-alarm rate.
+    smoothing : time steps that the smoothed residual is averaged over.
+    calibration : scores of normal operation at the sites.
+    usual : "instant" and "smoothed" -> median share of each feature, shape (d,); see `usual_of`.
+    usual_of : rows that `usual` is of: "twin", or "" (none were there; all 0).
+    physics : what physical evidence needs; None where none is wanted.
+    graph : the ONNX model.
+    version : the model's version; "" before it was written.
+    """
+
+    site_schema: SiteSchema
+    features: FeaturePlan
+    scaler: Scaler
+    kinds: tuple[str, ...]
+    rate: float
+    smoothing: int
+    calibration: Calibration
+    usual: Mapping[str, Floats]
+    usual_of: str
+    physics: Physics | None
+    graph: bytes
+    version: str = ""
+
+    def for_site(self, path: Path) -> Deployment:
+        """Read a site's file as its own schema says; SchemaError unless it is of this schema."""
+        own, schema = read_site_schema(path), self.site_schema.schema
+        if own.schema.digest() != schema.digest():
+            raise SchemaError(
+                f"{path}: its channels {own.schema.names[:3]}... are not those of the model "
+                f"(schema {schema.name!r}, {schema.names[:3]}...); names, units, kinds, ranges and "
+                "period must be the same, only columns, time and labels are a site's own"
+            )
+        return replace(self, site_schema=own)
+
+
+def encode(deployment: Deployment) -> dict[str, bytes]:
+    """Return file name -> content; the same deployment gives the same bytes."""
+    plan = deployment.features
+    files: dict[str, bytes] = {
+        "model.onnx": deployment.graph,
+        "scaler.json": _json({"features": list(plan.names), **deployment.scaler.to_dict()}),
+        "calibration.json": _json(_calibration_mapping(deployment)),
+        "features.json": _json(
+            {
+                "window_s": plan.spec.window_s,
+                "step_s": plan.spec.step_s,
+                "statistics": list(plan.spec.statistics),
+                "channels": deployment.site_schema.schema.names,
+                "names": list(plan.names),
+                "window": plan.window,
+                "unread": list(plan.unread),
+                "frozen_missing": plan.frozen_missing,
+            }
+        ),
+        "schema.toml": deployment.site_schema.to_toml().encode(),
+    }
+    if deployment.physics is not None:
+        files["physics.json"] = _json(deployment.physics.to_mapping())
+    return files
+
+
+def decode(files: Mapping[str, bytes], where: Path, version: str) -> Deployment:
+    """Inverse of `encode`, for the model `version` in folder `where`.
+
+    Raises KeyError, TypeError or ValueError where a file lacks something.
+    """
+    plain = {name: json.loads(files[name]) for name in files if name.endswith(".json")}
+    features, calibration = plain["features.json"], plain["calibration.json"]
+    plan = FeaturePlan(
+        FeatureSpec(features["window_s"], features["step_s"], tuple(features["statistics"])),
+        tuple(features["names"]),
+        features["window"],
+        tuple(features["unread"]),
+        features["frozen_missing"],
+    )
+    usual = {
+        kind: np.array(shares, dtype=np.float64) for kind, shares in calibration["usual"].items()
+    }
+    physics = plain.get("physics.json")
+    return Deployment(
+        site_schema=read_site_schema(where / "schema.toml"),
+        features=plan,
+        scaler=Scaler.from_dict(plain["scaler.json"]),
+        kinds=tuple(calibration["kinds"]),
+        rate=calibration["false_alarm_rate"],
+        smoothing=calibration["smoothing"],
+        calibration=_calibration(calibration),
+        usual=usual,
+        usual_of=calibration["usual_of"],
+        physics=None if physics is None else Physics.from_mapping(physics),
+        graph=files["model.onnx"],
+        version=version,
+    )
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, indent=1, allow_nan=False).encode()
+
+
+def _calibration_mapping(deployment: Deployment) -> dict[str, Any]:
+    calibration = deployment.calibration
+    thresholds = calibration.thresholds(deployment.rate)
+    return {
+        "kinds": list(deployment.kinds),
+        "false_alarm_rate": deployment.rate,
+        "smoothing": deployment.smoothing,
+        "thresholds": {
+            kind: None if math.isnan(value) else float(value)
+            for kind, value in zip(deployment.kinds, thresholds, strict=True)
+        },
+        # A kind whose accuracy nobody knows has no floor, which JSON cannot write as a number.
+        "floors": [None if math.isinf(floor) else float(floor) for floor in calibration.floors],
+        "sites": {
+            site: [{"count": s.count, "values": s.values.tolist()} for s in sketches]
+            for site, sketches in sorted(calibration.sites.items())
+        },
+        "usual": {kind: shares.tolist() for kind, shares in sorted(deployment.usual.items())},
+        "usual_of": deployment.usual_of,
+    }
+
+
+def _calibration(plain: Mapping[str, Any]) -> Calibration:
+    floors = [-math.inf if floor is None else float(floor) for floor in plain["floors"]]
+    sites = {
+        site: [Sketch(s["count"], np.array(s["values"], dtype=np.float64)) for s in sketches]
+        for site, sketches in plain["sites"].items()
+    }
+    return Calibration(np.array(floors), sites)

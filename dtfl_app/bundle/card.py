@@ -1,0 +1,149 @@
+"""The model card: what a deployable model is, what it was measured to do, and what not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.core.config import RunConfig
+from dtfl_app.detector.metrics import Metrics
+from dtfl_app.evaluation.evaluator import Evaluator
+
+__all__ = ["model_card"]
+
+
+def model_card(
+    strategy: str,
+    run: str,
+    config: RunConfig,
+    sites: Sequence[str],
+    deployment: Deployment,
+    versions: Mapping[str, str],
+    metrics: Metrics | None,
+    alarms: pd.DataFrame | None,
+) -> str:
+    """Write the card in Markdown; ``{version}`` in it stands for the model's version.
+
+    Parameters
+    ----------
+    strategy, run, config, sites : what trained it.
+    deployment : what is deployed.
+    versions : package -> version that made it.
+    metrics, alarms : of the last model on the evaluation set (`Evaluator`); None without one.
+    """
+    parts = [
+        "# Model {version}",
+        _what(strategy, run, config, sites, deployment)
+        + f"\n- made with {', '.join(f'{name} {found}' for name, found in versions.items())}",
+        "## Evidence and thresholds",
+        _thresholds(deployment),
+        "## Measured",
+        _measured(metrics, alarms) if metrics is not None and alarms is not None else _UNJUDGED,
+        "## Intended use",
+        _USE,
+        "## Limits",
+        _limits(deployment),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_UNJUDGED = "The run had no evaluation set: nothing is known of what this model finds or misses."
+_USE = (
+    "Alarms for people who know the plant, beside its own protection and never in its place. "
+    "It watches sites with the channels of schema.toml, sampled at its period, that run as those "
+    "did that trained it."
+)
+
+
+def _what(
+    strategy: str, run: str, config: RunConfig, sites: Sequence[str], deployment: Deployment
+) -> str:
+    data, detector, schema = config.data, config.detector, deployment.site_schema.schema
+    return "\n".join(
+        [
+            f"- {detector.model} of {detector.hidden}-{detector.latent} units, window "
+            f"{detector.window}, {len(deployment.features.names)} features of "
+            f"{len(schema.channels)} channels every {schema.period_s:g} s (schema {schema.name})",
+            f"- trained by {strategy} in {config.run.rounds} rounds at most, {len(sites)} sites, "
+            f"seed {config.run.seed}",
+            f"- data set {data.dataset}, protocol {data.protocol}",
+            f"- run {run}",
+        ]
+    )
+
+
+def _thresholds(deployment: Deployment) -> str:
+    found = deployment.calibration.thresholds(deployment.rate)
+    rows = [
+        f"| {kind} | {threshold:.6g} | {_scores(deployment, column)} |"
+        for column, (kind, threshold) in enumerate(zip(deployment.kinds, found, strict=True))
+    ]
+    table = "\n".join(
+        ["| evidence | threshold | calibration scores |", "| --- | --- | --- |", *rows]
+    )
+    return (
+        f"Wanted false-alarm rate: {deployment.rate:.3%} of the steps of normal operation. "
+        f"Smoothed evidence is the mean of {deployment.smoothing} steps.\n\n{table}"
+    )
+
+
+def _scores(deployment: Deployment, column: int) -> int:
+    return sum(sketch.count for sketch in deployment.calibration.sketches(column))
+
+
+def _measured(metrics: Metrics, alarms: pd.DataFrame) -> str:
+    rows = {
+        "balanced accuracy": metrics.balanced_accuracy,
+        "AUC-PR": metrics.auc_pr,
+        "base rate (AUC-PR of a random score)": metrics.base_rate,
+        "BATADAL score S": metrics.s,
+        "false-alarm rate, all normal steps": metrics.false_alarm_rate,
+    }
+    table = ["| figure | value |", "| --- | --- |"]
+    table += [f"| {name} | {value:.4f} |" for name, value in rows.items() if np.isfinite(value)]
+    table.append(f"| events found | {metrics.events_found} of {metrics.events} |")
+    return "\n".join(table) + f"\n\n{_worst(alarms)}"
+
+
+def _worst(alarms: pd.DataFrame) -> str:
+    """The event found latest, or one of those missed."""
+    events = Evaluator.events(alarms)
+    if not events:
+        return "The evaluation set has no event."
+    missed = [event for event in events if event.delay is None]
+    if missed:
+        names = ", ".join(event.event for event in missed[:5])
+        more = f" and {len(missed) - 5} more" if len(missed) > 5 else ""
+        return f"Worst: {names}{more} missed altogether."
+    worst = max(events, key=lambda event: event.delay or 0)
+    return (
+        f"Worst: {worst.event}, first alarm in its step {(worst.delay or 0) + 1} of {worst.steps}."
+    )
+
+
+def _limits(deployment: Deployment) -> str:
+    plan = deployment.features
+    limits = [
+        "- Thresholds hold for operation like that of the calibration rows; `dtfl detect` warns "
+        "when scores of normal operation drift away from them.",
+        "- Missing readings count as the federation's mean; an event seen by missing channels "
+        "alone is not found.",
+        f"- Channels behind an alarm say where to look, not what happened; for the model's "
+        f"evidence they are judged against {_usual(deployment.usual_of)}.",
+    ]
+    if plan.unread:
+        limits.append(
+            f"- No site had a reading of {', '.join(plan.unread)}: always taken as missing."
+        )
+    if deployment.physics is not None:
+        limits.append("- Physical evidence holds for the plant in physics.json as it is now.")
+    return "\n".join(limits)
+
+
+def _usual(rows: str) -> str:
+    if not rows:
+        return "each other, for want of rows to know what is usual"
+    return f"what is usual in the normal operation of the {rows}"

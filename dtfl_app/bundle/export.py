@@ -1,0 +1,184 @@
+"""From a finished run's model to the folder that a gateway detects with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dtfl_app.bundle.bundle import Deployment, FeaturePlan
+from dtfl_app.bundle.card import model_card
+from dtfl_app.bundle.folder import write_folder
+from dtfl_app.bundle.laws import Physics
+from dtfl_app.bundle.onnx_graph import score_graph
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.evidence import evidence_kinds
+from dtfl_app.detector.metrics import Metrics
+from dtfl_app.detector.models import build_model, set_params
+from dtfl_app.evaluation.evaluator import Evaluator
+from dtfl_app.inputs.physics import open_physics
+from dtfl_app.inputs.preparation import Prepared, scaler_from_arrays
+from dtfl_app.results.models import SavedModel
+from dtfl_app.sites.batadal_sites import BatadalDataset
+from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.files_sites import FilesDataset
+from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
+from dtfl_app.sites.plants import PlantsDataset
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from dtfl_app.sites.threew_sites import ThreeWDataset
+from twin.ctown.laws import PlantLaws
+
+__all__ = ["Origin", "export_model", "frozen_as_missing", "site_schema_of"]
+
+_PACKAGES = ("dtfl", "numpy", "onnx", "onnxruntime", "torch", "flwr")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """The run that a model comes from.
+
+    Parameters
+    ----------
+    run : the run's identity.
+    config : its settings.
+    dataset : its data set.
+    sites : names of the sites that took part.
+    unread : features that none of them had a reading of.
+    evaluator : judges the model; None without an evaluation set.
+    twin : the twin's data; None without one.
+    """
+
+    run: str
+    config: RunConfig
+    dataset: FederatedDataset
+    sites: tuple[str, ...]
+    unread: tuple[str, ...]
+    evaluator: Evaluator | None
+    twin: Prepared | None
+
+
+def export_model(
+    path: Path, strategy: str, model: SavedModel, weights: Path, origin: Origin
+) -> None:
+    """Write the deployable folder of a strategy's last model.
+
+    Parameters
+    ----------
+    path : the folder.
+    strategy : who trained it.
+    model : the model, and `weights` the file it is stored in.
+    origin : the run.
+
+    Raises ResultsError when it cannot be written.
+    """
+    deployment, versions = _deployment(model, origin), _versions()
+    card = model_card(
+        strategy,
+        origin.run,
+        origin.config,
+        origin.sites,
+        deployment,
+        versions,
+        *_judged(model, origin),
+    )
+    about = {"run": origin.run, "strategy": strategy, "made_with": versions}
+    write_folder(path, deployment, weights.read_bytes(), card, about)
+
+
+def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
+    """Return how the files of a data set's sites are written."""
+    if isinstance(dataset, FilesDataset):
+        return dataset.site_schema
+    if isinstance(dataset, BatadalDataset):
+        return KNOWN_SCHEMAS["batadal"]
+    if isinstance(dataset, ThreeWDataset):
+        return SiteSchema(dataset.schema, time="timestamp", twin="recorded")
+    if isinstance(dataset, PlantsDataset):
+        return KNOWN_SCHEMAS["ctown"]
+    return SiteSchema(dataset.schema, labels=LabelColumn("label"))
+
+
+def frozen_as_missing(dataset: FederatedDataset) -> bool:
+    """Tell whether the data set takes channels that never move as missing (`quality.clean`).
+
+    Plants whose pumps may rest for months do not.
+    """
+    return isinstance(dataset, ThreeWDataset | FilesDataset)
+
+
+def _deployment(model: SavedModel, origin: Origin) -> Deployment:
+    spec = origin.dataset.feature_spec
+    usual, usual_of = _usual(model, origin)
+    return Deployment(
+        site_schema=site_schema_of(origin.dataset),
+        features=FeaturePlan(
+            spec,
+            model.features,
+            model.spec.window,
+            origin.unread,
+            frozen_as_missing(origin.dataset),
+        ),
+        scaler=scaler_from_arrays(dict(model.scaler)),
+        kinds=evidence_kinds(model.evidence),
+        rate=model.false_alarm_rate,
+        smoothing=model.smoothing,
+        calibration=model.calibration,
+        usual=usual,
+        usual_of=usual_of,
+        physics=_physics(model, origin),
+        graph=score_graph(model.spec.kind, model.spec.features, model.spec.window, model.params),
+    )
+
+
+def _physics(model: SavedModel, origin: Origin) -> Physics | None:
+    physics = open_physics(origin.config, origin.dataset)
+    if physics is None:
+        return None
+    laws = {site: PlantLaws.of(physics.plant_of(site)) for site in origin.sites}
+    first = next(iter(laws.values()))
+    if all(one == first for one in laws.values()):
+        laws = {"": first}
+    demand = model.physics.get("demand")
+    return Physics(laws, None if demand is None else demand.astype(np.float64))
+
+
+def _usual(model: SavedModel, origin: Origin) -> tuple[dict[str, NDArray[np.float64]], str]:
+    """Median share of each feature in the model's evidence, and what rows it is of.
+
+    Sites send no rows, and the evaluation set judges and does nothing else, so it is that of the
+    twin's normal operation; all 0 without one.
+    """
+    smoothing = {"instant": 1, "smoothed": model.smoothing}
+    if origin.twin is None or not (origin.twin.features.label < 1).any():
+        return {kind: np.zeros(model.spec.features) for kind in smoothing}, ""
+    normal, detector = origin.twin.features.label < 1, build_model(model.spec, 0)
+    set_params(detector, model.params)
+    return {
+        kind: np.median(origin.twin.score(detector, steps).per_channel[normal], axis=0)
+        for kind, steps in smoothing.items()
+    }, "twin"
+
+
+def _judged(model: SavedModel, origin: Origin) -> tuple[Metrics | None, pd.DataFrame | None]:
+    if origin.evaluator is None:
+        return None, None
+    metrics = origin.evaluator(model.params, model.calibration)
+    return metrics, origin.evaluator.alarms(model.params, model.calibration)
+
+
+def _versions() -> Mapping[str, str]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> str:
+    """Version of a package; the app itself may travel as a Flower bundle and not be installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,150 @@
+"""The folder that a gateway needs: everything to score readings with, each file under its hash.
+
+model.onnx         the detector, its score and the features' shares in it
+model.safetensors  the same model as `dtfl evaluate` and further training read it
+scaler.json        the scaling that the federation agreed on
+calibration.json   kinds of evidence, thresholds, the sites' sketches of normal scores
+features.json      how features are made of readings
+schema.toml        channels, units, ranges, and how a site's file is written
+physics.json       with physical evidence: the plants' laws and the demand to expect
+card.md            what the model is, what it was measured to do, and what not
+manifest.json      the SHA-256 of each of these, the model's version, run and packages
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dtfl_app.bundle.bundle import Deployment, decode, encode
+from dtfl_app.core.errors import BundleError, ResultsError
+from twin.files import write_atomically
+
+__all__ = ["MANIFEST", "model_version", "read_folder", "write_folder"]
+
+MANIFEST = "manifest.json"
+_FORMAT = 1
+# Tells of the run: two runs that did the same leave different cards, and the same model.
+_CARD = "card.md"
+
+
+def write_folder(
+    path: Path, deployment: Deployment, weights: bytes, card: str, about: Mapping[str, object]
+) -> str:
+    """Write the folder, in one move, in place of an earlier one; return the model's version.
+
+    Parameters
+    ----------
+    path : the folder.
+    deployment : what to score with.
+    weights : the model file, copied byte for byte.
+    card : the model card; ``{version}`` in it becomes the model's version.
+    about : what the manifest says of the run and of the packages.
+
+    Raises ResultsError when it cannot be written.
+    """
+    files = {**encode(deployment), "model.safetensors": weights}
+    version = model_version({name: _sha256(content) for name, content in files.items()})
+    files[_CARD] = card.replace("{version}", version).encode()
+    manifest = {
+        "format": _FORMAT,
+        "model": version,
+        "files": {name: _sha256(files[name]) for name in sorted(files)},
+        **about,
+    }
+    files[MANIFEST] = json.dumps(manifest, indent=1).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
+            made = Path(aside) / "made"
+            made.mkdir()
+            for name, content in files.items():
+                write_atomically(made / name, content)
+            if path.exists():
+                path.rename(Path(aside) / "before")
+            made.rename(path)
+    except OSError as error:
+        raise ResultsError(
+            f"{path} cannot be written ({error}); make room, or give it rights"
+        ) from error
+    return version
+
+
+def model_version(hashes: Mapping[str, str]) -> str:
+    """Return 12 hexadecimal digits that two models share if and only if they score alike.
+
+    They are the first of the SHA-256 over the sorted hashes of all files but card and manifest.
+    """
+    told = sorted(digest for name, digest in hashes.items() if name not in (_CARD, MANIFEST))
+    return _sha256("".join(told).encode())[:12]
+
+
+def read_folder(path: Path) -> Deployment:
+    """Read and check a folder that `write_folder` wrote.
+
+    Raises BundleError naming the file that is missing, changed or does not belong there.
+    """
+    manifest = _manifest(path)
+    found = {file.name for file in path.iterdir()}
+    wanted = manifest["files"]
+    if strange := sorted(found - set(wanted) - {MANIFEST}):
+        raise BundleError(
+            f"{path / strange[0]} does not belong to the model; a deployable folder holds what its "
+            f"{MANIFEST} lists and nothing else: remove it"
+        )
+    contents = {name: _checked(path / name, digest) for name, digest in wanted.items()}
+    version = model_version(wanted)
+    if version != manifest["model"]:
+        raise _not_whole(
+            path / MANIFEST, f"calls the model {manifest['model']}, its files {version}"
+        )
+    try:
+        return decode(contents, path, version)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_whole(path, f"one of its files lacks something ({error!r})") from error
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise BundleError(
+            f"{path}: no such folder; expected RUN/deploy/STRATEGY, which a run leaves"
+        )
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != _FORMAT:
+            raise _not_whole(
+                path / MANIFEST, f"format {manifest['format']}, this version reads {_FORMAT}"
+            )
+        if not isinstance(manifest["files"], dict) or not isinstance(manifest["model"], str):
+            raise TypeError("files or model")
+    except FileNotFoundError:
+        raise BundleError(
+            f"{path} holds no {MANIFEST}; expected RUN/deploy/STRATEGY, which a run leaves"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _not_whole(path / MANIFEST, f"cannot be read ({error!r})") from error
+    return manifest
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _not_whole(path, "is missing") from None
+    except OSError as error:
+        raise _not_whole(path, f"cannot be read ({error})") from error
+    if _sha256(content) != digest:
+        raise _not_whole(path, f"was changed: its SHA-256 is not the one in {MANIFEST}")
+    return content
+
+
+def _not_whole(path: Path, what: str) -> BundleError:
+    return BundleError(f"{path} {what}; copy the model's whole folder from its run again")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,1 @@
+"""A site's half of a round: what it answers, and what it remembers between rounds."""

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, logs, and settings with the objects they are read into."""

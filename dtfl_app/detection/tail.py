@@ -1,0 +1,157 @@
+"""A file that another program appends to, read line by line from where it was left.
+
+Only complete lines are read. A file that is shorter than what was read, or begins otherwise than
+when it was read, is a new one in the old one's place (rotated, or cut back); it is read from its
+beginning. What the renamed old one still held is read first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dtfl_app.core.errors import DataError
+
+__all__ = ["Batch", "GrowingFile"]
+
+# Lines of one commit: a second's work, and what a crash makes be scored again.
+_BLOCK = 65536
+_LONGEST_LINE = 2**20
+# Bytes from a file's beginning that tell it from its successor: header, and the first times.
+_HEAD = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came.
+
+    Parameters
+    ----------
+    lines : complete lines, with their ends; none when nothing came.
+    new_file : whether a new file begins with the first of them.
+    cut : whether the file before ended in a line that was never finished.
+    """
+
+    lines: tuple[bytes, ...] = ()
+    new_file: bool = False
+    cut: bool = False
+
+
+class GrowingFile:
+    """Reads a file as it grows.
+
+    Parameters
+    ----------
+    path : the file; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._offset = 0
+        self._head = (0, _digest(b""))
+
+    def poll(self) -> Batch:
+        """Return the next lines; an empty batch when no complete one is there.
+
+        Raises DataError when the file cannot be read, or has a line that never ends.
+        """
+        try:
+            return self._poll()
+        except OSError as error:
+            raise DataError(
+                f"{self._path}: cannot be read ({error}); give this process the right to read it"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def memory(self) -> dict[str, Any]:
+        """Where reading stopped, as plain values."""
+        return {"offset": self._offset, "head_bytes": self._head[0], "head_sha256": self._head[1]}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on from a `memory`."""
+        self._offset = memory["offset"]
+        self._head = (memory["head_bytes"], memory["head_sha256"])
+
+    def _poll(self) -> Batch:
+        if self._file is None and not self._open():
+            return Batch()
+        new_file = self._start_over() if self._replaced() else False
+        lines = self._read()
+        if lines or new_file or not self._moved():
+            return Batch(lines, new_file)
+        # The renamed file is read to its end; its successor is under its name, or will be.
+        cut = self._unfinished()
+        self.close()
+        if not self._open():
+            return Batch(cut=cut)
+        new_file = self._start_over() if self._replaced() else False
+        return Batch(self._read(), new_file, cut)
+
+    def _open(self) -> bool:
+        try:
+            self._file = self._path.open("rb")
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _replaced(self) -> bool:
+        """Whether the file is not the one that was read up to the offset."""
+        assert self._file is not None
+        length, digest = self._head
+        return self._size() < self._offset or _digest(self._bytes(0, length)) != digest
+
+    def _start_over(self) -> bool:
+        self._offset, self._head = 0, (0, _digest(b""))
+        return True
+
+    def _moved(self) -> bool:
+        """Whether the path leads to another file than the one that is open, or to none."""
+        assert self._file is not None
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        here = os.fstat(self._file.fileno())
+        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+
+    def _unfinished(self) -> bool:
+        return self._size() > self._offset
+
+    def _read(self) -> tuple[bytes, ...]:
+        block = self._bytes(self._offset, _BLOCK)
+        if len(block) == _BLOCK and b"\n" not in block:
+            block = self._bytes(self._offset, _LONGEST_LINE)
+            if len(block) == _LONGEST_LINE and b"\n" not in block:
+                raise DataError(
+                    f"{self._path}: the line at byte {self._offset} is longer than "
+                    f"{_LONGEST_LINE} bytes; expected a CSV file with one row per line"
+                )
+        complete = block[: block.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        if complete and self._head[0] < _HEAD:
+            length = min(self._offset, _HEAD)
+            self._head = (length, _digest(self._bytes(0, length)))
+        return tuple(complete.splitlines(keepends=True))
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        assert self._file is not None
+        self._file.seek(offset)
+        return self._file.read(count)
+
+    def _size(self) -> int:
+        assert self._file is not None
+        return os.fstat(self._file.fileno()).st_size
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

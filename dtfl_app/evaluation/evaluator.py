@@ -1,0 +1,247 @@
+"""Judging a model at the server, on a labelled set that no site holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dtfl_app.core.config import DetectorSettings
+from dtfl_app.core.evidence import evidence_kinds
+from dtfl_app.detector.calibration import Alarm, Calibration
+from dtfl_app.detector.metrics import (
+    EventResult,
+    Metrics,
+    evaluate_scores,
+    event_results,
+    settled_steps,
+)
+from dtfl_app.detector.models import Detector, Params, set_params
+from dtfl_app.inputs.preparation import Prepared
+from dtfl_app.sites.features import Features
+
+__all__ = ["WANTED_RATES", "Evaluator", "ObservedRate", "judge_evidence"]
+
+#: Wanted false-alarm rates that the observed ones are compared with -> their name in `Metrics`.
+WANTED_RATES: Mapping[float, str] = {
+    0.01: "far_at_1pct",
+    0.005: "far_at_05pct",
+    0.001: "far_at_01pct",
+}
+_MODEL_KINDS = ("instant", "smoothed")
+
+
+def judge_evidence(
+    evidence: NDArray[np.float64],
+    calibration: Calibration,
+    rate: float,
+    features: Features,
+    step_s: float,
+) -> Metrics:
+    """Return all figures of evidence of shape (n, k) at false-alarm rate `rate`.
+
+    `features` has the n steps' labels and events, `step_s` the seconds between them.
+    """
+    alarm = calibration.judge(evidence, rate)
+    metrics = evaluate_scores(alarm.score, alarm.threshold, features.label, features.event, step_s)
+    settled = evidence[settled_steps(features.label, features.instance, step_s)]
+    rates = {
+        name: _share(calibration.exceeds(settled, wanted)) for wanted, name in WANTED_RATES.items()
+    }
+    return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRate:
+    """What became of a promised false-alarm rate at one site.
+
+    Parameters
+    ----------
+    site : whose readings; "evaluation" where they belong to no single site.
+    wanted, observed : false-alarm rates, observed over the settled normal steps.
+    normal_steps : how many those are.
+    after_events : alarms in normal steps of the 24 h after an event, which are not counted.
+    kept : whether observed is within a factor of two of wanted, or as near as so few steps can
+        tell: fewer alarms than 2 * wanted * steps + 1, and more than wanted * steps / 2 - 1.
+    drift : the evidence and channel behind most of the alarms where it is not, else "".
+    """
+
+    site: str
+    wanted: float
+    observed: float
+    normal_steps: int
+    after_events: int
+    kept: bool
+    drift: str
+
+    def to_mapping(self) -> dict[str, object]:
+        """Plain JSON values; undefined ones become None."""
+        plain = asdict(self)
+        return {**plain, "observed": None if math.isnan(self.observed) else self.observed}
+
+    def describe(self) -> str:
+        """Say in one line what broke the promise."""
+        return (
+            f"{self.site}: {self.observed:.2%} false alarms where {self.wanted:.1%} were wanted; "
+            f"{self.drift}"
+        )
+
+
+class Evaluator:
+    """Scores the evaluation set with given parameters.
+
+    Parameters
+    ----------
+    model : a detector of the federation's architecture; its weights are scratch space.
+    prepared : the evaluation set, scaled with the federation's scaler.
+    settings : evidence, smoothing and wanted false-alarm rate.
+    step_s : seconds between time steps.
+    """
+
+    def __init__(
+        self, model: Detector, prepared: Prepared, settings: DetectorSettings, step_s: float
+    ) -> None:
+        self._model = model
+        self._prepared = prepared
+        self._settings = settings
+        self._step_s = step_s
+        features = prepared.features
+        self._settled = settled_steps(features.label, features.instance, step_s)
+
+    def __call__(self, params: Params, calibration: Calibration) -> Metrics:
+        """Return all figures of these parameters with this calibration."""
+        rate = self._settings.false_alarm_rate
+        features = self._prepared.features
+        return judge_evidence(self.evidence(params), calibration, rate, features, self._step_s)
+
+    def alarms(self, params: Params, calibration: Calibration) -> pd.DataFrame:
+        """Per time step: instance, time, label, event, score, alarm, p-value and what stands out.
+
+        `evidence` is the kind that is furthest over its threshold, `channel` the channel behind it;
+        for the model's evidence the feature whose share stands out most from its own median over
+        the set, so that a noisy sensor does not explain everything. They say why, they have no
+        part in the score.
+        """
+        evidence = self.evidence(params)
+        alarm = calibration.judge(evidence, self._settings.false_alarm_rate)
+        features, kinds = self._prepared.features, np.array(self._kinds)
+        return pd.DataFrame(
+            {
+                "instance": features.instance,
+                "time": features.time,
+                "label": features.label,
+                "event": features.event,
+                "score": alarm.score,
+                "threshold": alarm.threshold,
+                "alarm": alarm.score > alarm.threshold,
+                "p_value": alarm.p_value,
+                "evidence": kinds[alarm.foremost],
+                "channel": self._channels(alarm.foremost),
+            }
+        )
+
+    def observed_rates(self, params: Params, calibration: Calibration) -> list[ObservedRate]:
+        """Compare wanted and observed false-alarm rates, site by site."""
+        evidence, features = self.evidence(params), self._prepared.features
+        sources = self._sources(calibration.judge(evidence, self._settings.false_alarm_rate))
+        owners = np.array([_owner(name, calibration) for name in features.instance], dtype=str)
+        found = []
+        for wanted in WANTED_RATES:
+            raised = calibration.exceeds(evidence, wanted)
+            for site in dict.fromkeys(owners.tolist()):
+                here = owners == site
+                late = raised & here & (features.label == 0) & ~self._settled
+                settled = self._settled & here
+                reasons = _reasons(raised[settled], sources[settled])
+                reasons += self._too_few(calibration, wanted)
+                found.append(_observed(site, wanted, raised[settled], int(late.sum()), reasons))
+        return found
+
+    @staticmethod
+    def events(alarms: pd.DataFrame) -> list[EventResult]:
+        """Return what became of each event, from the table of `alarms`."""
+        known = alarms[alarms["label"] >= 0]
+        return event_results(known["alarm"].to_numpy(), known["event"].to_numpy(dtype=str))
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return evidence_kinds(self._settings.evidence)
+
+    def evidence(self, params: Params) -> NDArray[np.float64]:
+        """Return all evidence of these parameters, shape (n, k), kinds in the setting's order."""
+        set_params(self._model, params)
+        return self._prepared.evidence(self._model, self._settings)
+
+    def _channels(self, foremost: NDArray[np.intp]) -> list[str]:
+        """Name the channel behind the foremost evidence of each step."""
+        features = self._prepared.features
+        named = np.empty((len(features), len(self._kinds)), dtype=object)
+        for column, kind in enumerate(self._kinds):
+            if kind in _MODEL_KINDS:
+                smoothing = self._settings.smoothing if kind == "smoothed" else 1
+                shares = self._prepared.score(self._model, smoothing).per_channel
+                named[:, column] = [features.names[i] for i in _foremost(shares)]
+            else:
+                physical = self._prepared.physics[kind]
+                worst = physical.per_channel.argmax(axis=1)
+                named[:, column] = [physical.channels[i] for i in worst]
+        return [str(name) for name in named[np.arange(len(features)), foremost]]
+
+    def _too_few(self, calibration: Calibration, wanted: float) -> list[str]:
+        short = [self._kinds[kind] for kind in calibration.too_few(wanted)]
+        if not short:
+            return []
+        needed = len(self._kinds) / wanted - 1
+        return [f"fewer than the {needed:.0f} calibration scores it takes of {', '.join(short)}"]
+
+    def _sources(self, alarm: Alarm) -> NDArray[np.object_]:
+        """Say of each step which evidence stands out, and at which channel."""
+        kinds = np.array(self._kinds)[alarm.foremost]
+        channels = self._channels(alarm.foremost)
+        return np.array(
+            [f"{k} evidence, {c}" for k, c in zip(kinds, channels, strict=True)], object
+        )
+
+
+def _observed(
+    site: str,
+    wanted: float,
+    raised: NDArray[np.bool_],
+    after_events: int,
+    reasons: list[str],
+) -> ObservedRate:
+    """Judge the alarms in one site's settled steps; `raised` has shape (steps,)."""
+    count, steps = int(raised.sum()), len(raised)
+    kept = wanted * steps / 2 - 1 < count < 2 * wanted * steps + 1
+    drift = "" if kept else "; ".join(reasons)
+    return ObservedRate(site, wanted, _share(raised), steps, after_events, kept, drift)
+
+
+def _reasons(raised: NDArray[np.bool_], sources: NDArray[np.object_]) -> list[str]:
+    """Say what most of the alarms come from."""
+    if not raised.any():
+        return ["too few alarms"]
+    most = pd.Series(sources[raised]).value_counts()
+    return [f"{most.iloc[0]} of {int(raised.sum())} alarms: {most.index[0]}"]
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return float(mask.mean()) if mask.size else float("nan")
+
+
+def _owner(instance: str, calibration: Calibration) -> str:
+    """The site that an instance was recorded at, by its name up to a slash."""
+    name = instance.partition("/")[0]
+    return name if name in calibration.sites else "evaluation"
+
+
+def _foremost(shares: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Index of the feature that stands out per row; `shares` has shape (n, d), all >= 0."""
+    usual = np.median(shares, axis=0)
+    # The mean keeps features that are usually perfect from standing out by next to nothing.
+    foremost: NDArray[np.intp] = (shares / (usual + usual.mean() + 1e-12)).argmax(axis=1)
+    return foremost

@@ -1,0 +1,93 @@
+"""Figures by family of event: those that the twin simulates, and those held out from it.
+
+A supervised detector may owe its figures to a twin that was given the very attacks it is judged by.
+The protocol "unseen-families" therefore holds some families out, and judges both groups apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.detector.metrics import Metrics, evaluate_scores
+from dtfl_app.sites import batadal_attacks, plants
+from twin.ctown.events import KINDS
+
+__all__ = ["HELD_OUT", "SIMULATED", "UNKNOWN", "EventGroups", "event_groups"]
+
+SIMULATED, HELD_OUT, UNKNOWN = "simulated", "held-out", "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class EventGroups:
+    """The two groups of an evaluation's events.
+
+    Parameters
+    ----------
+    family_of : event -> its family; "" for an event of no known family, which makes a third group.
+    held_out : families that neither the twin simulates nor a site holds.
+    """
+
+    family_of: Callable[[str], str]
+    held_out: frozenset[str]
+
+    def group_of(self, event: str) -> str:
+        """Return the group of an event."""
+        family = self.family_of(event)
+        if not family:
+            return UNKNOWN
+        return HELD_OUT if family in self.held_out else SIMULATED
+
+    def judge(self, alarms: pd.DataFrame, step_s: float) -> dict[str, Metrics]:
+        """Return the figures of each group that has events, simulated families first.
+
+        A group is judged on all normal time steps and on those of its own events: steps of other
+        groups' events count neither as found nor as false alarms.
+
+        Parameters
+        ----------
+        alarms : columns label, event, score and threshold, a row per time step, as stored in
+            ``alarms/``; one threshold throughout.
+        step_s : seconds between time steps.
+        """
+        events = alarms["event"].fillna("")
+        group = events.map(lambda event: self.group_of(event) if event else "")
+        found = [name for name in (SIMULATED, HELD_OUT, UNKNOWN) if (group == name).any()]
+        return {name: _judge(alarms[group.isin(["", name])], step_s) for name in found}
+
+
+def event_groups(config: RunConfig) -> EventGroups | None:
+    """Return the groups of a run with protocol "unseen-families"; None with any other.
+
+    Raises ConfigError when a family is unknown.
+    """
+    if config.data.protocol != "unseen-families":
+        if config.data.unseen_families:
+            raise ConfigError(
+                f"run config: unseen-families = {config.data.unseen_families!r} has no part in "
+                f"protocol = {config.data.protocol!r}; leave it empty, or set "
+                'protocol="unseen-families"'
+            )
+        return None
+    unknown = sorted(set(config.data.unseen_kinds) - set(KINDS))
+    if unknown:
+        raise ConfigError(
+            f"run config: unseen-families has {unknown}; expected some of {list(KINDS)}, "
+            "separated by commas"
+        )
+    source = batadal_attacks if config.data.dataset == "batadal" else plants
+    return EventGroups(source.family_of, frozenset(config.data.unseen_kinds))
+
+
+def _judge(alarms: pd.DataFrame, step_s: float) -> Metrics:
+    return evaluate_scores(
+        alarms["score"].to_numpy(),
+        float(alarms["threshold"].iloc[0]),
+        alarms["label"].to_numpy(),
+        alarms["event"].fillna("").to_numpy(dtype=str),
+        step_s,
+    )

@@ -1,0 +1,156 @@
+"""A saved model on a file it has never seen: scores, alarms and, with labels, figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.detector.metrics import Metrics
+from dtfl_app.detector.models import build_model
+from dtfl_app.evaluation.evaluator import Evaluator
+from dtfl_app.inputs.physics import open_physics
+from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
+from dtfl_app.results.models import SavedModel, load_model
+from dtfl_app.sites.batadal import read_batadal
+from dtfl_app.sites.catalogue import FILES, SCHEMA_FILE, open_dataset, open_files
+from dtfl_app.sites.features import Features, make_features
+from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.files_sites import FilesDataset
+from dtfl_app.sites.threew import read_threew
+
+__all__ = ["FileEvaluation", "evaluate_file", "file_evidence", "find_model"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileEvaluation:
+    """What a model says of a file.
+
+    Parameters
+    ----------
+    alarms : a row per time step, as in a run's ``alarms/``.
+    metrics : figures over the labelled steps; None where the file has none.
+    """
+
+    alarms: pd.DataFrame
+    metrics: Metrics | None
+
+
+def find_model(model: Path, strategy: str = "") -> tuple[Path, Path]:
+    """Return the folder of the run and the model file in it.
+
+    Parameters
+    ----------
+    model : a run's folder, or a file in its ``models/``.
+    strategy : which of the run's models, where it has several.
+
+    Raises ConfigError when that names no one model.
+    """
+    if model.is_file():
+        return model.parent.parent, model
+    found = {path.stem: path for path in sorted((model / "models").glob("*.safetensors"))}
+    named = strategy.replace(":", ".")
+    if named in found:
+        return model, found[named]
+    if len(found) == 1 and not strategy:
+        return model, next(iter(found.values()))
+    raise ConfigError(
+        f"{model} holds models {sorted(found) or 'none'}"
+        + (f", none called {strategy!r}" if strategy else "")
+        + "; expected the folder of a run, and --strategy with one of its models"
+    )
+
+
+def evaluate_file(run: Path, model: Path, data: Path, data_dir: str = "") -> FileEvaluation:
+    """Score a file with a saved model, its scaling and its calibration; nothing is fitted to it.
+
+    Parameters
+    ----------
+    run : folder of the run, for its settings.
+    model : the model file.
+    data : a file in the layout of the run's data set; a plant's is that of BATADAL, a run's on
+        files that of the schema in the run's folder. Rows in BATADAL's official periods are
+        labelled from its interval table, others by their flag.
+    data_dir : folder of the public data sets, if it is not where the run had it.
+
+    Raises DataError when the file does not fit the model.
+    """
+    saved, features, evaluator = _open(run, model, data, data_dir)
+    labelled = bool((features.label >= 0).any())
+    metrics = evaluator(saved.params, saved.calibration) if labelled else None
+    return FileEvaluation(evaluator.alarms(saved.params, saved.calibration), metrics)
+
+
+def file_evidence(
+    run: Path, model: Path, data: Path, data_dir: str = ""
+) -> tuple[Features, NDArray[np.float64]]:
+    """Return a file's features and the model's evidence on them, shape (n, k).
+
+    Parameters and errors as of `evaluate_file`.
+    """
+    saved, features, evaluator = _open(run, model, data, data_dir)
+    return features, evaluator.evidence(saved.params)
+
+
+def _open(
+    run: Path, model: Path, data: Path, data_dir: str
+) -> tuple[SavedModel, Features, Evaluator]:
+    config = _settings(run, data_dir)
+    saved = load_model(model)
+    own = config.data.dataset == FILES
+    dataset = open_files(config, run / SCHEMA_FILE) if own else open_dataset(config)
+    features = _read(config, dataset, data)
+    if features.names != saved.features or dataset.schema.digest() != saved.schema:
+        raise DataError(
+            f"{data}: its features {features.names[:3]}... are not those of {model}, "
+            f"{saved.features[:3]}...; use a model of the same data set"
+        )
+    return saved, features, _evaluator(config, dataset, saved, features)
+
+
+def _settings(run: Path, data_dir: str) -> RunConfig:
+    path = run / "config.json"
+    try:
+        settings = json.loads(path.read_text())["settings"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"{path} holds no settings of a run ({error}); give the folder of a run"
+        ) from error
+    config = RunConfig.from_mapping(settings)
+    return replace(config, data=replace(config.data, data_dir=data_dir)) if data_dir else config
+
+
+def _read(config: RunConfig, dataset: FederatedDataset, path: Path) -> Features:
+    if isinstance(dataset, FilesDataset):
+        series = dataset.load_series(path)
+    elif config.data.dataset == "threew":
+        series = read_threew(path, dataset.schema.names)
+    else:
+        series = read_batadal(path)
+    features = make_features(series, dataset.schema, dataset.feature_spec)
+    if not len(features):
+        raise DataError(f"{path}: {len(series)} rows give no feature window; give a longer file")
+    return features
+
+
+def _evaluator(
+    config: RunConfig, dataset: FederatedDataset, saved: SavedModel, features: Features
+) -> Evaluator:
+    detector = replace(
+        config.detector,
+        evidence=saved.evidence,
+        smoothing=saved.smoothing,
+        false_alarm_rate=saved.false_alarm_rate,
+    )
+    physics, demand = open_physics(config, dataset), saved.physics.get("demand")
+    expected = None if demand is None else demand.astype("float64")
+    found = physics.evidence(features, expected) if physics else {}
+    scaler = scaler_from_arrays(dict(saved.scaler))
+    prepared = prepare(features, scaler, saved.spec.window, found)
+    return Evaluator(build_model(saved.spec, 0), prepared, detector, dataset.feature_spec.step_s)

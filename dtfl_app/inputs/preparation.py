@@ -1,0 +1,115 @@
+"""From features in physical units to what a detector takes, the same at sites, twin and server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dtfl_app.core.config import DetectorSettings
+from dtfl_app.core.evidence import PHYSICAL, PhysicalEvidence, evidence_kinds
+from dtfl_app.detector.calibration import Sketch, sketch_scores
+from dtfl_app.detector.models import Detector, ModelSpec
+from dtfl_app.detector.scoring import Scores, score, smooth, stack_windows
+from dtfl_app.detector.training import Rows
+from dtfl_app.sites.features import Features
+from dtfl_app.sites.scaling import Scaler
+
+__all__ = [
+    "Prepared",
+    "model_spec",
+    "prepare",
+    "scaler_from_arrays",
+    "scaler_to_arrays",
+    "sketch_evidence",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Scaled, windowed features beside what they came from.
+
+    Parameters
+    ----------
+    x : detector inputs, float32, shape (n, w*d).
+    features : the same n rows in physical units, with labels and times.
+    physics : physical evidence on the same rows, by kind; empty where none is wanted.
+    """
+
+    x: NDArray[np.float32]
+    features: Features
+    physics: Mapping[str, PhysicalEvidence] = field(default_factory=dict)
+
+    def rows(self, device: torch.device) -> Rows:
+        """Return the rows as training material on `device`."""
+        return Rows.from_numpy(self.x, self.features.label, device)
+
+    def score(self, model: Detector, smoothing: int) -> Scores:
+        """Score every row."""
+        return score(model, self.x, self.features.instance, smoothing)
+
+    def evidence(self, model: Detector, settings: DetectorSettings) -> NDArray[np.float64]:
+        """Return all evidence that the settings ask for, shape (n, k), kinds in their order."""
+        instance = self.features.instance
+        residual = score(model, self.x, instance, smoothing=1).total
+        columns = {kind: found.total for kind, found in self.physics.items()}
+        columns["instant"] = residual
+        columns["smoothed"] = smooth(residual[:, None], instance, settings.smoothing)[:, 0]
+        return np.stack([columns[kind] for kind in evidence_kinds(settings.evidence)], axis=1)
+
+
+def prepare(
+    features: Features,
+    scaler: Scaler,
+    window: int,
+    physics: Mapping[str, PhysicalEvidence] | None = None,
+) -> Prepared:
+    """Scale the features and give each row its window of past rows."""
+    scaled = scaler.transform(features.values)
+    return Prepared(stack_windows(scaled, features.instance, window), features, physics or {})
+
+
+def sketch_evidence(
+    kinds: Sequence[str], evidence: NDArray[np.float64], training: Prepared, calibration: Prepared
+) -> list[Sketch]:
+    """Sketch each kind of evidence on the normal rows of a site that it was not trained on.
+
+    Physical evidence is not trained on anything, so all the site's normal rows count.
+
+    Parameters
+    ----------
+    evidence : on the calibration rows, shape (n, k), a column per kind.
+    """
+    normal = [part.features.label < 1 for part in (training, calibration)]
+    sketches = []
+    for column, kind in enumerate(kinds):
+        scores = evidence[normal[1], column]
+        if kind in PHYSICAL:
+            scores = np.concatenate([training.physics[kind].total[normal[0]], scores])
+        sketches.append(sketch_scores(scores))
+    return sketches
+
+
+def model_spec(settings: DetectorSettings, features: int) -> ModelSpec:
+    """Architecture for `features` features per time step."""
+    return ModelSpec(
+        kind="classifier" if settings.model == "classifier" else "autoencoder",
+        features=features,
+        window=settings.window,
+        hidden=settings.hidden,
+        latent=settings.latent,
+    )
+
+
+def scaler_to_arrays(scaler: Scaler) -> dict[str, NDArray[np.generic]]:
+    """Pack a scaler for the wire and for model files: "mean", "scale" and "clip"."""
+    return {"mean": scaler.mean, "scale": scaler.scale, "clip": np.array([scaler.clip])}
+
+
+def scaler_from_arrays(arrays: dict[str, NDArray[np.generic]]) -> Scaler:
+    """Inverse of `scaler_to_arrays`."""
+    mean, scale, clip = (arrays[k].astype(np.float64) for k in ("mean", "scale", "clip"))
+    return Scaler(mean, scale, float(clip[0]))

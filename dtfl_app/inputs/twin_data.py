@@ -1,0 +1,247 @@
+"""Which twin a run has, and its synthetic data as features of the sites' kind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError, TwinError
+from dtfl_app.core.logs import log
+from dtfl_app.sites.catalogue import cache_dir, file_in
+from dtfl_app.sites.features import Features, make_features
+from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
+from dtfl_app.sites.files_sites import FilesDataset
+from dtfl_app.sites.own_files import read_own_file
+from dtfl_app.sites.readers import read_table
+from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.threew import read_threew
+from twin.base import Scenario, Twin
+from twin.ctown.channels import SCADA
+from twin.ctown.defaults import SETPOINTS, default_plant
+from twin.ctown.events import kinds_of
+from twin.ctown.network import network_of
+from twin.ctown.plant import PlantModel
+from twin.ctown.simulate import CTownTwin
+from twin.dataset import build_dataset
+from twin.recorded import RecordedTwin
+from twin.schema import INSTANCE, TIME, Schema
+
+__all__ = ["TwinData", "is_ctown", "make_twin", "make_twin_data", "own_plant"]
+
+# What a classifier can learn from the C-Town twin; an autoencoder needs normal operation alone.
+FAMILIES = ("attack", "fault")
+
+_OWN_TWIN = {"plants": "ctown", "batadal": "ctown", "threew": "recorded"}
+_BATADAL_NETWORK = Path("ctown") / "ctown_map.inp"
+_THREEW_RECORDING = Path("3w") / "class2_SIMULATED.parquet"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinData:
+    """A twin's synthetic data.
+
+    Parameters
+    ----------
+    features : labelled features in physical units, made like the sites'.
+    fingerprint : digest of the twin.
+    source : what it is and how fast it was made, for the log.
+    """
+
+    features: Features
+    fingerprint: str
+    source: str
+
+
+def make_twin(config: RunConfig, schema: Schema, files: SiteSchema | None = None) -> Twin | None:
+    """Build the twin that the run config asks for; None for twin = "none".
+
+    Parameters
+    ----------
+    config : the run's settings; with twin = "auto" the twin is the data set's own.
+    schema : what the sites agree on.
+    files : how the sites' own files are read and what their twin is, where the data set is files.
+
+    Raises ConfigError where the twin's channels, units or period are not the sites'.
+    """
+    kind = _own_twin(config, files) if config.twin.twin == "auto" else config.twin.twin
+    if kind == "none":
+        return None
+    if kind == "ctown":
+        twin: Twin = CTownTwin(_simulated_plant(config))
+    else:
+        twin = _recorded(config, schema, files)
+    if _channels(twin.schema) != _channels(schema):
+        raise ConfigError(
+            f"the twin's channels {_channels(twin.schema)} are not the sites' {_channels(schema)}; "
+            'choose the twin that belongs to the dataset, or twin = "none"'
+        )
+    if twin.schema.period_s != schema.period_s:
+        raise ConfigError(
+            f"the twin gives a sample every {twin.schema.period_s:g} s, the sites one every "
+            f'{schema.period_s:g} s; resample the sites\' files, or choose twin = "none"'
+        )
+    return twin
+
+
+def is_ctown(config: RunConfig, dataset: FederatedDataset) -> bool:
+    """Whether the sites are plants of C-Town's layout, with its channels."""
+    kind = _own_twin(config, _site_schema(dataset))
+    return kind == "ctown" and _channels(dataset.schema) == _channels(SCADA)
+
+
+def _own_twin(config: RunConfig, files: SiteSchema | None) -> str:
+    return files.twin if files else _OWN_TWIN.get(config.data.dataset, "none")
+
+
+def _site_schema(dataset: FederatedDataset) -> SiteSchema | None:
+    return dataset.site_schema if isinstance(dataset, FilesDataset) else None
+
+
+def _channels(schema: Schema) -> list[str]:
+    return [f"{channel.name} [{channel.unit}]" for channel in schema.channels]
+
+
+def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | None:
+    """Simulate (or read from the cache) the twin's data; None without a twin.
+
+    Raises TwinError when it has gaps, or gives no feature window.
+    """
+    twin = make_twin(config, dataset.schema, _site_schema(dataset))
+    if twin is None:
+        return None
+    settings = config.twin
+    scenarios = _scenarios(config, twin)
+    # Replaying is quicker than handing the recording to another process.
+    replayed = isinstance(twin, RecordedTwin)
+    workers = 1 if replayed else settings.twin_workers or os.cpu_count() or 1
+    built = build_dataset(twin, scenarios, cache_dir(config), workers, _log_progress)
+    source = twin.source if isinstance(twin, RecordedTwin) else str(built.path)
+    _check_complete(built.series, dataset.schema, source)
+    features = make_features(built.series, dataset.schema, dataset.feature_spec)
+    if not len(features):
+        raise TwinError("the twin's data gives no feature window; simulate longer scenarios")
+    how = "from the cache" if built.from_cache else f"{built.hours_per_second:.0f} simulated h/s"
+    made = f"{len(scenarios)} scenarios, {len(features)} rows, {how}"
+    if built.dropped:
+        made += f", {len(built.dropped)} dropped"
+    return TwinData(features, twin.fingerprint(), made)
+
+
+def _check_complete(series: pd.DataFrame, schema: Schema, source: str) -> None:
+    """Refuse missing readings: scaled they would read as the sites' mean, and be learnt as such.
+
+    What is infinite or outside a channel's range has been refused by the schema before.
+    """
+    missing = series[schema.names].isna().to_numpy()  # shape: (n, d)
+    if not missing.any():
+        return
+    row, column = (int(index) for index in np.argwhere(missing)[0])
+    raise TwinError(
+        f"{source}: instance {series[INSTANCE].iloc[row]!r}, row of {series[TIME].iloc[row]}, "
+        f"column {schema.names[column]!r} holds no number ({missing.any(axis=1).sum()} of "
+        f"{len(series)} rows have such gaps); a twin computes every reading: cut these rows from "
+        "the recording, or fill them"
+    )
+
+
+def _scenarios(config: RunConfig, twin: Twin) -> list[Scenario]:
+    settings, seed = config.twin, config.data.data_seed
+    if isinstance(twin, RecordedTwin):
+        if config.data.unseen_kinds:
+            raise ConfigError(
+                "run config: protocol = 'unseen-families' needs a twin that simulates on demand, "
+                'and a recorded one holds what it holds; set twin to "ctown" or "none"'
+            )
+        names = twin.instances[: settings.twin_scenarios]
+        return [Scenario(name, settings.twin_hours, seed) for name in names]
+    return twin.plan(settings.twin_scenarios, settings.twin_hours, seed, _families(config))
+
+
+def _families(config: RunConfig) -> list[str]:
+    """Kinds of event that the C-Town twin simulates; none for a detector of normal behaviour."""
+    named = [f.strip() for f in config.twin.twin_families.split(",") if f.strip()]
+    unseen = config.data.unseen_kinds
+    if named and unseen:
+        raise ConfigError(
+            f"run config: twin-families = {config.twin.twin_families!r} and protocol = "
+            "'unseen-families' both say what the twin simulates; leave twin-families empty"
+        )
+    if named or config.detector.model != "classifier":
+        return named
+    return [kind for kind in kinds_of(FAMILIES) if kind not in unseen]
+
+
+def own_plant(config: RunConfig) -> PlantModel:
+    """Return the plant that the run config names, as its owner knows it."""
+    settings = config.twin
+    if settings.twin_plant:
+        path = Path(settings.twin_plant)
+        try:
+            return PlantModel.from_json(path.read_text(), str(path))
+        except OSError as error:
+            raise ConfigError(
+                f"run config: twin-plant = {settings.twin_plant!r} cannot be read ({error}); "
+                "expected a JSON file of 'dtfl twin calibrate'"
+            ) from error
+    plant = default_plant(_network(config))
+    if config.data.dataset == "batadal" and not settings.twin_network:
+        # The plant's PLC settings are its owner's to know; the file's differ for PU8.
+        plant = replace(plant, setpoints=SETPOINTS)
+    return plant
+
+
+def _simulated_plant(config: RunConfig) -> PlantModel:
+    """Return the plant that the twin simulates: the owner's, made wrong by what is asked for."""
+    settings = config.twin
+    plant = own_plant(config)
+    plant = plant.scaled(settings.twin_demand_factor, settings.twin_roughness_factor)
+    tops = {name: tank.max_level for name, tank in network_of(plant).tanks.items()}
+    return plant.with_thresholds(settings.twin_threshold_factor, tops)
+
+
+def _network(config: RunConfig) -> str:
+    named = config.twin.twin_network
+    if named or config.data.dataset != "batadal":
+        return "" if named == "embedded" else named
+    path = resolve_data_dir(config.data.data_dir) / _BATADAL_NETWORK
+    if not path.exists():
+        raise ConfigError(
+            f"no network file for BATADAL's twin: {path} is missing; name one with twin-network, "
+            'or set twin-network="embedded" for the uncalibrated plant, which fits it badly'
+        )
+    return str(path)
+
+
+def _recorded(config: RunConfig, schema: Schema, files: SiteSchema | None) -> RecordedTwin:
+    if config.twin.twin_recording:
+        if files is not None:
+            return _own_recording(file_in(config, config.twin.twin_recording), files)
+        return RecordedTwin(Path(config.twin.twin_recording), schema)
+    if config.data.dataset != "threew":
+        raise ConfigError(
+            'run config: twin = "recorded" needs twin-recording, the path of a labelled series'
+            + (" or of a file in the sites' schema" if files else "")
+        )
+    path = resolve_data_dir(config.data.data_dir) / _THREEW_RECORDING
+    if not path.exists():
+        path = path.parent  # the published form: a folder per event type
+    series = read_threew(path, schema.names, source="SIMULATED")
+    return RecordedTwin.from_series(series, schema, str(path))
+
+
+def _own_recording(path: Path, files: SiteSchema) -> RecordedTwin:
+    """A recording in the columns of a labelled series, or in those of the sites' files."""
+    if set(files.schema.columns) <= set(read_table(path, files.csv).columns):
+        return RecordedTwin(path, files.schema)
+    # As delivered: what a simulator holds constant, or out of range, is not a sensor's fault.
+    return RecordedTwin.from_series(read_own_file(path, files).series, files.schema, str(path))
+
+
+def _log_progress(done: int, total: int) -> None:
+    if done == total or done % max(1, total // 10) == 0:
+        log.info("twin: %d of %d scenarios simulated", done, total)

@@ -1,0 +1,182 @@
+"""Differential privacy at the sites: clipped, noisy updates, and what they have spent.
+
+Flower's LocalDpMod shortens a site's update to length C and adds Gaussian noise to it before it
+leaves; Flower's RdpAccountant adds up what that has cost. The neighbouring data sets are those in
+which one site's whole data is replaced by any other. Both updates are at most C long, so they lie
+at most 2 C apart: the sensitivity. The mod's noise has the deviation
+
+``sigma = 2 C sqrt(2 ln(1.25 / delta)) / epsilon``,
+
+which keeps (epsilon, delta) for epsilon <= 1 alone (Dwork and Roth 2014, theorem A.1). The
+accountant knows the noise and not the formula, so what it reports holds for every epsilon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+import numpy as np
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp.mod import LocalDpMod
+from flwr.serverapp import (
+    GaussianPrivacyEvent,
+    NeighboringRelation,
+    PrivacyConfig,
+    RdpAccountant,
+    SamplingMethod,
+)
+
+from dtfl_app.core.config import PrivacySettings
+from dtfl_app.core.errors import SiteError
+from dtfl_app.detector.models import Params, as_params
+from dtfl_app.messages.wire import to_arrays, to_record
+
+__all__ = ["NOT_COVERED", "PrivacyLedger", "noise_multiplier", "privatise"]
+
+#: What leaves a site besides its update, and no epsilon speaks of.
+NOT_COVERED = (
+    "count, mean and squared deviations of every channel, once at enrolment",
+    "shares of missing, frozen and removed readings of every channel, once at enrolment",
+    "sums of demand by district and hour of the week, once, where the balance is evidence",
+    "order statistics of the calibration scores, every round",
+    "mean training loss, number of rows and of steps, every round",
+)
+
+
+def noise_multiplier(settings: PrivacySettings) -> float:
+    """Noise over sensitivity, ``z = sqrt(2 ln(1.25 / delta)) / epsilon``, as LocalDpMod has it."""
+    return math.sqrt(2.0 * math.log(1.25 / settings.dp_delta)) / settings.dp_epsilon
+
+
+def privatise(
+    trained: Params,
+    received: Params,
+    settings: PrivacySettings,
+    message: Message,
+    context: Context,
+) -> Params:
+    """Return `trained` with its change from `received` clipped to `dp-clip`, and noise on it.
+
+    The layers of one upload are clipped together; an upload without layers releases nothing.
+
+    Parameters
+    ----------
+    trained, received : the layers to upload, after and before training; the same keys.
+    message, context : the task and its context, for Flower's mod.
+    """
+    if not trained:
+        return {}
+    clip = settings.dp_clip
+    mod = LocalDpMod(clip, 2.0 * clip, settings.dp_epsilon, settings.dp_delta)
+    # The mod wants one record of arrays on each side; the task and its reply carry more.
+    before = {key: received[key] for key in trained}
+    inner = Message(RecordDict({"arrays": to_record(before)}), reply_to=message)
+    result = Message(RecordDict({"arrays": to_record(_moved(trained, before))}), reply_to=message)
+    # The mod draws from NumPy's global generator. Fresh entropy from the operating system: neither
+    # the run's seed, which the server knows, nor what a library seeded gives the noise away.
+    np.random.seed()  # noqa: NPY002 - the mod's own source of noise
+    noisy = mod(inner, context, lambda _message, _context: result)
+    if noisy.has_error():
+        raise SiteError(f"Flower's LocalDpMod refused the update: {noisy.error.reason}")
+    return as_params(to_arrays(noisy.content.array_records["arrays"]))
+
+
+def _moved(trained: Params, before: Params) -> Params:
+    """`trained`; by a last bit of one weight off where nothing was learned at all.
+
+    The mod divides by the update's length, and a reply without noise would tell that it is 0.
+    """
+    if any(np.linalg.norm(trained[key] - before[key]) != 0 for key in trained):
+        return trained
+    first = next(key for key in trained if trained[key].size)
+    nudged = trained[first].copy()
+    # 1e-12: the square of the smallest float32 is 0
+    nudged.flat[0] += max(np.spacing(np.abs(nudged.flat[0])), np.float32(1e-12))
+    return {**trained, first: nudged}
+
+
+class PrivacyLedger:
+    """What each site's updates have cost it, method by method.
+
+    Parameters
+    ----------
+    settings : the noise.
+    releases : strategy -> site -> updates so far, as `state` gave them.
+
+    Count a site in every round in which it was asked for layers: an update that was refused, late
+    or lost may have been seen all the same.
+    """
+
+    def __init__(
+        self,
+        settings: PrivacySettings,
+        releases: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._releases: dict[str, Counter[str]] = defaultdict(Counter)
+        for strategy, sites in (releases or {}).items():
+            self._releases[strategy].update(sites)
+
+    def count(self, strategy: str, sites: Iterable[str]) -> None:
+        """Add one release for each of `sites`."""
+        self._releases[strategy].update(sites)
+
+    def state(self) -> dict[str, dict[str, int]]:
+        """Releases by strategy and site: plain JSON, for a checkpoint."""
+        return {strategy: dict(sites) for strategy, sites in self._releases.items()}
+
+    def spent(self) -> dict[str, dict[str, float]]:
+        """Epsilon by strategy and site, at `dp-delta`, each strategy on its own."""
+        return {
+            strategy: {site: self._epsilon(n) for site, n in sorted(sites.items())}
+            for strategy, sites in self._releases.items()
+        }
+
+    def total(self) -> dict[str, float]:
+        """Epsilon by site over all strategies of the run: they train on the same rows."""
+        together: Counter[str] = Counter()
+        for sites in self._releases.values():
+            together.update(sites)
+        return {site: self._epsilon(n) for site, n in sorted(together.items())}
+
+    def report(self) -> dict[str, object]:
+        """All there is to say, as plain JSON: the noise, epsilon, and what it does not cover."""
+        s, multiplier = self._settings, noise_multiplier(self._settings)
+        return {
+            "neighbours": "one site's data replaced by any other",
+            "clip": s.dp_clip,
+            "sensitivity": 2.0 * s.dp_clip,
+            "noise_multiplier": multiplier,
+            "noise_deviation": 2.0 * s.dp_clip * multiplier,
+            "delta": s.dp_delta,
+            "epsilon_per_round_wanted": s.dp_epsilon,
+            "epsilon_per_round": self._epsilon(1),
+            "accounting": "Renyi, Flower's RdpAccountant, no amplification by sampling",
+            "releases": self.state(),
+            "epsilon": self.spent(),
+            "epsilon_all_strategies": self.total(),
+            "not_covered": list(NOT_COVERED),
+        }
+
+    def _epsilon(self, releases: int) -> float:
+        return _epsilon(noise_multiplier(self._settings), self._settings.dp_delta, releases)
+
+
+@cache
+def _epsilon(multiplier: float, delta: float, releases: int) -> float:
+    """Epsilon at `delta` of `releases` Gaussian releases, composed as Renyi divergences."""
+    # Flower pairs "no amplification" with add-or-remove alone. Without sampling the relation does
+    # not enter: the Gaussian's divergence alpha / (2 z^2) depends on noise over sensitivity.
+    accountant = RdpAccountant(
+        PrivacyConfig(
+            target_delta=delta,
+            population_size=1,
+            neighboring_relation=NeighboringRelation.ADD_OR_REMOVE_ONE,
+            sampling_method=SamplingMethod.NO_AMPLIFICATION,
+        )
+    )
+    accountant.compose(GaussianPrivacyEvent(multiplier, sample_size=1, population_size=1), releases)
+    return accountant.get_epsilon(delta)

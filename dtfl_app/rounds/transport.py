@@ -1,0 +1,195 @@
+"""The way to the sites and back, for one strategy: tasks are packed here, replies let in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+
+from dtfl_app.core.config import WireSettings
+from dtfl_app.core.errors import ReplyError
+from dtfl_app.core.settings import Value
+from dtfl_app.detector.models import Params, as_params
+from dtfl_app.messages.admission import Expected, Reply, admit
+from dtfl_app.messages.wire import Arrays, Ledger, PackedTask, array_bytes, prefixed
+
+__all__ = ["PROFILE", "Admission", "SharedPayload", "SiteRequest", "Transport", "profile_query"]
+
+CALIBRATE = "query.calibrate"
+PROFILE = "query.profile"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPayload:
+    """What every site needs for its task.
+
+    Parameters
+    ----------
+    model : the parameters to start from.
+    kept : keys of parameters that sites keep, so unchanged ones need not travel.
+    extras : further arrays that sites keep, by their names on the wire.
+    """
+
+    model: Params
+    kept: Collection[str]
+    extras: Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRequest:
+    """What one site is asked for.
+
+    Parameters
+    ----------
+    site : the site's name.
+    server_round : the round.
+    upload : keys of the parameters to return.
+    settings : further entries of the task's config.
+    """
+
+    site: str
+    server_round: int
+    upload: Sequence[str]
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What came of some messages from the sites.
+
+    Parameters
+    ----------
+    replies : (round it answers, reply), by site name.
+    refused : (site, round it answers, why).
+    """
+
+    replies: list[tuple[int, Reply]]
+    refused: list[tuple[str, int, str]]
+
+
+class Transport:
+    """Packs the tasks of one strategy in the precision the run asks for, and admits the replies.
+
+    Parameters
+    ----------
+    settings : precision up and down.
+    strategy : the strategy's name; it tells its uploads from another's at the same site.
+    kinds : kinds of evidence whose calibration scores sites sketch.
+    run : the run's identity; sites keep their state on disk under it. Empty = they do not.
+
+    `bytes_down` is what the round's training tasks weigh, `bytes_again` what a resumed run sends
+    once more because the sites' own state may be gone.
+    """
+
+    def __init__(
+        self, settings: WireSettings, strategy: str, kinds: int = 1, run: str = ""
+    ) -> None:
+        self._settings = settings
+        self._strategy = strategy
+        self._kinds = kinds
+        self._run = run
+        self._ledger = Ledger()
+        self._expected: dict[int, Expected] = {}
+        self._counted: dict[int, str] = {}
+        self.bytes_down = 0
+        self.bytes_again = 0
+
+    def begin_round(self) -> None:
+        """Count the bytes of a new round."""
+        self.bytes_down = self.bytes_again = 0
+
+    def task(self, node: int, order: SiteRequest, load: SharedPayload) -> Message:
+        """Pack a training task and expect its reply."""
+        changes = list(load.model) if self._settings.download_precision == "int8" else []
+        parcel = self._pack(node, load, changes or load.kept, changes)
+        self.bytes_down += parcel.payload
+        self.bytes_again += array_bytes(parcel.arrays) - parcel.payload
+        terms: dict[str, Value] = {}
+        base = None
+        if self._settings.upload_precision == "int8":
+            base = as_params({key: parcel.contents[f"model/{key}"] for key in order.upload})
+            terms = {"upload-tag": self._tag(order), "upload-follows": self._counted.get(node, "")}
+        shapes = {key: load.model[key].shape for key in order.upload}
+        self._expected[node] = Expected(order.site, order.server_round, shapes, base, self._kinds)
+        task = {**order.settings, "upload": list(order.upload), **terms}
+        return self._message(node, MessageType.TRAIN, order, parcel, task)
+
+    def query(self, node: int, order: SiteRequest, load: SharedPayload) -> Message:
+        """Pack the closing query; it carries the model itself, whatever the run's precision."""
+        parcel = self._pack(node, load, load.kept)
+        return self._message(node, CALIBRATE, order, parcel, {})
+
+    def admit(self, messages: Iterable[Message]) -> Admission:
+        """Admit replies to the tasks that are open; each task has one reply."""
+        replies: list[tuple[int, Reply]] = []
+        refused: list[tuple[str, int, str]] = []
+        for message in messages:
+            node = message.metadata.src_node_id
+            expected = self._expected.pop(node, None)
+            if expected is None:
+                reason = "not expected: a second reply, or one of a node that was not asked"
+                refused.append((f"node {node}", 0, reason))
+                continue
+            try:
+                replies.append((expected.server_round, admit(message, expected)))
+                self._counted[node] = self._tag(expected)
+            except ReplyError as error:
+                self._ledger.forget(node)
+                refused.append((expected.site, expected.server_round, str(error)))
+        return Admission(sorted(replies, key=lambda found: found[1].site), refused)
+
+    def disown(self, node: int) -> None:
+        """Do without the reply of `node`, or take it back: what it lost in rounding is lost."""
+        self._expected.pop(node, None)
+        self._counted.pop(node, None)
+        self._ledger.forget(node)
+
+    def begin_anew(self) -> None:
+        """Let every site's next upload follow none: what they lost in rounding is in no checkpoint.
+
+        A resumed run could not know it, and would go on differently from the run it resumes.
+        """
+        self._counted.clear()
+
+    def memory(self, sites: Mapping[int, str]) -> tuple[dict[str, dict[str, str]], Arrays]:
+        """What sites hold, by site name, and the arrays that int8 changes refer to, by digest."""
+        return self._ledger.memory(sites)
+
+    def recall(
+        self, nodes: Mapping[str, int], held: Mapping[str, Mapping[str, str]], bases: Arrays
+    ) -> None:
+        """Take up what `memory` gave; sites are sent all of it once more, uncounted."""
+        self._ledger.recall(nodes, held, bases)
+
+    def _pack(
+        self, node: int, load: SharedPayload, kept: Collection[str], changes: Collection[str] = ()
+    ) -> PackedTask:
+        wanted = {**prefixed("model", load.model), **load.extras}
+        keep = [*load.extras, *(f"model/{key}" for key in kept)]
+        return self._ledger.pack(node, wanted, keep, [f"model/{key}" for key in changes])
+
+    def _tag(self, of: SiteRequest | Expected) -> str:
+        return f"{self._strategy}/{of.server_round}"
+
+    def _message(
+        self,
+        node: int,
+        kind: str,
+        order: SiteRequest,
+        parcel: PackedTask,
+        entries: Mapping[str, object],
+    ) -> Message:
+        task = {**entries, "server-round": order.server_round, "site": order.site}
+        if self._run:
+            task["run"] = self._run
+        content = RecordDict()
+        content["arrays"], content["listing"] = parcel.arrays, parcel.listing
+        content["task"] = ConfigRecord(task)  # type: ignore[arg-type] # values are Flower scalars
+        return Message(content=content, message_type=kind, dst_node_id=node)
+
+
+def profile_query(node: int) -> Message:
+    """Ask a node who it is."""
+    content = RecordDict({"task": ConfigRecord({})})
+    return Message(content=content, message_type=PROFILE, dst_node_id=node)

@@ -1,0 +1,104 @@
+"""The twin's side of the learning: one detector trained on synthetic data at the server."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from dtfl_app.core.errors import TwinError
+from dtfl_app.detector.models import Detector, Params, build_model, set_params
+from dtfl_app.detector.training import (
+    Distillation,
+    Rows,
+    TrainingSpec,
+    batch_loss,
+    gradient,
+    train_params,
+)
+
+__all__ = ["TwinTrainer"]
+
+# As many rows as tell a loss to a few per cent in a few milliseconds.
+_SAMPLE = 1024
+
+
+class TwinTrainer:
+    """Takes gradient steps on the twin's labelled data, for whichever strategy asks.
+
+    Its randomness depends on the seed and the round alone, so a run repeats exactly.
+
+    Parameters
+    ----------
+    model : a detector of the federation's architecture; its weights are scratch space.
+    rows : the twin's data, scaled like the sites'.
+    spec : step size and batch size of twin steps.
+    steps : mini-batches per round (0 = the twin teaches nothing).
+    seed : seed of the mini-batches.
+
+    Raises TwinError when no row is of use to this kind of model.
+    """
+
+    def __init__(
+        self, model: Detector, rows: Rows, spec: TrainingSpec, steps: int, seed: int
+    ) -> None:
+        self._model = model
+        self._rows = rows.for_model(model)
+        if not len(self._rows):
+            raise TwinError(
+                f"none of the twin's {len(rows)} rows can train the {model.spec.kind}; it needs "
+                + ("labelled rows" if model.spec.kind == "classifier" else "normal operation")
+                + ', or set twin = "none"'
+            )
+        self._spec = spec
+        self._steps = steps
+        self._seed = seed
+        self._rng = np.random.default_rng([seed, 0])
+        self.steps_done = 0
+        # at even distances: whole scenarios lie behind one another, and no random number is drawn
+        places = np.linspace(0, len(self._rows) - 1, min(_SAMPLE, len(self._rows))).astype(int)
+        self._sample = replace(self._rows, x=self._rows.x[places], y=self._rows.y[places])
+
+    def begin_round(self, server_round: int) -> None:
+        """Restart the random mini-batches for this round."""
+        self._rng = np.random.default_rng([self._seed, server_round])
+
+    def train(self, params: Params, steps: int | None = None) -> Params:
+        """Return `params` after `steps` (default: the round's) Adam steps on twin data."""
+        count = self._steps if steps is None else steps
+        self.steps_done += count
+        return train_params(params, self._model, self._rows, count, self._spec, self._rng)
+
+    def distil(self, params: Params, teacher: Params) -> Params:
+        """Return `params` after the round's steps of matching the teacher on twin inputs."""
+        tutor = build_model(self._model.spec, seed=0).to(next(self._model.parameters()).device)
+        set_params(tutor, teacher)
+        lesson = Distillation(tutor, weight=1.0, temperature=1.0)
+        self.steps_done += self._steps
+        return train_params(
+            params, self._model, self._rows, self._steps, self._spec, self._rng, lesson
+        )
+
+    def gradient(self, params: Params, batch_size: int) -> Params:
+        """Gradient of the twin loss at `params` over a random batch of `batch_size` rows."""
+        index = self._rng.choice(len(self._rows), min(batch_size, len(self._rows)), replace=False)
+        self.steps_done += 1
+        batch = replace(self._rows, x=self._rows.x[index], y=self._rows.y[index])
+        return gradient(params, self._model, batch)
+
+    @property
+    def chance(self) -> float:
+        """Loss that a model reaches without knowing anything; 0 where that would be no standard.
+
+        A classifier that always says one half has ``ln 2``. An autoencoder that always says the
+        sites' mean has about 1, but a hundred times less after a few rounds.
+        """
+        return math.log(2.0) if self._model.spec.kind == "classifier" else 0.0
+
+    def loss(self, params: Params) -> float:
+        """Mean loss at `params` over the same rows of twin data, 1024 at most, every time."""
+        set_params(self._model, params)
+        with torch.no_grad():
+            return float(batch_loss(self._model, self._sample))

@@ -1,0 +1,193 @@
+"""dtfl detect as a person calls it: on a finished file, with what goes wrong said in one line."""
+
+import json
+import logging
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from dtfl_app.cli.main import app
+from tests.system.conftest import REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def quiet_afterwards():
+    """The command logs to the standard error of its call; later tests have another."""
+    yield
+    logging.getLogger("dtfl.detect").handlers.clear()
+    logging.getLogger("dtfl.detect").propagate = True
+
+
+@pytest.fixture(scope="module")
+def data(dataset04, tmp_path_factory) -> Path:
+    """200 hours with the second attack in them."""
+    path = tmp_path_factory.mktemp("site") / "site.csv"
+    lines = dataset04.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], *lines[1980:2180]]))
+    return path
+
+
+def detect(model, data, *words) -> tuple[int, str, str]:
+    command = ["detect", "--model", str(model), "--data", str(data), *map(str, words)]
+    result = CliRunner().invoke(app, command)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_alarms_are_lines_of_json_with_a_summary_on_standard_error(model, data, tmp_path):
+    out = tmp_path / "alarms.jsonl"
+
+    code, printed, told = detect(model, data, "--out", out, "--site", "north")
+
+    assert (code, printed) == (0, "")
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert f"200 rows, 200 steps, {len(found)} with an alarm in" in told
+    assert "ms per row" in told
+    first = found[0]
+    assert list(first) == [
+        "time", "site", "alarm", "score", "threshold", "p_value", "evidence", "channels", "model",
+    ]  # fmt: skip
+    assert first["alarm"] is True
+    assert first["score"] > first["threshold"]
+    assert 0 < first["p_value"] <= 0.005
+    assert first["site"] == "north"
+    assert first["model"] == json.loads((model / "manifest.json").read_text())["model"]
+    assert 1 <= len(first["channels"]) <= 3
+    assert set(first["channels"][0]) == {"channel", "share", "reading"}
+    assert sum(cause["share"] for cause in first["channels"]) <= 1.0001
+
+
+def test_readings_are_those_of_the_file(model, data, tmp_path):
+    _, printed, _ = detect(model, data, "--out", "-", "--every-step")
+    frame = pd.read_csv(data, skipinitialspace=True)
+
+    for line, (_, row) in zip(printed.splitlines(), frame.iterrows(), strict=True):
+        for cause in json.loads(line)["channels"]:
+            assert cause["reading"] == pytest.approx(row[cause["channel"]], rel=1e-6)
+
+
+def test_parquet_gives_the_lines_of_csv(model, data, tmp_path):
+    frame = pd.read_csv(data, skipinitialspace=True)
+    frame["DATETIME"] = pd.to_datetime(frame["DATETIME"], format="%d/%m/%y %H")
+    frame.to_parquet(tmp_path / "site.parquet")
+
+    texts = [
+        detect(model, file, "--out", "-", "--every-step")[1]
+        for file in (data, tmp_path / "site.parquet")
+    ]
+
+    assert texts[0] == texts[1]
+    assert len(texts[0].splitlines()) == 200
+
+
+def test_the_file_of_alarms_is_called_after_the_data(model, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    detect(model, data)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["site.alarms.jsonl"]
+
+
+def test_a_channel_to_ignore_counts_as_missing(model, data, tmp_path):
+    """Its column may even be gone; the scores are those of an empty column."""
+    frame = pd.read_csv(data, skipinitialspace=True)
+    empty, gone = tmp_path / "empty.csv", tmp_path / "gone.csv"
+    frame.assign(L_T7=None).to_csv(empty, index=False)
+    frame.drop(columns="L_T7").to_csv(gone, index=False)
+
+    texts = {
+        detect(model, empty, "--out", "-", "--every-step")[1],
+        detect(model, gone, "--out", "-", "--every-step", "--ignore", "L_T7")[1],
+        detect(model, data, "--out", "-", "--every-step", "--ignore", "L_T7")[1],
+    }
+
+    assert len(texts) == 1
+    assert detect(model, data, "--out", "-", "--every-step")[1] not in texts
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--ignore", "L_T9"], "--ignore L_T9: no such channel"),
+        (["--follow", "--out", "-"], "--out -: a followed file needs a file"),
+        (["--schema", "none.toml"], "none.toml: no such site schema"),
+    ],
+)
+def test_a_slip_is_one_clear_line(model, data, tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+
+    code, _, err = detect(model, data, *words)
+
+    assert code == 2
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("none.csv", None, "none.csv: no such file"),
+        ("empty.csv", b"", "empty.csv: the file holds no rows"),
+        ("other.csv", b"time,x\n1,2\n", "other.csv: columns"),
+        ("broken.parquet", b"PAR1", "broken.parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_scored_is_named(model, tmp_path, monkeypatch, name, content, told):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    code, _, err = detect(model, tmp_path / name)
+
+    assert code == 2
+    assert told in err
+
+
+def test_a_file_that_cannot_be_scored_leaves_earlier_alarms_alone(model, tmp_path):
+    data, out = tmp_path / "other.csv", tmp_path / "alarms.jsonl"
+    data.write_text("time,x\n1,2\n")
+    out.write_text("earlier")
+
+    assert detect(model, data, "--out", out)[0] == 2
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alarms.jsonl", "other.csv"]
+    assert out.read_text() == "earlier"
+
+
+def test_alarms_of_a_followed_file_are_not_overwritten(model, data, tmp_path):
+    out = tmp_path / "alarms.jsonl"
+    detect(model, data, "--out", out, "--follow", "--until-idle", "0.01", "--interval", "0.01")
+    before = out.read_bytes()
+
+    code, _, err = detect(model, data, "--out", out)
+
+    assert code == 2
+    assert "alarms.jsonl.state is beside it" in err
+    assert out.read_bytes() == before
+
+
+def test_reset_begins_anew(model, data, tmp_path):
+    words = ["--out", tmp_path / "alarms.jsonl", "--follow", "--until-idle", "0.01"]
+    words += ["--interval", "0.01"]
+    detect(model, data, *words)
+    before = (tmp_path / "alarms.jsonl").read_bytes()
+    code, _, err = detect(model, data, *words, "--every-step")
+    assert code == 2 and "--reset" in err
+
+    code, _, _ = detect(model, data, *words, "--every-step", "--reset")
+
+    assert code == 0
+    found = (tmp_path / "alarms.jsonl").read_text().splitlines()
+    assert len(found) >= 200 > len(before.splitlines())
+
+
+def test_the_list_for_gateways_has_the_tested_versions():
+    wanted = (REPOSITORY / "docker" / "detect-requirements.txt").read_text().splitlines()
+    tested = (REPOSITORY / "constraints.txt").read_text().splitlines()
+
+    pins = [line for line in wanted if line and not line.startswith("#")]
+    assert [pin for pin in pins if pin not in tested] == []
+    assert f"onnxruntime=={version('onnxruntime')}" in pins
+    assert "onnxruntime" in packages_distributions()

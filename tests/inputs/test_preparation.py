@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from dtfl_app.core.config import DetectorSettings
+from dtfl_app.detector.models import ModelSpec, build_model, set_params
+from dtfl_app.inputs.preparation import (
+    model_spec,
+    prepare,
+    scaler_from_arrays,
+    scaler_to_arrays,
+)
+from dtfl_app.messages.wire import to_arrays, to_record
+from dtfl_app.sites.features import Features
+from dtfl_app.sites.scaling import Scaler
+from tests.support.line_model import line
+
+SCALER = Scaler(mean=np.array([10.0]), scale=np.array([2.0]), clip=3.0)
+
+
+def features(*values: float, label=None, instance=None) -> Features:
+    n = len(values)
+    return Features(
+        values=np.array(values, dtype=np.float32)[:, None],
+        names=("level",),
+        label=np.array(label or [0] * n, dtype=np.int8),
+        time=np.datetime64("2024-01-01", "ns") + np.arange(n) * np.timedelta64(1, "h"),
+        instance=np.array(instance or ["run"] * n),
+        event=np.array([""] * n),
+    )
+
+
+def test_readings_are_scaled_clipped_and_given_their_past():
+    """(12 - 10) / 2 = 1, (8 - 10) / 2 = -1, 100 is clipped to 3; windows stay in their stretch."""
+    rows = prepare(features(12, 8, 100, instance=["a", "a", "b"]), SCALER, window=2)
+
+    assert rows.x.tolist() == [[1, 1], [1, -1], [3, 3]]
+    assert rows.x.dtype == np.float32
+    assert rows.features.values[:, 0].tolist() == [12, 8, 100]
+
+
+def test_a_missing_reading_is_the_mean():
+    assert prepare(features(np.nan), SCALER, window=1).x.tolist() == [[0.0]]
+
+
+def test_rows_carry_their_labels():
+    rows = prepare(features(12, 8, 10, label=[0, 1, -1]), SCALER, 1).rows(torch.device("cpu"))
+
+    assert rows.x[:, 0].tolist() == [1.0, -1.0, 0.0]
+    assert rows.y.tolist() == [0.0, 1.0, -1.0]
+
+
+def test_scores_are_smoothed_within_a_stretch():
+    """A model that says 0: squared errors 1, 9 | 4, mean of up to two: 1, 5 | 4."""
+    model = build_model(ModelSpec("autoencoder", 1, hidden=1, latent=1), seed=0)
+    set_params(model, line(0.0))
+    rows = prepare(features(12, 16, 14, instance=["a", "a", "b"]), SCALER, window=1)
+
+    assert rows.score(model, smoothing=2).total.tolist() == [1, 5, 4]
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "classifier"])
+def test_the_architecture_follows_the_settings(kind):
+    settings = DetectorSettings(model=kind, window=4, hidden=7, latent=5)
+
+    assert model_spec(settings, features=3) == ModelSpec(kind, 3, window=4, hidden=7, latent=5)
+
+
+def test_a_scaler_survives_the_wire():
+    scaler = Scaler(np.array([1.5, -2e7]), np.array([0.1, 3.0]), clip=4.5)
+
+    back = scaler_from_arrays(to_arrays(to_record(scaler_to_arrays(scaler))))
+
+    assert back.to_dict() == scaler.to_dict()

@@ -1,0 +1,206 @@
+"""Which twin a run has."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError, SchemaError, TwinError
+from dtfl_app.inputs.twin_data import _scenarios, make_twin, make_twin_data
+from dtfl_app.sites.catalogue import open_dataset
+from dtfl_app.sites.threew import threew_schema
+from tests.support.runs import make_recording
+from twin.ctown.channels import SCADA
+from twin.ctown.defaults import SETPOINTS
+from twin.ctown.events import KINDS
+from twin.ctown.simulate import CTownTwin
+from twin.recorded import RecordedTwin
+
+
+def config(**settings: object) -> RunConfig:
+    return RunConfig.from_mapping({k.replace("_", "-"): v for k, v in settings.items()})  # type: ignore[misc]
+
+
+def test_plants_have_the_embedded_plant_as_twin():
+    twin = make_twin(config(), SCADA)
+
+    assert isinstance(twin, CTownTwin)
+    assert twin.plant.network == ""
+
+
+def test_batadals_twin_is_its_network_with_the_plants_own_set_points(data_dir: Path):
+    twin = make_twin(config(dataset="batadal", data_dir=str(data_dir)), SCADA)
+
+    assert isinstance(twin, CTownTwin)
+    assert twin.plant.network.endswith("ctown_map.inp")
+    assert twin.plant.setpoints == SETPOINTS
+
+
+def test_batadal_without_its_network_is_a_clear_error(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"ctown_map\.inp is missing; name one with twin-network"):
+        make_twin(config(dataset="batadal", data_dir=str(tmp_path)), SCADA)
+
+
+def test_a_twin_can_be_wrong_by_a_known_factor():
+    right = make_twin(config(), SCADA)
+    wrong = make_twin(config(twin_demand_factor=1.15, twin_roughness_factor=0.85), SCADA)
+
+    assert isinstance(right, CTownTwin) and isinstance(wrong, CTownTwin)
+    for name, demand in right.plant.demands.items():
+        assert wrong.plant.demands[name].mean_lps == pytest.approx(1.15 * demand.mean_lps)
+        assert wrong.plant.roughness[name] == pytest.approx(0.85 * right.plant.roughness[name])
+
+
+def test_a_twins_plcs_can_switch_at_wrong_levels_but_not_above_the_tank():
+    """0.9 times 4.0 and 6.3 m in T1; 1.1 times 4.5 m in T4, whose top is at 4.7 m."""
+    low, high = (make_twin(config(twin_threshold_factor=factor), SCADA) for factor in (0.9, 1.1))
+
+    assert isinstance(low, CTownTwin) and isinstance(high, CTownTwin)
+    rule = low.plant.setpoints["PU1"]
+    assert (rule.on_below, rule.off_above) == pytest.approx((3.6, 5.67))
+    rule = high.plant.setpoints["PU7"]
+    assert (rule.on_below, rule.off_above) == pytest.approx((3.3, 4.7))
+
+
+@pytest.mark.parametrize("kind", ["demand", "roughness", "threshold"])
+def test_a_wrong_twin_has_a_cache_of_its_own(kind: str):
+    right, same, wrong = (
+        make_twin(config(**{f"twin_{kind}_factor": factor}), SCADA) for factor in (1.0, 1.0, 1.1)
+    )
+
+    assert right is not None and same is not None and wrong is not None
+    assert right.fingerprint() == same.fingerprint() != wrong.fingerprint()
+
+
+def test_levels_beyond_every_tank_leave_no_band_and_are_refused():
+    with pytest.raises(TwinError, match=r"expected a tank of .* and on_below under off_above"):
+        make_twin(config(twin_threshold_factor=20.0), SCADA)
+
+
+def test_batadals_twin_can_be_the_uncalibrated_plant(tmp_path: Path):
+    """No network file is needed; pipes and curves are the embedded plant's, PLCs the plant's."""
+    twin = make_twin(
+        config(dataset="batadal", data_dir=str(tmp_path), twin_network="embedded"), SCADA
+    )
+
+    assert isinstance(twin, CTownTwin)
+    assert twin.plant.network == ""
+    assert twin.plant.setpoints == SETPOINTS
+
+
+def test_threews_twin_reads_the_one_file_and_the_published_folders_alike(
+    data_dir: Path, tmp_path: Path
+):
+    recorded = pd.read_parquet(data_dir / "3w" / "class2_SIMULATED.parquet")
+    one = recorded[recorded["instance"] == recorded["instance"].iloc[0]].drop(
+        columns=["event", "source", "instance"]
+    )
+    folder = tmp_path / "3w" / "2"
+    folder.mkdir(parents=True)
+    one.to_csv(folder / "SIMULATED_00001.csv", index=False)
+    schema = threew_schema()
+
+    whole = make_twin(config(dataset="threew", data_dir=str(data_dir)), schema)
+    published = make_twin(config(dataset="threew", data_dir=str(tmp_path)), schema)
+
+    assert isinstance(whole, RecordedTwin) and isinstance(published, RecordedTwin)
+    assert len(whole.instances) == 16
+    assert published.instances == ["2/SIMULATED_00001"]
+
+
+@pytest.mark.parametrize("dataset", ["batadal", "plants"])
+def test_unseen_families_never_occur_in_the_twins_scenarios(dataset: str, data_dir: Path):
+    """Two weeks a scenario, an event a week, three of four scenarios with events: 60 events."""
+    settings = config(
+        dataset=dataset, model="classifier", protocol="unseen-families",
+        unseen_families="signal_altered,pump_speed", twin_scenarios=40, data_dir=str(data_dir),
+    )  # fmt: skip
+    twin = make_twin(settings, SCADA)
+    assert twin is not None
+
+    kinds = [event.kind for plan in _scenarios(settings, twin) for event in plan.events]
+
+    assert len(kinds) == 60
+    assert set(KINDS) - set(kinds) == {"signal_altered", "pump_speed"}
+
+
+def test_an_autoencoder_needs_no_events_whatever_is_held_out():
+    settings = config(protocol="unseen-families", twin_scenarios=4)
+    twin = make_twin(settings, SCADA)
+    assert twin is not None
+
+    assert not any(plan.events for plan in _scenarios(settings, twin))
+
+
+def test_what_the_twin_simulates_is_said_once():
+    settings = config(protocol="unseen-families", twin_families="leak", model="classifier")
+    twin = make_twin(settings, SCADA)
+    assert twin is not None
+
+    with pytest.raises(ConfigError, match="both say what the twin simulates; leave twin-families"):
+        _scenarios(settings, twin)
+
+
+def test_a_recorded_twin_cannot_leave_families_out(data_dir: Path):
+    settings = config(dataset="threew", data_dir=str(data_dir), protocol="unseen-families")
+    twin = make_twin(settings, threew_schema())
+    assert twin is not None
+
+    with pytest.raises(ConfigError, match="needs a twin that simulates on demand"):
+        _scenarios(settings, twin)
+
+
+def test_no_twin_is_no_data(tmp_path: Path):
+    settings = config(twin="none", cache_dir=str(tmp_path))
+
+    assert make_twin_data(settings, open_dataset(settings)) is None
+
+
+def test_a_twin_of_another_plant_is_a_clear_error(data_dir: Path):
+    with pytest.raises(ConfigError, match="choose the twin that belongs to the dataset"):
+        make_twin(config(dataset="threew", twin="ctown", data_dir=str(data_dir)), threew_schema())
+
+
+def test_a_calibrated_plant_that_cannot_be_read_is_a_clear_error(tmp_path: Path):
+    with pytest.raises(ConfigError, match="expected a JSON file of 'dtfl twin calibrate'"):
+        make_twin(config(twin_plant=str(tmp_path / "none.json")), SCADA)
+
+
+def recording_with(path: Path, data_dir: Path, reading: float) -> RunConfig:
+    """A recorded twin of 200 rows, with `reading` in row 150 of its second channel."""
+    make_recording(path, data_dir)
+    series = pd.read_parquet(path).iloc[:200]
+    series.loc[150, SCADA.names[1]] = reading
+    series.to_parquet(path)
+    return config(
+        dataset="batadal", twin="recorded", twin_recording=str(path), data_dir=str(data_dir),
+        cache_dir=str(path.parent),
+    )  # fmt: skip
+
+
+def test_a_twin_with_a_gap_is_refused_when_its_data_is_opened(tmp_path: Path, data_dir: Path):
+    """A gap would be scaled to the sites' mean, and learnt as a reading; dataset03 begins on
+    6 January 2014 at 0 h, so row 150 is 6 h on the 12th.
+    """
+    path = tmp_path / "gap.parquet"
+    settings = recording_with(path, data_dir, float("nan"))
+
+    with pytest.raises(
+        TwinError,
+        match=rf"{path}: instance 'normal', row of 2014-01-12 06:00:00, column "
+        rf"{SCADA.names[1]!r} holds no number \(1 of 200 rows",
+    ):
+        make_twin_data(settings, open_dataset(settings))
+
+
+def test_a_twin_with_an_infinite_reading_is_refused_when_it_is_opened(
+    tmp_path: Path, data_dir: Path
+):
+    path = tmp_path / "infinite.parquet"
+    settings = recording_with(path, data_dir, float("inf"))
+
+    with pytest.raises(
+        SchemaError, match=rf"{path}: row 150, column {SCADA.names[1]!r}: inf is outside"
+    ):
+        make_twin_data(settings, open_dataset(settings))
