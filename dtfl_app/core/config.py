@@ -1,6 +1,7 @@
-"""Run config and node config -> one frozen, validated, typed object.
+"""Run config -> one frozen, validated, typed object.
 
-Every key has its default here; ``[tool.flwr.app.config]`` in pyproject.toml repeats them because
+Keys stand in groups, ``twin.steps``, which are tables of ``[tool.flwr.app.config]``; the few that
+say what is run stand in none. Every key has its default here; ``[tool.flwr.app.config]`` in pyproject.toml repeats them because
 ``flwr run --run-config`` only overrides keys it finds there, and a test keeps the two equal.
 """
 
@@ -9,26 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.evidence import evidence_kinds
-from dtfl_app.core.settings import Value, keys_of, read_settings, setting, to_mapping
+from dtfl_app.core.renamed import refuse_old
+from dtfl_app.core.settings import Role, Value, fields_of, read_settings, setting, to_mapping
 
 __all__ = [
-    "FILE_KEYS",
-    "LOCAL_KEYS",
-    "PATH_KEYS",
     "SECTIONS",
     "DataSettings",
     "DetectorSettings",
+    "FeatureSettings",
+    "PlantSettings",
     "PrivacySettings",
     "RoundSettings",
     "RunConfig",
     "RunSettings",
+    "StateSettings",
     "TrainSettings",
     "TrustSettings",
     "TwinSettings",
     "WireSettings",
+    "keys_with",
 ]
 
 
@@ -39,16 +43,25 @@ class RunSettings:
     strategy: str = setting(
         "cwa", "method, import path (my_pkg.mine:Mine), or several separated by commas"
     )
+    dataset: str = setting("plants", "plants, batadal, threew, files (docs/your-site.md)")
+    sites: int = setting(0, "number of sites; 0 = one per SuperNode", low=0)
     rounds: int = setting(30, "federated rounds", low=1)
     target: float = setting(0.8, "balanced accuracy to reach", above=0.0, high=1.0)
     stop_at_target: bool = setting(False, "end the run in the round that reaches the target")
-    checkpoint_every: int = setting(5, "rounds from checkpoint to checkpoint; 0 = none", low=0)
-    resume: str = setting("", "run folder, or checkpoint file, to go on from")
-    join_timeout: float = setting(10.0, "seconds to wait for the sites to connect", low=0.0)
     seed: int = setting(0, "seed of weights, batches and sampling", low=0)
     device: str = setting("auto", "torch device", choices=("auto", "cpu", "cuda"))
-    results_dir: str = setting("", "where runs are stored; empty = ./results")
-    run_name: str = setting("", "folder of this run; empty = date, dataset and strategy")
+    results_dir: str = setting("", "where runs are stored; empty = ./results", role="local-path")
+    run_name: str = setting(
+        "", "folder of this run; empty = date, dataset and strategy", role="local"
+    )
+    cache_dir: str = setting(
+        "", "cache of simulated data; empty = ~/.cache/dtfl", role="local-path"
+    )
+    resume: str = setting("", "run folder, or checkpoint file, to go on from", role="local")
+    checkpoint_every: int = setting(5, "rounds from checkpoint to checkpoint; 0 = none", low=0)
+    join_timeout: float = setting(
+        10.0, "seconds to wait for the sites to connect", low=0.0, role="local"
+    )
     strategy_options: str = setting("", "extra settings of your own strategy: key=value, ...")
 
 
@@ -56,12 +69,14 @@ class RunSettings:
 class RoundSettings:
     """Who is asked in a round, how long it waits, and how replies are averaged."""
 
+    group: ClassVar[str] = "round"
+
     fraction: float = setting(1.0, "share of sites drawn for each round", above=0.0, high=1.0)
     weighting: str = setting(
         "uniform", "how replies are averaged; uniform = the paper", choices=("uniform", "examples")
     )
-    round_timeout: float = setting(
-        600.0, "seconds after which a round closes with the replies it has", above=0.0
+    timeout: float = setting(
+        600.0, "seconds after which a round closes with the replies it has", above=0.0, role="local"
     )
     quorum: float = setting(
         0.5,
@@ -69,7 +84,7 @@ class RoundSettings:
         low=0.0,
         high=1.0,
     )
-    round_retries: int = setting(2, "times that a round below its quorum is repeated", low=0)
+    retries: int = setting(2, "times that a round below its quorum is repeated", low=0)
     late: str = setting(
         "drop",
         "a reply after its round closed: drop it, or let it count less in the next round",
@@ -78,12 +93,6 @@ class RoundSettings:
     late_exponent: float = setting(
         0.5, "a reply s rounds late weighs (1 + s)^-exponent", low=0.0, high=10.0
     )
-    state_dir: str = setting(
-        "",
-        "folder, from the root, where sites keep their state; empty = in memory; node config has "
-        "precedence",
-    )
-    state_limit_mb: float = setting(256.0, "size of a site's state folder at most", above=0.0)
 
     def needed(self, sites: int) -> int:
         """Return how many of `sites` make a quorum: ``ceil(quorum * sites)``, at least one."""
@@ -92,8 +101,27 @@ class RoundSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSettings:
+    """What a site keeps on disk between rounds."""
+
+    group: ClassVar[str] = "state"
+
+    dir: str = setting(
+        "",
+        "folder, from the root, where sites keep their state; empty = in memory; node config has "
+        "precedence",
+        role="local-path",
+    )
+    limit_mb: float = setting(
+        256.0, "size of a site's state folder at most", above=0.0, role="local"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TrustSettings:
     """Which replies count, how much, and how far the twin is trusted."""
+
+    group: ClassVar[str] = "trust"
 
     aggregation: str = setting(
         "mean",
@@ -106,7 +134,7 @@ class TrustSettings:
     malicious: float = setting(
         0.2, "krum, multi-krum: share of sites that may be malicious", low=0.0, high=0.49
     )
-    clip_updates: float = setting(
+    clip: float = setting(
         0.0,
         "updates longer than this times the round's median are shortened to it; 0 = none",
         low=0.0,
@@ -139,32 +167,36 @@ class TrustSettings:
 class PrivacySettings:
     """Differential privacy at the sites, by Flower's LocalDpMod (docs/privacy.md)."""
 
+    group: ClassVar[str] = "privacy"
+
     dp: bool = setting(False, "clip each site's update and add Gaussian noise before it leaves")
-    dp_clip: float = setting(0.1, "dp: length to which a site's update is clipped", above=0.0)
-    dp_epsilon: float = setting(
+    clip: float = setting(0.1, "dp: length to which a site's update is clipped", above=0.0)
+    epsilon: float = setting(
         8.0,
         "dp: privacy budget of one round by LocalDpMod's formula, which holds up to 1; the report "
         "has what is spent",
         above=0.0,
     )
-    dp_delta: float = setting(1e-5, "dp: probability that the promise fails", above=0.0, high=0.1)
+    delta: float = setting(1e-5, "dp: probability that the promise fails", above=0.0, high=0.1)
 
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
     """Which data the sites hold and how it is cut."""
 
-    dataset: str = setting("plants", "plants, batadal, threew, files (docs/your-site.md)")
-    data_dir: str = setting(
+    group: ClassVar[str] = "data"
+
+    dir: str = setting(
         "",
         "folder with batadal/ and 3w/; empty = DTFL_DATA, ../shared/data; files: folder with a "
         "file per site; empty = each node names its own",
+        role="local-path",
     )
     schema: str = setting(
-        "", "files: site schema, a path or a name in data-dir; empty = schema.toml there"
+        "",
+        "files: site schema, a path or a name in data.dir; empty = schema.toml there",
+        role="data-file",
     )
-    cache_dir: str = setting("", "cache of simulated data; empty = ~/.cache/dtfl")
-    sites: int = setting(0, "number of sites; 0 = one per SuperNode", low=0)
     partition: str = setting(
         "auto",
         "batadal: how the plant's year becomes K sites; auto = time-blocks",
@@ -197,22 +229,12 @@ class DataSettings:
         "",
         "batadal: file to judge by; empty = dataset04; files: a labelled file, a path or a name in "
         "data-dir; empty = none",
+        role="data-file",
     )
     channels: str = setting("", "threew: channels, separated by commas; empty = P-TPT,T-TPT")
-    data_seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
+    seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
     calibration_share: float = setting(
         0.2, "share of each site's rows kept to set the threshold", above=0.0, high=0.9
-    )
-    plant_days: int = setting(28, "plants: days of normal operation per site", low=7)
-    plant_gap: float = setting(
-        0.5, "plants: how far the plants differ from the twin; 0 = not at all", low=0.0, high=3.0
-    )
-    feature_window_s: int = setting(0, "seconds per feature window; 0 = the dataset's own", low=0)
-    feature_step_s: int = setting(0, "seconds between windows; 0 = the dataset's own", low=0)
-    feature_statistics: str = setting(
-        "",
-        "statistics per window, separated by commas, of last, mean, std, change; empty = the "
-        "dataset's own",
     )
     clip: float = setting(10.0, "standardised readings are cut at +- this", above=0.0)
 
@@ -227,8 +249,37 @@ class DataSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PlantSettings:
+    """The simulated plants (dataset=plants)."""
+
+    group: ClassVar[str] = "plants"
+
+    days: int = setting(28, "plants: days of normal operation per site", low=7)
+    gap: float = setting(
+        0.5, "plants: how far the plants differ from the twin; 0 = not at all", low=0.0, high=3.0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """How readings become what the detector is shown."""
+
+    group: ClassVar[str] = "features"
+
+    window_s: int = setting(0, "seconds per feature window; 0 = the dataset's own", low=0)
+    step_s: int = setting(0, "seconds between windows; 0 = the dataset's own", low=0)
+    statistics: str = setting(
+        "",
+        "statistics per window, separated by commas, of last, mean, std, change; empty = the "
+        "dataset's own",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorSettings:
     """What is learned and when it raises an alarm."""
+
+    group: ClassVar[str] = "detector"
 
     model: str = setting("autoencoder", "detector to train", choices=("autoencoder", "classifier"))
     window: int = setting(1, "consecutive time steps the model sees at once", low=1)
@@ -248,8 +299,8 @@ class DetectorSettings:
         # A logit may be negative, so it has no ratio to its threshold that others compare with.
         if len(evidence_kinds(self.evidence)) > 1 and self.model == "classifier":
             raise ConfigError(
-                f"run config: evidence = {self.evidence!r} weighs several kinds, which needs "
-                'model = "autoencoder"; a classifier takes one, "instant" or "smoothed"'
+                f"run config: detector.evidence = {self.evidence!r} weighs several kinds, which needs "
+                'detector.model = "autoencoder"; a classifier takes one, "instant" or "smoothed"'
             )
 
 
@@ -257,7 +308,9 @@ class DetectorSettings:
 class TrainSettings:
     """Training at a site."""
 
-    local_epochs: int = setting(2, "passes over a site's rows per round", low=1)
+    group: ClassVar[str] = "train"
+
+    epochs: int = setting(2, "passes over a site's rows per round", low=1)
     lr: float = setting(0.001, "Adam's step size at the sites", above=0.0)
     batch_size: int = setting(128, "rows per mini-batch", low=1)
 
@@ -265,6 +318,8 @@ class TrainSettings:
 @dataclass(frozen=True, slots=True)
 class WireSettings:
     """What travels between server and sites."""
+
+    group: ClassVar[str] = "wire"
 
     upload_precision: str = setting(
         "float32", "a site's layers, or their rounded change", choices=("float32", "int8")
@@ -278,64 +333,57 @@ class WireSettings:
 class TwinSettings:
     """The digital twin at the server."""
 
-    twin: str = setting(
+    group: ClassVar[str] = "twin"
+
+    kind: str = setting(
         "auto", "auto = the dataset's own", choices=("auto", "ctown", "recorded", "none")
     )
-    twin_network: str = setting("", "EPANET file of the twin; empty = the dataset's own")
-    twin_plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')")
-    twin_recording: str = setting(
-        "", "another simulator's labelled series (Parquet or CSV); files: in the sites' schema too"
+    network: str = setting("", "EPANET file of the twin; empty = the dataset's own", role="path")
+    plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')", role="path")
+    recording: str = setting(
+        "",
+        "another simulator's labelled series (Parquet or CSV); files: in the sites' schema too",
+        role="data-file",
     )
-    twin_scenarios: int = setting(60, "scenarios the twin simulates", low=1)
-    twin_hours: int = setting(384, "hours per scenario", low=24)
-    twin_families: str = setting(
-        "", "event kinds to simulate; empty = what the detector learns from"
-    )
-    twin_demand_factor: float = setting(1.0, "make the twin wrong in demand", above=0.0)
-    twin_roughness_factor: float = setting(1.0, "make the twin wrong in roughness", above=0.0)
-    twin_threshold_factor: float = setting(
+    scenarios: int = setting(60, "scenarios the twin simulates", low=1)
+    hours: int = setting(384, "hours per scenario", low=24)
+    families: str = setting("", "event kinds to simulate; empty = what the detector learns from")
+    demand_factor: float = setting(1.0, "make the twin wrong in demand", above=0.0)
+    roughness_factor: float = setting(1.0, "make the twin wrong in roughness", above=0.0)
+    threshold_factor: float = setting(
         1.0, "make the twin wrong in the levels at which its PLCs switch", above=0.0
     )
-    twin_steps: int = setting(100, "mini-batches on twin data per round", low=0)
-    twin_lr: float = setting(0.001, "Adam's step size on twin data", above=0.0)
-    twin_warm_start: bool = setting(False, "start from a model trained on twin data")
-    twin_warm_steps: int = setting(2000, "mini-batches of the warm start and of a teacher", low=1)
-    twin_workers: int = setting(0, "processes that simulate; 0 = one per core", low=0)
+    steps: int = setting(100, "mini-batches on twin data per round", low=0)
+    lr: float = setting(0.001, "Adam's step size on twin data", above=0.0)
+    warm_start: bool = setting(False, "start from a model trained on twin data")
+    warm_steps: int = setting(2000, "mini-batches of the warm start and of a teacher", low=1)
+    workers: int = setting(0, "processes that simulate; 0 = one per core", low=0, role="local")
 
 
 SECTIONS = (
     RunSettings,
     RoundSettings,
+    StateSettings,
     TrustSettings,
     PrivacySettings,
     DataSettings,
+    PlantSettings,
+    FeatureSettings,
     DetectorSettings,
     TrainSettings,
     WireSettings,
     TwinSettings,
 )
 
-#: Keys that say where and how a run runs and shape no result: a resumed run may change them.
-#: Not checkpoint-every: what sites lost in rounding to int8 is forgotten at every checkpoint.
-LOCAL_KEYS = frozenset(
-    {
-        "cache-dir",
-        "data-dir",
-        "join-timeout",
-        "results-dir",
-        "resume",
-        "round-timeout",
-        "run-name",
-        "state-dir",
-        "state-limit-mb",
-        "twin-workers",
-    }
-)
 
-#: Keys that name a file or folder.
-PATH_KEYS = ("results-dir", "cache-dir", "data-dir", "state-dir", "twin-network", "twin-plant")
-#: Keys that name a file, perhaps one in data-dir.
-FILE_KEYS = ("schema", "evaluation-file", "twin-recording")
+def keys_with(*roles: Role) -> frozenset[str]:
+    """Keys of the settings that have one of these roles."""
+    return frozenset(
+        key
+        for section in SECTIONS
+        for key, field in fields_of(section).items()
+        if field.metadata["role"] in roles
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,9 +395,12 @@ class RunConfig:
 
     run: RunSettings
     round: RoundSettings
+    state: StateSettings
     trust: TrustSettings
     privacy: PrivacySettings
     data: DataSettings
+    plants: PlantSettings
+    features: FeatureSettings
     detector: DetectorSettings
     train: TrainSettings
     wire: WireSettings
@@ -359,19 +410,10 @@ class RunConfig:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Value]) -> RunConfig:
         """Read Flower's run config; raises ConfigError naming the key, value and range."""
-        own = {key for section in SECTIONS for key in keys_of(section)}
-        return cls(
-            run=read_settings(RunSettings, mapping),
-            round=read_settings(RoundSettings, mapping),
-            trust=read_settings(TrustSettings, mapping),
-            privacy=read_settings(PrivacySettings, mapping),
-            data=read_settings(DataSettings, mapping),
-            detector=read_settings(DetectorSettings, mapping),
-            train=read_settings(TrainSettings, mapping),
-            wire=read_settings(WireSettings, mapping),
-            twin=read_settings(TwinSettings, mapping),
-            extra={k: v for k, v in mapping.items() if k not in own},
-        )
+        refuse_old(mapping)
+        own = {key for section in SECTIONS for key in fields_of(section)}
+        sections = [read_settings(section, mapping) for section in SECTIONS]
+        return cls(*sections, extra={k: v for k, v in mapping.items() if k not in own})  # type: ignore[arg-type] # in the order of SECTIONS
 
     def to_mapping(self) -> dict[str, Value]:
         """Every key and value, as `from_mapping` reads them."""
