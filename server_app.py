@@ -21,7 +21,7 @@ def main(grid: Grid, context: Context) -> None:
             grid=grid,
             initial_arrays=to_record(session.initial_params(strategy)),
             num_rounds=config.run.rounds,
-            timeout=config.round.round_timeout,
+            timeout=config.round.timeout,
         )
         session.keep(name, strategy.state.model, strategy.calibration)
     session.finish()

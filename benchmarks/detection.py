@@ -55,12 +55,12 @@ def train(folder: Path, kinds: str) -> Path:
     name = kinds.replace(",", "-")
     settings = {
         "dataset": "batadal",
-        "data-dir": str(data_file().parents[1]),
+        "data.dir": str(data_file().parents[1]),
         "cache-dir": str(folder / "cache"),
         "strategy": "cwa",
         "sites": 10,
         "rounds": 10,
-        "evidence": kinds,
+        "detector.evidence": kinds,
         "results-dir": str(folder),
         "run-name": name,
     }

@@ -100,13 +100,13 @@ def train(link: SuperLink, folder: Path, part: str) -> Trained:
     year[~kept].to_csv(data / "batadal" / "rest.csv", index=False)
     settings = {
         "dataset": "batadal",
-        "data-dir": str(data),
+        "data.dir": str(data),
         "cache-dir": str(folder / "cache"),
-        "evaluation-file": "rest.csv",
+        "data.evaluation-file": "rest.csv",
         "strategy": "cwa",
         "sites": 10,
         "rounds": 15,
-        "evidence": ",".join(EVIDENCE),
+        "detector.evidence": ",".join(EVIDENCE),
         "results-dir": str(folder),
         "run-name": data.name + "-run",
     }

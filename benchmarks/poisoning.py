@@ -44,8 +44,8 @@ ROUNDS = {"plants": 12, "batadal": 40}
 STRATEGIES = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
 DEFENCES = (
     "mean",
-    "norm-limit",
-    "clip-updates",
+    "trust.norm-limit",
+    "trust.clip",
     "trimmed-mean",
     "median",
     "multi-krum",
@@ -133,17 +133,17 @@ def attackers_of(share: float, seed: int) -> list[int]:
 def defence_settings(cell: Cell) -> dict[str, Value]:
     """Settings of a cell's defence, which knows the attackers' share, 20% where none attack."""
     share = cell.share or SHARES[0]
-    alone: dict[str, Value] = {"norm-limit": 0.0}
+    alone: dict[str, Value] = {"trust.norm-limit": 0.0}
     settings: dict[str, dict[str, Value]] = {
         "mean": {},
-        "norm-limit": {"norm-limit": 10.0},
-        "clip-updates": {"clip-updates": 1.0},
+        "trust.norm-limit": {"trust.norm-limit": 10.0},
+        "trust.clip": {"trust.clip": 1.0},
         "trimmed-mean": {"aggregation": "trimmed-mean", "trim": share},
         "median": {"aggregation": "median"},
         "multi-krum": {"aggregation": "multi-krum", "malicious": min(share, _MOST_KRUM)},
         # The sites of either data set are alike, for which docs/trust.md advises a limit of 2.
-        "witness weighs": {"witness": "weigh", "witness-limit": 2.0},
-        "witness refuses": {"witness": "refuse", "witness-limit": 2.0},
+        "witness weighs": {"trust.witness": "weigh", "trust.witness-limit": 2.0},
+        "witness refuses": {"trust.witness": "refuse", "trust.witness-limit": 2.0},
     }
     return {**alone, **settings[cell.defence]}
 

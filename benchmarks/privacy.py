@@ -34,7 +34,7 @@ MODELS: dict[str, dict[str, Value]] = {
     "default detector (256, 24)": {},
     "small detector (16, 4)": {"hidden": 16, "latent": 4},
 }
-# (dp-clip, dp-epsilon); the first is without privacy
+# (privacy.clip, privacy.epsilon); the first is without privacy
 CASES = (
     (0.0, 0.0),
     *((1.0, epsilon) for epsilon in (NO_NOISE, 1000.0, 50.0, 8.0)),
@@ -83,7 +83,11 @@ def play(link: SuperLink, model: dict[str, Value], chosen: argparse.Namespace) -
     }
     for clip, epsilon in CASES:
         print(f"clip {clip:g}, epsilon {epsilon:g}", flush=True)
-        privacy: dict[str, Value] = {"dp": True, "dp-clip": clip, "dp-epsilon": epsilon}
+        privacy: dict[str, Value] = {
+            "privacy.dp": True,
+            "privacy.clip": clip,
+            "privacy.epsilon": epsilon,
+        }
         with tempfile.TemporaryDirectory() as folder:
             settings = {**known, **model, **(privacy if clip else {}), "results-dir": folder}
             for _ in simulate(link, ROOT, settings, SITES, chosen.actors):
@@ -99,7 +103,7 @@ def table(rows: list[Row], chosen: argparse.Namespace) -> str:
     """A row per kind of privacy: what it promises, then each method's figures."""
     head = (
         "clip",
-        "dp-epsilon",
+        "privacy.epsilon",
         "noise",
         "kept in a round",
         f"in {chosen.rounds} rounds",
@@ -133,7 +137,7 @@ NOTES = """\
 # What differential privacy at the sites leaves
 
 Ten simulated plants, {rounds} rounds, seed {seed}, delta 1e-5; the last model of each method. \
-"dp-epsilon" is what is asked of Flower's LocalDpMod for one round, "noise" the deviation that it \
+"privacy.epsilon" is what is asked of Flower's LocalDpMod for one round, "noise" the deviation that it \
 puts on every uploaded weight, and "kept" the epsilon that the accountant finds for this noise and \
 one site's uploads. One run per row; with noise a run does not repeat."""
 

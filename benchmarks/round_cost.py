@@ -62,7 +62,7 @@ VARIANTS = (
     Variant("and quick polls", "SuperExec looks for tasks every 0.1 s", "ours", COLD, {}),
     Variant("and forks (default)", "tasks are forks of a process with torch", "ours", {}, {}),
     Variant(
-        "ten times the work", "the same with local-epochs = 20", "ours", {}, {"local-epochs": 20}
+        "ten times the work", "the same with train.epochs = 20", "ours", {}, {"train.epochs": 20}
     ),
     Variant("floor", "an app that answers and does nothing, forks, quick polls", "floor", {}, {}),
 )  # fmt: skip
@@ -104,7 +104,12 @@ def _play(
     results = made.results / "run"
     before = _busy()
     if variant.app == "ours":
-        places = {"schema": data.schema, "strategy": "fedavg", "dataset": "files", "twin": "none"}
+        places = {
+            "data.schema": data.schema,
+            "strategy": "fedavg",
+            "dataset": "files",
+            "twin.kind": "none",
+        }
         made.submit("run", rounds=rounds, sites=3, join_timeout=60, **places, **variant.settings)
         lines = (results / "timings.jsonl").read_text().splitlines()
         seconds = [json.loads(line)["seconds"] for line in lines][1:]
@@ -120,7 +125,7 @@ def _write_app(name: str, folder: Path, rounds: int, data: SiteFolder, results: 
     app = folder / name
     shutil.copytree(APPS / name, app)
     results.mkdir(parents=True)
-    config = {"rounds": rounds, "results": str(results), "schema": str(data.schema)}
+    config = {"rounds": rounds, "results": str(results), "data.schema": str(data.schema)}
     lines = [
         f'[project]\nname = "{name}"\nversion = "1.0.0"\ndependencies = []',
         '[tool.flwr.app]\npublisher = "dtfl"\n[tool.flwr.app.components]',

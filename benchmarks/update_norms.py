@@ -3,7 +3,7 @@
 Run it from the repository: python -m benchmarks.update_norms
 It needs batadal/ and threew/ in the folder that DTFL_DATA names (default ../shared/data), plays
 every federation in this process, without attackers and without a limit, and measures each update
-against the running median that `norm-limit` is a multiple of. About 5 minutes on one core. Writes
+against the running median that `trust.norm-limit` is a multiple of. About 5 minutes on one core. Writes
 benchmarks/results/update_norms.md.
 """
 
@@ -32,16 +32,16 @@ ROUNDS = 12
 STRATEGIES = "fedavg,cwa,lpe,dtml"
 THREEW: dict[str, Value] = {
     "dataset": "threew",
-    "model": "classifier",
-    "protocol": "leave-one-site-out",
+    "detector.model": "classifier",
+    "data.protocol": "leave-one-site-out",
 }
 # (title, sites, settings)
 FEDERATIONS: tuple[tuple[str, int, dict[str, Value]], ...] = (
     ("plants", 10, {}),
-    ("plants, plant-gap 1.0", 10, {"plant-gap": 1.0}),
+    ("plants, plants.gap 1.0", 10, {"plants.gap": 1.0}),
     ("plants, 3 of 10 a round", 10, {"fraction": 0.3}),
     ("BATADAL, blocks of the year", 10, {"dataset": "batadal"}),
-    ("BATADAL, dirichlet", 7, {"dataset": "batadal", "partition": "dirichlet"}),
+    ("BATADAL, dirichlet", 7, {"dataset": "batadal", "data.partition": "dirichlet"}),
     ("3W without WELL-00003", 5, {**THREEW, "held-out": "WELL-00003"}),
     ("3W without WELL-00013", 5, {**THREEW, "held-out": "WELL-00013"}),
 )
@@ -71,10 +71,10 @@ def play(sites: int, settings: Mapping[str, Value], folder: Path) -> dict[str, l
         "strategy": STRATEGIES,
         "rounds": ROUNDS,
         "sites": sites,
-        "norm-limit": 1e9,
-        "twin-workers": 1,
+        "trust.norm-limit": 1e9,
+        "twin.workers": 1,
         "join-timeout": 0.0,
-        "data-dir": str(DATA),
+        "data.dir": str(DATA),
         "cache-dir": str(folder / "cache"),
         "results-dir": str(folder),
         **settings,
@@ -106,7 +106,7 @@ def main() -> None:
     notes = (
         "# How far honest updates differ in length\n\n"
         f"{ROUNDS} rounds without attackers, seed 0. Each update's length as a multiple of the "
-        "running median that `norm-limit` multiplies: the longest, and how many are above 3, 10 "
+        "running median that `trust.norm-limit` multiplies: the longest, and how many are above 3, 10 "
         "and 30 times."
     )
     OUT.write_text(f"{notes}\n\n{markdown(HEAD, table)}\n\n{origin}\n")

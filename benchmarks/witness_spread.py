@@ -43,20 +43,20 @@ SHARES = (0.2, 0.4)
 EARLY = 3
 THREEW: dict[str, Value] = {
     "dataset": "threew",
-    "model": "classifier",
-    "protocol": "leave-one-site-out",
+    "detector.model": "classifier",
+    "data.protocol": "leave-one-site-out",
 }
 # Left out in turn; five wells are too few for two shares of attackers, so none attacks.
 WELLS = tuple(f"WELL-{number:05}" for number in (3, 9, 10, 11, 12, 13))
 HONEST = {f"3W without {well}" for well in WELLS}
 # (title, sites, settings)
 FEDERATIONS: tuple[tuple[str, int, dict[str, Value]], ...] = (
-    ("plants, plant-gap 0.5", 10, {}),
-    ("plants, plant-gap 1.0", 10, {"plant-gap": 1.0}),
-    ("plants, plant-gap 2.0", 10, {"plant-gap": 2.0}),
+    ("plants, plants.gap 0.5", 10, {}),
+    ("plants, plants.gap 1.0", 10, {"plants.gap": 1.0}),
+    ("plants, plants.gap 2.0", 10, {"plants.gap": 2.0}),
     ("BATADAL", 10, {"dataset": "batadal"}),
-    ("BATADAL, dirichlet", 7, {"dataset": "batadal", "partition": "dirichlet"}),
-    ("BATADAL, twin's demand +30%", 10, {"dataset": "batadal", "twin-demand-factor": 1.3}),
+    ("BATADAL, dirichlet", 7, {"dataset": "batadal", "data.partition": "dirichlet"}),
+    ("BATADAL, twin's demand +30%", 10, {"dataset": "batadal", "twin.demand-factor": 1.3}),
     ("3W, six wells", 6, {**THREEW, "protocol": "pooled"}),
     *((f"3W without {well}", 5, {**THREEW, "held-out": well}) for well in WELLS),
 )
@@ -136,7 +136,7 @@ class Federation:
         }
         self._rows = {name: rows[name].for_model(self._model) for name in sorted(rows)}
         size, seed = config.train.batch_size, config.run.seed
-        spec, steps = TrainingSpec(config.twin.twin_lr, size), config.twin.twin_steps
+        spec, steps = TrainingSpec(config.twin.lr, size), config.twin.steps
         self._twin = TwinTrainer(
             build_model(self._spec, seed), material.twin.rows(cpu), spec, steps, seed
         )
@@ -176,7 +176,7 @@ class Federation:
     def _trained(self, model: Params, name: str, number: int) -> tuple[Params, float]:
         rows: Rows = self._rows[name]
         settings = self._config.train
-        steps = settings.local_epochs * math.ceil(len(rows) / settings.batch_size)
+        steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
         place = sorted(self._rows).index(name)
         rng = np.random.default_rng([self._config.run.seed, place, number])
         spec = TrainingSpec(settings.lr, settings.batch_size)
@@ -282,7 +282,7 @@ NOTES = """\
 
 {rounds} rounds, seed 0, default settings. Largest: the worst honest reply's loss on twin data as \
 a multiple of its round's median. Then, of all honest replies without attackers, the share that a \
-rule accuses. `loss > a`: above a times the round's median, as `witness-limit=a` does; no \
+rule accuses. `loss > a`: above a times the round's median, as `trust.witness-limit=a` does; no \
 classifier that is better than chance. `change > a`: above the median by a times the median size \
 of the change since the model that was sent.
 

@@ -2,7 +2,7 @@
 
 Run it from the repository: python -m benchmarks.wrong_twins
 For each twin: the shift of its channel means from the sites' (`dtfl_app.rounds.signals`), which
-is known before round 1, and in rounds 1 to 3 of CWA the ratio that `twin-limit` limits, the median
+is known before round 1, and in rounds 1 to 3 of CWA the ratio that `trust.twin-limit` limits, the median
 loss of the sites' models on twin data over that on their own. The folder that DTFL_DATA names
 (default ../shared/data) must hold batadal/, ctown/ and 3w/. A quarter of an hour on one core, plus
 simulating what is not cached. Writes benchmarks/results/wrong_twins.md.
@@ -35,15 +35,15 @@ DATA = Path(os.environ.get("DTFL_DATA") or ROOT.parent / "shared" / "data")
 OUT = ROOT / "benchmarks" / "results" / "wrong_twins.md"
 ROUNDS = 3
 WRONG: dict[str, dict[str, Value]] = {
-    "demand -30%": {"twin-demand-factor": 0.7},
-    "demand +10%": {"twin-demand-factor": 1.1},
-    "demand +30%": {"twin-demand-factor": 1.3},
-    "roughness -30%": {"twin-roughness-factor": 0.7},
-    "roughness -10%": {"twin-roughness-factor": 0.9},
-    "roughness +30%": {"twin-roughness-factor": 1.3},
-    "set-points -30%": {"twin-threshold-factor": 0.7},
-    "set-points -10%": {"twin-threshold-factor": 0.9},
-    "set-points +30%": {"twin-threshold-factor": 1.3},
+    "demand -30%": {"twin.demand-factor": 0.7},
+    "demand +10%": {"twin.demand-factor": 1.1},
+    "demand +30%": {"twin.demand-factor": 1.3},
+    "roughness -30%": {"twin.roughness-factor": 0.7},
+    "roughness -10%": {"twin.roughness-factor": 0.9},
+    "roughness +30%": {"twin.roughness-factor": 1.3},
+    "set-points -30%": {"twin.threshold-factor": 0.7},
+    "set-points -10%": {"twin.threshold-factor": 0.9},
+    "set-points +30%": {"twin.threshold-factor": 1.3},
 }
 BATADAL: dict[str, Value] = {"dataset": "batadal"}
 CLASSIFIER: dict[str, Value] = {"model": "classifier"}
@@ -58,7 +58,7 @@ def cells(folder: Path) -> Iterator[tuple[str, str, int, dict[str, Value]]]:
     folder : where to write a recording that stands for an old one.
     """
     for gap in (0.0, 0.5, 1.0, 2.0):
-        yield f"plants, plant-gap {gap}", "nominal", 10, {"plant-gap": gap}
+        yield f"plants, plants.gap {gap}", "nominal", 10, {"plants.gap": gap}
     yield "BATADAL", "the plant's network", 10, BATADAL
     yield "BATADAL, dirichlet", "the plant's network", 7, {**BATADAL, "partition": "dirichlet"}
     threew: dict[str, Value] = {"dataset": "threew", **CLASSIFIER}
@@ -68,13 +68,13 @@ def cells(folder: Path) -> Iterator[tuple[str, str, int, dict[str, Value]]]:
         yield f"3W without {well}", "OLGA", 5, {**threew, **left_out}
     random = {**BATADAL, **CLASSIFIER, "protocol": "random-split"}
     yield "BATADAL, random split, classifier", "the plant's network", 10, random
-    old: dict[str, Value] = {"twin": "recorded", "twin-recording": str(record_weeks(folder))}
+    old: dict[str, Value] = {"twin.kind": "recorded", "twin.recording": str(record_weeks(folder))}
     yield "BATADAL", "recording of its first four weeks", 10, {**BATADAL, **old}
-    yield "BATADAL", "embedded network", 10, {**BATADAL, "twin-network": "embedded"}
+    yield "BATADAL", "embedded network", 10, {**BATADAL, "twin.network": "embedded"}
     for name, settings in WRONG.items():
         yield "BATADAL", name, 10, {**BATADAL, **settings}
     for name, settings in WRONG.items():
-        yield "plants, plant-gap 0.5", name, 10, settings
+        yield "plants, plants.gap 0.5", name, 10, settings
 
 
 def record_weeks(folder: Path) -> Path:
@@ -97,7 +97,7 @@ def shifts(material: Material) -> tuple[float, float]:
 
 
 def ratio(seen: Round) -> float:
-    """What `twin-limit` limits."""
+    """What `trust.twin-limit` limits."""
     return median(seen.honest.values()) / median(seen.training.values())
 
 
@@ -130,7 +130,7 @@ NOTES = """\
 Seed 0, default settings, CWA. Shift: mean over features of how far the mean of the twin's normal \
 rows lies from that of all sites' normal rows, in the sites' standard deviations; of a site: the \
 same for the median site. Ratio: median loss of the sites' models on twin data over that on their \
-own rows, which `twin-limit` limits."""
+own rows, which `trust.twin-limit` limits."""
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@
 #   DTFL_HEALTH       host:port of Flower's gRPC health service; default: none
 #   DTFL_WARM         folder of the process that has torch loaded and forks for every task; default
 #                     $DTFL_STATE/warm; "off" = Flower's own, a fresh process for every task
-#   DTFL_NODE_CONFIG  more of Flower's node config, as it is, e.g. twin-plant="/data/plant.json"
+#   DTFL_NODE_CONFIG  more of Flower's node config, as it is, e.g. twin.plant="/data/plant.json"
 #
 # Exit code 2: a variable or file is missing. Any other is Flower's own.
 set -eu
@@ -114,6 +114,6 @@ set -- \
     --superlink "$DTFL_SUPERLINK" \
     --root-certificates "$DTFL_CERTS/ca.crt" --auth-supernode-private-key "$DTFL_KEY" \
     --host 127.0.0.1 --port "$DTFL_NODE_PORT" \
-    --node-config "site-name=$site data-path=$data schema=$schema state-dir=$state${DTFL_NODE_CONFIG:+ $DTFL_NODE_CONFIG}"
+    --node-config "site-name=$site data-path=$data data.schema=$schema state.dir=$state${DTFL_NODE_CONFIG:+ $DTFL_NODE_CONFIG}"
 [ -z "${DTFL_HEALTH:-}" ] || set -- "$@" --health-server-address "$DTFL_HEALTH"
 exec flower-supernode "$@"

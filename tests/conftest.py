@@ -40,7 +40,9 @@ def dataset04(data_dir: Path) -> Path:
 @pytest.fixture(scope="module")
 def everything(launcher: Launcher) -> Run:
     """Two rounds of CWA, judged by all kinds of evidence."""
-    return launcher.run(strategy="cwa", rounds=2, evidence="instant,smoothed,plc,pump,balance")
+    return launcher.run(
+        strategy="cwa", rounds=2, detector__evidence="instant,smoothed,plc,pump,balance"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 # Where files lie on this machine has no part in what comes out.
-_FOLDERS = ("results-dir", "run-name", "cache-dir", "data-dir")
+_FOLDERS = ("results-dir", "run-name", "cache-dir", "data.dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def _chosen(grid: Grid, layers: Sequence[Mapping[str, Value]], seed: int) -> dic
     chosen: dict[str, Value] = {
         "sites": grid.sites,
         "target": grid.targets[0],
-        "data-seed": seed,
+        "data.seed": seed,
     }
     for layer in layers:
         chosen |= layer

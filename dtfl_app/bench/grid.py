@@ -18,7 +18,7 @@ __all__ = ["Folds", "Grid", "Point", "Sweep", "TableRow", "Variant", "read_grid"
 Settings = Mapping[str, Value]
 
 # Where runs are stored is the bench's to say; a seed in the settings would make all seeds one.
-_NOT_YOURS = ("results-dir", "run-name", "cache-dir", "data-dir", "seed")
+_NOT_YOURS = ("results-dir", "run-name", "cache-dir", "data.dir", "seed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def plot_worst(cells: pd.DataFrame, grid: Grid, path: Path) -> bool:
 def plot_calibration(cells: pd.DataFrame, grid: Grid, path: Path) -> None:
     """False-alarm rate that was seen against the one that was wanted, one point per method."""
     rates = {k: v for k, v in _RATES.items() if k in cells and cells[k].notna().any()}
-    wanted_alone = float(grid.settings.get("false-alarm-rate", 0.005))
+    wanted_alone = float(grid.settings.get("detector.false-alarm-rate", 0.005))
     columns = rates or {"false_alarm_rate": wanted_alone}
     figure, axes = plt.subplots(figsize=(6.5, 5))
     floor = min(columns.values()) / 10

@@ -26,7 +26,7 @@ __all__ = ["Place", "Report", "Task", "perform", "work_units"]
 # Told by a task as it goes: how much is done, of `work_units`, and what it is at.
 Report = Callable[[float, str], None]
 
-_PATHS = ("twin-network", "twin-plant", "twin-recording", "evaluation-file")
+_PATHS = ("twin.network", "twin.plant", "twin.recording", "data.evaluation-file")
 
 # Rounds that take as long as the start of a run, and as measuring the baselines of one data set.
 _START_ROUNDS, _BASELINE_ROUNDS = 60, 200
@@ -120,7 +120,7 @@ def _measure_baselines(cell: BaselineCell, place: Place, report: Report) -> None
     config = RunConfig.from_mapping(_on_this_machine(cell.settings, place))
     report(0.0, "loading data")
     started = time.monotonic()
-    material = gather(config, open_dataset(config), config.data.sites)
+    material = gather(config, open_dataset(config), config.run.sites)
     rows = {}
     for done, (name, figures) in enumerate(measure(material), start=1):
         rows[name] = [m.as_dict() for m in figures]
@@ -136,7 +136,7 @@ def _measure_baselines(cell: BaselineCell, place: Place, report: Report) -> None
 
 def _on_this_machine(settings: Mapping[str, Value], place: Place) -> dict[str, Value]:
     """Fill in the folders; a file that is named from the current folder gets its whole path."""
-    full = {**settings, "cache-dir": str(place.cache), "data-dir": place.data}
+    full = {**settings, "cache-dir": str(place.cache), "data.dir": place.data}
     for key in _PATHS:
         if full[key] and Path(str(full[key])).is_file():
             full[key] = str(Path(str(full[key])).absolute())

@@ -61,7 +61,7 @@ _USE = (
 def _what(
     strategy: str, run: str, config: RunConfig, sites: Sequence[str], deployment: Deployment
 ) -> str:
-    data, detector, schema = config.data, config.detector, deployment.site_schema.schema
+    detector, schema = config.detector, deployment.site_schema.schema
     return "\n".join(
         [
             f"- {detector.model} of {detector.hidden}-{detector.latent} units, window "
@@ -69,7 +69,7 @@ def _what(
             f"{len(schema.channels)} channels every {schema.period_s:g} s (schema {schema.name})",
             f"- trained by {strategy} in {config.run.rounds} rounds at most, {len(sites)} sites, "
             f"seed {config.run.seed}",
-            f"- data set {data.dataset}, protocol {data.protocol}",
+            f"- data set {config.run.dataset}, protocol {config.data.protocol}",
             f"- run {run}",
         ]
     )

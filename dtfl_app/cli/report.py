@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ import typer
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import SECTIONS
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.settings import key_of
+from dtfl_app.core.settings import fields_of
 from dtfl_app.report.bench_page import bench_page
 from dtfl_app.report.bench_reading import read_bench
 from dtfl_app.report.reading import read_run
@@ -72,9 +71,9 @@ def _setting_references() -> Iterator[SettingReference]:
     own = [("", _title(section), section) for section in SECTIONS]
     strategies = [(f"{name}: ", "Single strategies", c.Settings) for name, c in BUILT_IN.items()]
     for prefix, title, section in [*own, *strategies]:
-        for field in fields(section):
+        for key, field in fields_of(section).items():
             doc = prefix + field.metadata["doc"]
-            yield SettingReference(key_of(field), title, field.default, doc)
+            yield SettingReference(key, title, field.default, doc)
 
 
 def _title(section: type) -> str:

@@ -8,8 +8,7 @@ import re
 import signal
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -19,16 +18,16 @@ from rich.console import Console
 
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
-from dtfl_app.core.config import FILE_KEYS, PATH_KEYS, SECTIONS, RunConfig
+from dtfl_app.core.config import SECTIONS, RunConfig, keys_with
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import EVENT_MARK, MARK
-from dtfl_app.core.settings import Value, key_of
+from dtfl_app.core.settings import Value, fields_of, group_of, keys_of, to_mapping
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.events import RunEvent
 from dtfl_app.results.run import require_no_run
 from dtfl_app.results.show import show_run
 from dtfl_app.sites.catalogue import FILES, open_files
-from dtfl_app.strategies.registry import BUILT_IN, default_settings, strategy_names
+from dtfl_app.strategies.registry import BUILT_IN, strategy_names
 
 __all__ = ["follow", "parse_settings", "run", "settings", "show"]
 
@@ -80,21 +79,47 @@ def settings(
     toml: Annotated[bool, typer.Option("--toml", help="as [tool.flwr.app.config]")] = False,
 ) -> None:
     """Print every setting as a Markdown table: key, default, what it does and may be."""
-    if toml:
-        for key, value in {**RunConfig.from_mapping({}).to_mapping(), **default_settings()}.items():
-            typer.echo(f"{key} = {json.dumps(value)}")
-        return
-    typer.echo("| key | default | what it does | may be |\n| --- | --- | --- | --- |")
-    for section in [*SECTIONS, *(cls.Settings for cls in BUILT_IN.values())]:
-        for field in fields(section):
+    sections = [*SECTIONS, *(cls.Settings for cls in BUILT_IN.values())]
+    typer.echo("\n".join((_as_toml if toml else _as_page)(sections)))
+
+
+def _as_toml(sections: Sequence[type]) -> list[str]:
+    """Write the defaults as tables of a pyproject.toml, each with a line that says what it is."""
+    lines = []
+    for section in filter(keys_of, sections):
+        group = group_of(section)
+        head = [f"# {_title(section)}", f"[tool.flwr.app.config{group and '.' + group}]"]
+        values = [
+            f"{key.removeprefix(group + '.')} = {json.dumps(value)}"
+            for key, value in to_mapping(section()).items()
+        ]
+        lines += [*head, *values, ""]
+    return lines[:-1]
+
+
+def _as_page(sections: Sequence[type]) -> list[str]:
+    lines = []
+    for section in filter(keys_of, sections):
+        group = group_of(section)
+        title = f"{group}.*: {_title(section)}" if group else _title(section)
+        lines += [f"## {title}", "", "| key | default | what it does | may be |"]
+        lines += ["| --- | --- | --- | --- |"]
+        for key, field in fields_of(section).items():
             meta = field.metadata
             bounds = ", ".join(
-                f"{name} {meta[word]:g}"
-                for word, name in (("above", "above"), ("low", "from"), ("high", "to"))
-                if meta[word] is not None
+                f"{word} {meta[name]:g}"
+                for name, word in (("above", "above"), ("low", "from"), ("high", "to"))
+                if meta[name] is not None
             )
             allowed = ", ".join(meta["choices"]) or bounds
-            typer.echo(f"| `{key_of(field)}` | `{field.default!r}` | {meta['doc']} | {allowed} |")
+            lines.append(f"| `{key}` | `{field.default!r}` | {meta['doc']} | {allowed} |")
+        lines.append("")
+    return lines[:-1]
+
+
+def _title(section: type) -> str:
+    """First line of a settings class's docstring, without its full stop."""
+    return (section.__doc__ or section.__name__).partition("\n")[0].rstrip(".")
 
 
 def parse_settings(words: list[str]) -> dict[str, Value]:
@@ -131,28 +156,28 @@ def _file_sites(chosen: Mapping[str, Value]) -> int:
     dataset = open_files(config)
     if dataset.folder is None:
         raise ConfigError(
-            "run config: data-dir is empty; dtfl run simulates the sites from the files in a "
-            "folder, e.g. data-dir=stations. Nodes with files of their own are for `flwr run`"
+            "run config: data.dir is empty; dtfl run simulates the sites from the files in a "
+            "folder, e.g. data.dir=stations. Nodes with files of their own are for `flwr run`"
         )
-    return len(dataset.sites(config.data.sites or len(dataset.files)))
+    return len(dataset.sites(config.run.sites or len(dataset.files)))
 
 
 def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Make files and folders independent of where the app will run."""
     full = dict(chosen)
-    for key in PATH_KEYS:
+    for key in keys_with("path", "local-path"):
         # "embedded" names the network in the wheel, not a file.
         if full.get(key) and full[key] != "embedded":
             full[key] = _absolute(str(full[key]))
     own = full.get("dataset") == FILES
-    for key in FILE_KEYS if own else ("twin-recording",):
+    for key in keys_with("data-file") if own else ("twin.recording",):
         if full.get(key):
-            full[key] = _in_folder(str(full[key]), str(full.get("data-dir", "")) if own else "")
+            full[key] = _in_folder(str(full[key]), str(full.get("data.dir", "")) if own else "")
     return full
 
 
 def _in_folder(name: str, folder: str) -> str:
-    """A file that is there in data-dir, or else seen from here."""
+    """A file that is there in data.dir, or else seen from here."""
     within = Path(folder) / Path(name).expanduser()
     return str(within) if folder and within.exists() else _absolute(name)
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.renamed import modern
 from dtfl_app.core.settings import Value
 from dtfl_app.results.checkpoint import CheckpointFolder, require_same_run
 from dtfl_app.results.comparison import compare_runs
@@ -76,7 +77,7 @@ def resumed_settings(chosen: Mapping[str, Value]) -> dict[str, Value]:
             f"{folder} is a finished run: there is nothing to go on with. To repeat its end, name "
             "one of its checkpoints; for more rounds, start a new run"
         )
-    stored: dict[str, Value] = read_about(folder)["settings"]
+    stored = modern(read_about(folder)["settings"])
     places: dict[str, Value] = {
         "resume": str(named), "results-dir": str(folder.parent), "run-name": folder.name,
     }  # fmt: skip

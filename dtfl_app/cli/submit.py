@@ -14,7 +14,7 @@ from rich.console import Console
 from dtfl_app.cli.run import follow, parse_settings
 from dtfl_app.cli.runs import resumed_settings
 from dtfl_app.cli.terminal import clear_errors
-from dtfl_app.core.config import FILE_KEYS, PATH_KEYS, RunConfig
+from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value
 from dtfl_app.engine.launch import submit as submit_run
@@ -67,8 +67,9 @@ def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
             "results-dir is not set; expected a folder on the SuperLink's host, from the root, "
             "e.g. results-dir=/var/lib/dtfl/results"
         )
-    files = () if chosen.get("data-dir") else FILE_KEYS
-    for key in (*PATH_KEYS, *files):
+    paths = keys_with("path", "local-path")
+    files = frozenset() if chosen.get("data.dir") else keys_with("data-file")
+    for key in sorted(paths | files):
         value = str(chosen.get(key, ""))
         if value and value != "embedded" and not Path(value).is_absolute():
             raise ConfigError(

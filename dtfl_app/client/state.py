@@ -1,7 +1,7 @@
 """A site's memory on disk: what it keeps between messages outlives its process.
 
 Flower keeps a site's `Context.state` in memory. Here all of it (arrays held for the server, what
-int8 uploads lost in rounding, the latest calibration) is written to ``state-dir/SITE/RUN`` after
+int8 uploads lost in rounding, the latest calibration) is written to ``state.dir/SITE/RUN`` after
 every reply, and read back by a process that starts with nothing.
 
 A folder holds an index, ``state.json``, with a checksum, and the arrays in safetensors files that
@@ -30,7 +30,7 @@ from flwr.app import ConfigRecord, Context, MetricRecord
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from dtfl_app.core.config import RoundSettings
+from dtfl_app.core.config import StateSettings
 from dtfl_app.core.errors import CheckpointError, ConfigError, ReplyError
 from dtfl_app.core.logs import log
 from dtfl_app.messages.wire import Arrays, to_arrays, to_record
@@ -46,7 +46,7 @@ _RUN = re.compile(r"[0-9a-f]{1,64}")
 
 
 def site_state(
-    site: str, task: Mapping[str, object], context: Context, settings: RoundSettings
+    site: str, task: Mapping[str, object], context: Context, settings: StateSettings
 ) -> SiteState | None:
     """Return where `site` keeps its state of the run that `task` belongs to.
 
@@ -54,17 +54,17 @@ def site_state(
     the task names no run. Raises ConfigError when the folder is no path from the root, ReplyError
     when the run's name could not be a folder's.
     """
-    folder = context.node_config.get("state-dir", settings.state_dir)
+    folder = context.node_config.get("state.dir", settings.dir)
     run = task.get("run", "")
     if not folder or not run:
         return None
     # From the root: a site's processes may start in any folder.
     if not isinstance(folder, str) or not Path(folder).expanduser().is_absolute():
-        raise ConfigError(f"state-dir = {folder!r}; expected a folder's path from the root")
+        raise ConfigError(f"state.dir = {folder!r}; expected a folder's path from the root")
     if not isinstance(run, str) or not _RUN.fullmatch(run):
         raise ReplyError(f"the task's run is {run!r}; expected up to 64 hexadecimal digits")
     home = Path(folder).expanduser() / quote(site, safe="")
-    return SiteState(home, site, run, int(settings.state_limit_mb * 1e6))
+    return SiteState(home, site, run, int(settings.limit_mb * 1e6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class SiteState:
             with _locked(self.home):
                 if size > self.limit:
                     log.warning(
-                        "site %s: state of %.1f MB stays in memory, state-limit-mb is %g",
+                        "site %s: state of %.1f MB stays in memory, state.limit-mb is %g",
                         self.site, size / 1e6, self.limit / 1e6,
                     )  # fmt: skip
                     shutil.rmtree(self.folder, ignore_errors=True)

@@ -158,15 +158,15 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
 
 def _own_files(config: RunConfig, own: OwnData) -> FilesDataset:
     """The data set that a node's own file is read by."""
-    if config.data.dataset != FILES:
+    if config.run.dataset != FILES:
         raise ConfigError(
             f"node config: data-path is given, but the run is on dataset = "
-            f"{config.data.dataset!r}, which has data of its own; run with dataset=files"
+            f"{config.run.dataset!r}, which has data of its own; run with dataset=files"
         )
     if own.schema is None and not Path(config.data.schema).is_file():
         raise ConfigError(
-            f"node config: schema is missing, and the run's, {config.data.schema!r}, is no file at "
-            'this node; name the site\'s own, e.g. schema="/data/schema.toml"'
+            f"node config: data.schema is missing, and the run's, {config.data.schema!r}, is no "
+            'file at this node; name the site\'s own, e.g. data.schema="/data/schema.toml"'
         )
     return open_files(config, own.schema or Path(config.data.schema))
 
@@ -248,7 +248,7 @@ def _declared(site: Site, model: Detector, task: Mapping[str, object]) -> Declar
 def _recalled(site: Site, message: Message, context: Context) -> SiteState | None:
     """Fill the context with what this site remembers; None where nothing is kept on disk."""
     task = message.content.config_records["task"]
-    memory = site_state(site.name, task, context, site.config.round)
+    memory = site_state(site.name, task, context, site.config.state)
     if memory is not None:
         memory.load(context)
     return memory
@@ -269,7 +269,7 @@ def _learn(
 ) -> tuple[int, float, int]:
     """Train `model` in place; return number of rows, mean loss and number of steps."""
     rows, settings = _rows(site, training, model), site.config.train
-    steps = settings.local_epochs * math.ceil(len(rows) / settings.batch_size)
+    steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
     spec = TrainingSpec(settings.lr, settings.batch_size, _proximal_mu(task))
     lesson = _distillation(site, task, arrays)
     loss = train(model, rows, steps, spec, site.rng(_server_round(task)), lesson)
@@ -319,15 +319,15 @@ def _wanted(task: Mapping[str, object]) -> list[str]:
 
 
 def _proximal_mu(task: Mapping[str, object]) -> float:
-    mu = task.get("prox-mu", 0.0)
+    mu = task.get("fedprox.mu", 0.0)
     assert isinstance(mu, float)
     return mu
 
 
 def _distillation(site: Site, task: Mapping[str, object], arrays: Arrays) -> Distillation | None:
-    if "kd-lambda" not in task:
+    if "dtkd.lambda" not in task:
         return None
-    weight, temperature = task["kd-lambda"], task["kd-temperature"]
+    weight, temperature = task["dtkd.lambda"], task["dtkd.temperature"]
     assert isinstance(weight, float) and isinstance(temperature, float)
     return Distillation(site.model(arrays, "teacher"), weight, temperature)
 

@@ -1,7 +1,7 @@
 """Run config -> one frozen, validated, typed object.
 
 Keys stand in groups, ``twin.steps``, which are tables of ``[tool.flwr.app.config]``; the few that
-say what is run stand in none. Every key has its default here; ``[tool.flwr.app.config]`` in pyproject.toml repeats them because
+say what is run stand in none. Every key has its default here; pyproject.toml repeats them because
 ``flwr run --run-config`` only overrides keys it finds there, and a test keeps the two equal.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.evidence import evidence_kinds
@@ -299,8 +299,9 @@ class DetectorSettings:
         # A logit may be negative, so it has no ratio to its threshold that others compare with.
         if len(evidence_kinds(self.evidence)) > 1 and self.model == "classifier":
             raise ConfigError(
-                f"run config: detector.evidence = {self.evidence!r} weighs several kinds, which needs "
-                'detector.model = "autoencoder"; a classifier takes one, "instant" or "smoothed"'
+                f"run config: detector.evidence = {self.evidence!r} weighs several kinds, which "
+                'needs detector.model = "autoencoder"; a classifier takes one, "instant" or '
+                '"smoothed"'
             )
 
 
@@ -412,8 +413,12 @@ class RunConfig:
         """Read Flower's run config; raises ConfigError naming the key, value and range."""
         refuse_old(mapping)
         own = {key for section in SECTIONS for key in fields_of(section)}
-        sections = [read_settings(section, mapping) for section in SECTIONS]
-        return cls(*sections, extra={k: v for k, v in mapping.items() if k not in own})  # type: ignore[arg-type] # in the order of SECTIONS
+        sections: dict[str, Any] = {
+            field.name: read_settings(section, mapping)
+            for field, section in zip(fields(cls), SECTIONS, strict=False)
+        }
+        extra = {key: value for key, value in mapping.items() if key not in own}
+        return cls(**sections, extra=extra)
 
     def to_mapping(self) -> dict[str, Value]:
         """Every key and value, as `from_mapping` reads them."""

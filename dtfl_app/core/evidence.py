@@ -57,7 +57,7 @@ def evidence_kinds(setting: str) -> tuple[str, ...]:
     kinds = tuple(part.strip() for part in setting.split(",") if part.strip())
     if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
         raise ConfigError(
-            f"run config: evidence = {setting!r}; expected one or more, each once, of "
+            f"run config: detector.evidence = {setting!r}; expected one or more, each once, of "
             f"{', '.join(KINDS)}"
         )
     return kinds

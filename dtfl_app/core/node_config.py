@@ -4,12 +4,13 @@ In deployment a SuperNode is started with ``--node-config`` and the keys
 
 data-path      the site's own file, .csv or .parquet
 site-name      what the federation calls the site
-schema         the site schema at this node; the run config's where the node names none
-twin-plant     calibrated plant of the site, for its physical evidence; goes before the run's
-twin-network   EPANET file of the site, likewise
-state-dir      see ``dtfl_app.client.state``
+data.schema    the site schema at this node
+twin.plant     calibrated plant of the site, for its physical evidence
+twin.network   EPANET file of the site, likewise
+state.dir      see ``dtfl_app.client.state``
 
-all paths from the root. In simulation Flower gives partition-id and num-partitions instead.
+all paths from the root. A key with a dot is one of the run config's, which it overrides. In
+simulation Flower gives partition-id and num-partitions instead.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.renamed import refuse_old
 from dtfl_app.core.settings import Value
 
 __all__ = ["NodeConfig", "OwnData", "Part"]
@@ -68,10 +70,11 @@ class NodeConfig:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Value]) -> NodeConfig:
         """Read Flower's node config; ConfigError names the key that is wrong or missing."""
+        refuse_old(mapping, "node config")
         data = _own_data(mapping) if "data-path" in mapping else _part(mapping)
         plant, network = (
             str(_file(mapping, key)) if key in mapping else ""
-            for key in ("twin-plant", "twin-network")
+            for key in ("twin.plant", "twin.network")
         )
         return cls(data, plant, network)
 
@@ -80,8 +83,8 @@ class NodeConfig:
         twin = config.twin
         own = replace(
             twin,
-            twin_plant=self.twin_plant or twin.twin_plant,
-            twin_network=self.twin_network or twin.twin_network,
+            plant=self.twin_plant or twin.plant,
+            network=self.twin_network or twin.network,
         )
         return replace(config, twin=own)
 
@@ -104,7 +107,7 @@ def _own_data(mapping: Mapping[str, Value]) -> OwnData:
             f"node config: site-name = {name!r}; expected the name of the site whose file "
             f"data-path is, e.g. {_EXAMPLE}"
         )
-    schema = _file(mapping, "schema") if "schema" in mapping else None
+    schema = _file(mapping, "data.schema") if "data.schema" in mapping else None
     return OwnData(name.strip(), _file(mapping, "data-path"), schema)
 
 
@@ -125,7 +128,7 @@ def _file(mapping: Mapping[str, Value], key: str) -> Path:
 
 _NAMES = {
     "data-path": "readings.csv",
-    "schema": "schema.toml",
-    "twin-plant": "plant.json",
-    "twin-network": "network.inp",
+    "data.schema": "schema.toml",
+    "twin.plant": "plant.json",
+    "twin.network": "network.inp",
 }

@@ -64,12 +64,12 @@ def modern(settings: Mapping[str, Value]) -> dict[str, Value]:
     return {RENAMED.get(key, key): value for key, value in settings.items()}
 
 
-def refuse_old(settings: Mapping[str, Value]) -> None:
+def refuse_old(settings: Mapping[str, Value], where: str = "run config") -> None:
     """Raise ConfigError for the first key of version 0.1, naming the one of today."""
     for key, value in settings.items():
         if key in RENAMED:
             text = f'"{value}"' if isinstance(value, str) else str(value).lower()
             raise ConfigError(
-                f"run config: {key} is now {RENAMED[key]}; write {RENAMED[key]}={text} "
+                f"{where}: {key} is now {RENAMED[key]}; write {RENAMED[key]}={text} "
                 "(docs/settings.md has all keys)"
             )

@@ -109,7 +109,7 @@ def reject_unknown(keys: Iterable[str], known: Iterable[str]) -> None:
 
 
 def nearest(key: str, known: Collection[str]) -> str:
-    """Return the key among `known` that is meant by `key`, whose group may be wrong; "" for none."""
+    """Return which of `known` is meant by `key`, whose group may be wrong; "" for none."""
     own = key.rpartition(".")[2]
     same = [name for name in known if name.rpartition(".")[2] == own]
     return next(iter(difflib.get_close_matches(key, same or known, n=1, cutoff=0.6)), "") or next(

@@ -53,7 +53,7 @@ class LastingPool(BasicActorPool):
     def submit(self, actor_fn: Any, job: Any) -> Any:  # noqa: ANN401 - Flower's own
         """Give a message to an idle worker, for a limited time."""
         future = super().submit(actor_fn, job)
-        timeout = float(job[-1].run_config.get("round-timeout", math.inf))
+        timeout = float(job[-1].run_config.get("round.timeout", math.inf))
         self._limits[future] = time.monotonic() + _PATIENCE * timeout
         return future
 

@@ -180,7 +180,7 @@ def _trained(material: Material, parts: list[Prepared], steps: int, lr: float) -
 
 def _twin_only(material: Material, rows: Prepared) -> Evidence:
     settings = material.config.twin
-    model = _trained(material, [rows], settings.twin_warm_steps, settings.twin_lr)
+    model = _trained(material, [rows], settings.warm_steps, settings.lr)
     return _evidence(material, model)
 
 
@@ -188,7 +188,7 @@ def _site_steps(material: Material, training: Prepared) -> int:
     """Optimiser steps that this many rows get in a whole federated run."""
     settings = material.config.train
     batches = math.ceil(len(training.x) / settings.batch_size)
-    return material.config.run.rounds * settings.local_epochs * batches
+    return material.config.run.rounds * settings.epochs * batches
 
 
 def _alone(material: Material, kinds: Sequence[str]) -> list[Metrics]:

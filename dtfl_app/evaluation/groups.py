@@ -65,21 +65,21 @@ def event_groups(config: RunConfig) -> EventGroups | None:
 
     Raises ConfigError when a family is unknown.
     """
-    if config.data.protocol != "unseen-families":
+    if config.data.protocol != "data.unseen-families":
         if config.data.unseen_families:
             raise ConfigError(
-                f"run config: unseen-families = {config.data.unseen_families!r} has no part in "
-                f"protocol = {config.data.protocol!r}; leave it empty, or set "
-                'protocol="unseen-families"'
+                f"run config: data.unseen-families = {config.data.unseen_families!r} has no part "
+                f"in data.protocol = {config.data.protocol!r}; leave it empty, or set "
+                'data.protocol="unseen-families"'
             )
         return None
     unknown = sorted(set(config.data.unseen_kinds) - set(KINDS))
     if unknown:
         raise ConfigError(
-            f"run config: unseen-families has {unknown}; expected some of {list(KINDS)}, "
+            f"run config: data.unseen-families has {unknown}; expected some of {list(KINDS)}, "
             "separated by commas"
         )
-    source = batadal_attacks if config.data.dataset == "batadal" else plants
+    source = batadal_attacks if config.run.dataset == "batadal" else plants
     return EventGroups(source.family_of, frozenset(config.data.unseen_kinds))
 
 

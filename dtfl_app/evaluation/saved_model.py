@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import build_model
 from dtfl_app.evaluation.evaluator import Evaluator
@@ -103,7 +104,7 @@ def _open(
 ) -> tuple[SavedModel, Features, Evaluator]:
     config = _settings(run, data_dir)
     saved = load_model(model)
-    own = config.data.dataset == FILES
+    own = config.run.dataset == FILES
     dataset = open_files(config, run / SCHEMA_FILE) if own else open_dataset(config)
     features = _read(config, dataset, data)
     if features.names != saved.features or dataset.schema.digest() != saved.schema:
@@ -122,14 +123,14 @@ def _settings(run: Path, data_dir: str) -> RunConfig:
         raise ConfigError(
             f"{path} holds no settings of a run ({error}); give the folder of a run"
         ) from error
-    config = RunConfig.from_mapping(settings)
-    return replace(config, data=replace(config.data, data_dir=data_dir)) if data_dir else config
+    config = RunConfig.from_mapping(modern(settings))
+    return replace(config, data=replace(config.data, dir=data_dir)) if data_dir else config
 
 
 def _read(config: RunConfig, dataset: FederatedDataset, path: Path) -> Features:
     if isinstance(dataset, FilesDataset):
         series = dataset.load_series(path)
-    elif config.data.dataset == "threew":
+    elif config.run.dataset == "threew":
         series = read_threew(path, dataset.schema.names)
     else:
         series = read_batadal(path)

@@ -118,9 +118,10 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
     hourly = spec.statistics == ("last",) and spec.window_s == spec.step_s == 3600
     if not is_ctown(config, dataset) or not hourly:
         raise ConfigError(
-            f"run config: evidence = {config.detector.evidence!r} needs hourly readings of a "
-            f"C-Town plant, and dataset = {config.data.dataset!r} gives windows of "
-            f'{spec.window_s:g} s with {spec.statistics}; use evidence = "instant,smoothed"'
+            f"run config: detector.evidence = {config.detector.evidence!r} needs hourly readings "
+            f"of a C-Town plant, and dataset = {config.run.dataset!r} gives windows of "
+            f"{spec.window_s:g} s with {spec.statistics}; use "
+            'detector.evidence = "instant,smoothed"'
         )
     if isinstance(dataset, _ManyPlants):
         return SitePhysics(kinds, dataset.plant_named)

@@ -58,17 +58,17 @@ class TwinData:
 
 
 def make_twin(config: RunConfig, schema: Schema, files: SiteSchema | None = None) -> Twin | None:
-    """Build the twin that the run config asks for; None for twin = "none".
+    """Build the twin that the run config asks for; None for twin.kind = "none".
 
     Parameters
     ----------
-    config : the run's settings; with twin = "auto" the twin is the data set's own.
+    config : the run's settings; with twin.kind = "auto" the twin is the data set's own.
     schema : what the sites agree on.
     files : how the sites' own files are read and what their twin is, where the data set is files.
 
     Raises ConfigError where the twin's channels, units or period are not the sites'.
     """
-    kind = _own_twin(config, files) if config.twin.twin == "auto" else config.twin.twin
+    kind = _own_twin(config, files) if config.twin.kind == "auto" else config.twin.kind
     if kind == "none":
         return None
     if kind == "ctown":
@@ -78,12 +78,12 @@ def make_twin(config: RunConfig, schema: Schema, files: SiteSchema | None = None
     if _channels(twin.schema) != _channels(schema):
         raise ConfigError(
             f"the twin's channels {_channels(twin.schema)} are not the sites' {_channels(schema)}; "
-            'choose the twin that belongs to the dataset, or twin = "none"'
+            'choose the twin that belongs to the dataset, or twin.kind = "none"'
         )
     if twin.schema.period_s != schema.period_s:
         raise ConfigError(
             f"the twin gives a sample every {twin.schema.period_s:g} s, the sites one every "
-            f'{schema.period_s:g} s; resample the sites\' files, or choose twin = "none"'
+            f'{schema.period_s:g} s; resample the sites\' files, or choose twin.kind = "none"'
         )
     return twin
 
@@ -95,7 +95,7 @@ def is_ctown(config: RunConfig, dataset: FederatedDataset) -> bool:
 
 
 def _own_twin(config: RunConfig, files: SiteSchema | None) -> str:
-    return files.twin if files else _OWN_TWIN.get(config.data.dataset, "none")
+    return files.twin if files else _OWN_TWIN.get(config.run.dataset, "none")
 
 
 def _site_schema(dataset: FederatedDataset) -> SiteSchema | None:
@@ -118,7 +118,7 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
     scenarios = _scenarios(config, twin)
     # Replaying is quicker than handing the recording to another process.
     replayed = isinstance(twin, RecordedTwin)
-    workers = 1 if replayed else settings.twin_workers or os.cpu_count() or 1
+    workers = 1 if replayed else settings.workers or os.cpu_count() or 1
     built = build_dataset(twin, scenarios, cache_dir(config), workers, _log_progress)
     source = twin.source if isinstance(twin, RecordedTwin) else str(built.path)
     _check_complete(built.series, dataset.schema, source)
@@ -150,26 +150,26 @@ def _check_complete(series: pd.DataFrame, schema: Schema, source: str) -> None:
 
 
 def _scenarios(config: RunConfig, twin: Twin) -> list[Scenario]:
-    settings, seed = config.twin, config.data.data_seed
+    settings, seed = config.twin, config.data.seed
     if isinstance(twin, RecordedTwin):
         if config.data.unseen_kinds:
             raise ConfigError(
-                "run config: protocol = 'unseen-families' needs a twin that simulates on demand, "
-                'and a recorded one holds what it holds; set twin to "ctown" or "none"'
+                "run config: data.protocol = 'unseen-families' needs a twin that simulates on "
+                'demand, and a recorded one holds what it holds; set twin.kind to "ctown" or "none"'
             )
-        names = twin.instances[: settings.twin_scenarios]
-        return [Scenario(name, settings.twin_hours, seed) for name in names]
-    return twin.plan(settings.twin_scenarios, settings.twin_hours, seed, _families(config))
+        names = twin.instances[: settings.scenarios]
+        return [Scenario(name, settings.hours, seed) for name in names]
+    return twin.plan(settings.scenarios, settings.hours, seed, _families(config))
 
 
 def _families(config: RunConfig) -> list[str]:
     """Kinds of event that the C-Town twin simulates; none for a detector of normal behaviour."""
-    named = [f.strip() for f in config.twin.twin_families.split(",") if f.strip()]
+    named = [f.strip() for f in config.twin.families.split(",") if f.strip()]
     unseen = config.data.unseen_kinds
     if named and unseen:
         raise ConfigError(
-            f"run config: twin-families = {config.twin.twin_families!r} and protocol = "
-            "'unseen-families' both say what the twin simulates; leave twin-families empty"
+            f"run config: twin.families = {config.twin.families!r} and protocol = "
+            "'unseen-families' both say what the twin simulates; leave twin.families empty"
         )
     if named or config.detector.model != "classifier":
         return named
@@ -179,17 +179,17 @@ def _families(config: RunConfig) -> list[str]:
 def own_plant(config: RunConfig) -> PlantModel:
     """Return the plant that the run config names, as its owner knows it."""
     settings = config.twin
-    if settings.twin_plant:
-        path = Path(settings.twin_plant)
+    if settings.plant:
+        path = Path(settings.plant)
         try:
             return PlantModel.from_json(path.read_text(), str(path))
         except OSError as error:
             raise ConfigError(
-                f"run config: twin-plant = {settings.twin_plant!r} cannot be read ({error}); "
+                f"run config: twin.plant = {settings.plant!r} cannot be read ({error}); "
                 "expected a JSON file of 'dtfl twin calibrate'"
             ) from error
     plant = default_plant(_network(config))
-    if config.data.dataset == "batadal" and not settings.twin_network:
+    if config.run.dataset == "batadal" and not settings.network:
         # The plant's PLC settings are its owner's to know; the file's differ for PU8.
         plant = replace(plant, setpoints=SETPOINTS)
     return plant
@@ -199,35 +199,35 @@ def _simulated_plant(config: RunConfig) -> PlantModel:
     """Return the plant that the twin simulates: the owner's, made wrong by what is asked for."""
     settings = config.twin
     plant = own_plant(config)
-    plant = plant.scaled(settings.twin_demand_factor, settings.twin_roughness_factor)
+    plant = plant.scaled(settings.demand_factor, settings.roughness_factor)
     tops = {name: tank.max_level for name, tank in network_of(plant).tanks.items()}
-    return plant.with_thresholds(settings.twin_threshold_factor, tops)
+    return plant.with_thresholds(settings.threshold_factor, tops)
 
 
 def _network(config: RunConfig) -> str:
-    named = config.twin.twin_network
-    if named or config.data.dataset != "batadal":
+    named = config.twin.network
+    if named or config.run.dataset != "batadal":
         return "" if named == "embedded" else named
-    path = resolve_data_dir(config.data.data_dir) / _BATADAL_NETWORK
+    path = resolve_data_dir(config.data.dir) / _BATADAL_NETWORK
     if not path.exists():
         raise ConfigError(
-            f"no network file for BATADAL's twin: {path} is missing; name one with twin-network, "
-            'or set twin-network="embedded" for the uncalibrated plant, which fits it badly'
+            f"no network file for BATADAL's twin: {path} is missing; name one with twin.network, "
+            'or set twin.network="embedded" for the uncalibrated plant, which fits it badly'
         )
     return str(path)
 
 
 def _recorded(config: RunConfig, schema: Schema, files: SiteSchema | None) -> RecordedTwin:
-    if config.twin.twin_recording:
+    if config.twin.recording:
         if files is not None:
-            return _own_recording(file_in(config, config.twin.twin_recording), files)
-        return RecordedTwin(Path(config.twin.twin_recording), schema)
-    if config.data.dataset != "threew":
+            return _own_recording(file_in(config, config.twin.recording), files)
+        return RecordedTwin(Path(config.twin.recording), schema)
+    if config.run.dataset != "threew":
         raise ConfigError(
-            'run config: twin = "recorded" needs twin-recording, the path of a labelled series'
+            'run config: twin.kind = "recorded" needs twin.recording, the path of a labelled series'
             + (" or of a file in the sites' schema" if files else "")
         )
-    path = resolve_data_dir(config.data.data_dir) / _THREEW_RECORDING
+    path = resolve_data_dir(config.data.dir) / _THREEW_RECORDING
     if not path.exists():
         path = path.parent  # the published form: a folder per event type
     series = read_threew(path, schema.names, source="SIMULATED")

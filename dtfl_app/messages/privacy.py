@@ -48,7 +48,7 @@ NOT_COVERED = (
 
 def noise_multiplier(settings: PrivacySettings) -> float:
     """Noise over sensitivity, ``z = sqrt(2 ln(1.25 / delta)) / epsilon``, as LocalDpMod has it."""
-    return math.sqrt(2.0 * math.log(1.25 / settings.dp_delta)) / settings.dp_epsilon
+    return math.sqrt(2.0 * math.log(1.25 / settings.delta)) / settings.epsilon
 
 
 def privatise(
@@ -58,7 +58,7 @@ def privatise(
     message: Message,
     context: Context,
 ) -> Params:
-    """Return `trained` with its change from `received` clipped to `dp-clip`, and noise on it.
+    """Return `trained` with its change from `received` clipped to `privacy.clip`, and noise on it.
 
     The layers of one upload are clipped together; an upload without layers releases nothing.
 
@@ -69,8 +69,8 @@ def privatise(
     """
     if not trained:
         return {}
-    clip = settings.dp_clip
-    mod = LocalDpMod(clip, 2.0 * clip, settings.dp_epsilon, settings.dp_delta)
+    clip = settings.clip
+    mod = LocalDpMod(clip, 2.0 * clip, settings.epsilon, settings.delta)
     # The mod wants one record of arrays on each side; the task and its reply carry more.
     before = {key: received[key] for key in trained}
     inner = Message(RecordDict({"arrays": to_record(before)}), reply_to=message)
@@ -129,7 +129,7 @@ class PrivacyLedger:
         return {strategy: dict(sites) for strategy, sites in self._releases.items()}
 
     def spent(self) -> dict[str, dict[str, float]]:
-        """Epsilon by strategy and site, at `dp-delta`, each strategy on its own."""
+        """Epsilon by strategy and site, at `privacy.delta`, each strategy on its own."""
         return {
             strategy: {site: self._epsilon(n) for site, n in sorted(sites.items())}
             for strategy, sites in self._releases.items()
@@ -147,12 +147,12 @@ class PrivacyLedger:
         s, multiplier = self._settings, noise_multiplier(self._settings)
         return {
             "neighbours": "one site's data replaced by any other",
-            "clip": s.dp_clip,
-            "sensitivity": 2.0 * s.dp_clip,
+            "clip": s.clip,
+            "sensitivity": 2.0 * s.clip,
             "noise_multiplier": multiplier,
-            "noise_deviation": 2.0 * s.dp_clip * multiplier,
-            "delta": s.dp_delta,
-            "epsilon_per_round_wanted": s.dp_epsilon,
+            "noise_deviation": 2.0 * s.clip * multiplier,
+            "delta": s.delta,
+            "epsilon_per_round_wanted": s.epsilon,
             "epsilon_per_round": self._epsilon(1),
             "accounting": "Renyi, Flower's RdpAccountant, no amplification by sampling",
             "releases": self.state(),
@@ -162,7 +162,7 @@ class PrivacyLedger:
         }
 
     def _epsilon(self, releases: int) -> float:
-        return _epsilon(noise_multiplier(self._settings), self._settings.dp_delta, releases)
+        return _epsilon(noise_multiplier(self._settings), self._settings.delta, releases)
 
 
 @cache

@@ -66,7 +66,7 @@ __all__ = [
 RATES = {"far_at_1pct": 0.01, "far_at_05pct": 0.005, "far_at_01pct": 0.001}
 _CALIBRATION_FACTOR = 2.0
 # Where things lie on one machine does not belong into a command for another.
-_PLACES = {"results-dir", "run-name", "cache-dir", "data-dir"}
+_PLACES = {"results-dir", "run-name", "cache-dir", "data.dir"}
 
 
 def run_page(run: RunContents, reference: Sequence[SettingReference]) -> str:
@@ -170,7 +170,7 @@ def _calibration(run: RunContents) -> Iterator[Block]:
 
 def _false_alarms(run: RunContents) -> list[FalseAlarms]:
     """Observed rates of the whole evaluation set, and of single sites where they are stored."""
-    wanted = float(run.settings["false-alarm-rate"])
+    wanted = float(run.settings["detector.false-alarm-rate"])
     overall = [
         FalseAlarms(s["strategy"], rate, s["final"][key])
         for s in run.summaries

@@ -62,7 +62,7 @@ def describe_alarms(run: RunContents, outcomes: Mapping[str, list[EventOutcome]]
     if final.get("false_alarm_rate") is not None:
         sentences.append(
             f"{100 * final['false_alarm_rate']:.3g}% of the normal time steps had an alarm; "
-            f"{100 * float(run.settings['false-alarm-rate']):.3g}% were wanted."
+            f"{100 * float(run.settings['detector.false-alarm-rate']):.3g}% were wanted."
         )
     missed = [o.event for o in outcomes.get(name, []) if o.first_alarm is None]
     if missed:
@@ -93,7 +93,7 @@ def _unfinished(run: RunContents) -> list[str]:
 
 
 def _false_alarms(run: RunContents) -> list[str]:
-    wanted = float(run.settings["false-alarm-rate"])
+    wanted = float(run.settings["detector.false-alarm-rate"])
     above = [
         f"{s['strategy']} {100 * s['final']['false_alarm_rate']:.3g}%"
         for s in run.summaries

@@ -69,9 +69,9 @@ _SEEDS = {
     "batches at the sites": "seed",
     "sites drawn for a round": "seed",
     "batches of twin data": "seed",
-    "partition of the data": "data-seed",
-    "simulated plants": "data-seed",
-    "scenarios of the twin": "data-seed",
+    "partition of the data": "data.seed",
+    "simulated plants": "data.seed",
+    "scenarios of the twin": "data.seed",
 }
 
 

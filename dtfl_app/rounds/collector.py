@@ -96,7 +96,7 @@ class RoundCollector:
         """
         intake = RoundReplies(server_round, drawn)
         needed = self._settings.needed(len(drawn))
-        for attempt in range(self._settings.round_retries + 1):
+        for attempt in range(self._settings.retries + 1):
             if attempt:
                 reason = f"{len(intake.replies)} usable replies, {needed} needed"
                 self._say("repeated", server_round, reason=reason, attempt=attempt)
@@ -114,7 +114,7 @@ class RoundCollector:
                 return intake
         raise QuorumError(
             f"round {server_round}: {len(intake.replies)} of {len(drawn)} sites gave a usable "
-            f"reply, {needed} are needed, after {self._settings.round_retries + 1} attempts; the "
+            f"reply, {needed} are needed, after {self._settings.retries + 1} attempts; the "
             "reasons are in the log above and in events.jsonl"
         )
 

@@ -75,8 +75,8 @@ class NormBound:
     def __init__(self, limit: float, history: Sequence[float] = ()) -> None:
         if 0 < limit < 1:
             raise ConfigError(
-                f"run config: norm-limit = {limit:g}; expected 0 (none) or at least 1, since half "
-                "of all updates are longer than their median"
+                f"run config: trust.norm-limit = {limit:g}; expected 0 (none) or at least 1, since "
+                "half of all updates are longer than their median"
             )
         self._limit = limit
         self._history = list(history)[-_ROUNDS:]

@@ -53,8 +53,8 @@ class ReplyScreen:
         if self._settings.witness != "off" and twin is not None:
             heard, doubted = self._ask_twin(heard, model, twin)
             refused |= doubted
-        if self._settings.clip_updates:
-            clipped = clip_updates([r.params for r in heard], model, self._settings.clip_updates)
+        if self._settings.clip:
+            clipped = clip_updates([r.params for r in heard], model, self._settings.clip)
             heard = [replace(r, params=p) for r, p in zip(heard, clipped, strict=True)]
         return heard, refused
 

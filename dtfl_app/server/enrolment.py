@@ -103,7 +103,7 @@ def await_nodes(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> lis
     Raises ConfigError when the number of nodes is not the number of sites, DataError when the data
     set cannot be cut into so many.
     """
-    wanted, deadline = config.data.sites, time.monotonic() + config.run.join_timeout
+    wanted, deadline = config.run.sites, time.monotonic() + config.run.join_timeout
     nodes = list(grid.get_node_ids())
     while len(nodes) < max(wanted, 1) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -127,7 +127,7 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     """
     names = dataset.feature_spec.names(dataset.schema)
     mailbox = PendingReplies(grid)
-    patience = max(config.round.round_timeout, _COLD_START)
+    patience = max(config.round.timeout, _COLD_START)
     mail = mailbox.exchange([profile_query(node) for node in nodes], patience)
     left_out = {f"node {node}": reason for node, reason in mail.lost.items()}
     left_out |= {f"node {node}": "no reply in time" for node in mailbox.busy}

@@ -105,7 +105,7 @@ class Session:
             save=self._save,
             spend=self._spend,
             identify=lambda profile: site_name(profile, self.dataset.schema),
-            twinless=self.twin is None and self.config.twin.twin == "auto",
+            twinless=self.twin is None and self.config.twin.kind == "auto",
             run=self.results.run,
         )
         strategy = create_strategy(name, bench)
@@ -115,13 +115,13 @@ class Session:
         return strategy
 
     def initial_params(self, strategy: DTFLStrategy) -> Params:
-        """Return the first model: random, or trained on twin data (`twin-warm-start`)."""
+        """Return the first model: random, or trained on twin data (`twin.warm-start`)."""
         params = get_params(_model(self.config, self.dataset))
-        if not self.config.twin.twin_warm_start:
+        if not self.config.twin.warm_start:
             return params
         if strategy.bench.twin is None:
-            raise ConfigError("run config: twin-warm-start needs a twin, and this run has none")
-        return strategy.bench.twin.train(params, self.config.twin.twin_warm_steps)
+            raise ConfigError("run config: twin.warm-start needs a twin, and this run has none")
+        return strategy.bench.twin.train(params, self.config.twin.warm_steps)
 
     def keep(self, name: str, params: Params, calibration: Calibration) -> None:
         """Store a strategy's last model and, with an evaluation set, its alarms and their rates."""
@@ -154,8 +154,8 @@ class Session:
 
     def finish(self) -> list[Summary]:
         """Write summary and curves; log the table and where everything is."""
-        data = self.config.data
-        title = f"{data.dataset}, {data.protocol}, {len(self.enrolment.directory)} sites"
+        config, sites = self.config, len(self.enrolment.directory)
+        title = f"{config.run.dataset}, {config.data.protocol}, {sites} sites"
         summaries = self.results.finish(title)
         # Unmarked lines: for `flwr run`; `dtfl run` shows a table of its own.
         tables = [plain(SUMMARY_HEAD, summary_rows(summaries))]
@@ -187,8 +187,8 @@ class Session:
         return TwinTrainer(
             model,
             self.twin.rows(next(model.parameters()).device),
-            TrainingSpec(settings.twin_lr, self.config.train.batch_size),
-            settings.twin_steps,
+            TrainingSpec(settings.lr, self.config.train.batch_size),
+            settings.steps,
             self.config.run.seed,
         )
 
@@ -362,5 +362,5 @@ def _open_results(config: RunConfig) -> tuple[RunDirectory, Checkpoint | None]:
         history, timings = checkpoint.history, checkpoint.timings
         return RunDirectory.reopen(path, settings, run.target, history, timings), checkpoint
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    name = run.run_name or f"{stamp}-{config.data.dataset}"
+    name = run.run_name or f"{stamp}-{config.run.dataset}"
     return RunDirectory(root / name, settings, run.target), None

@@ -20,36 +20,35 @@ __all__ = ["FILES", "SCHEMA_FILE", "cache_dir", "file_in", "open_dataset", "open
 
 #: Name of the data set whose sites are files of their owners.
 FILES = "files"
-#: Name of a site schema where no other is given: in data-dir, and in the folder of a run.
+#: Name of a site schema where no other is given: in data.dir, and in the folder of a run.
 SCHEMA_FILE = "schema.toml"
 
 
 def cache_dir(config: RunConfig) -> Path:
     """Folder for simulated data: `cache-dir`, or ~/.cache/dtfl."""
-    return Path(config.data.cache_dir or "~/.cache/dtfl").expanduser().absolute()
+    return Path(config.run.cache_dir or "~/.cache/dtfl").expanduser().absolute()
 
 
 def open_dataset(config: RunConfig) -> FederatedDataset:
     """Return the data set that the run config names; nothing is read or simulated yet."""
-    name = config.data.dataset
+    name = config.run.dataset
     if name not in _OPENERS:
         raise ConfigError(f"run config: dataset = {name!r}; expected one of {sorted(_OPENERS)}")
     return _OPENERS[name](config)
 
 
 def _spec(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
-    data = config.data
+    chosen = config.features
     return FeatureSpec(
-        data.feature_window_s or default.window_s,
-        data.feature_step_s or default.step_s,
-        tuple(s.strip() for s in data.feature_statistics.split(",") if s.strip())
-        or default.statistics,
+        chosen.window_s or default.window_s,
+        chosen.step_s or default.step_s,
+        tuple(s.strip() for s in chosen.statistics.split(",") if s.strip()) or default.statistics,
     )
 
 
 def file_in(config: RunConfig, name: str) -> Path:
-    """Path of a file that a setting names: a path from the root, or one in data-dir."""
-    return Path(config.data.data_dir).expanduser() / Path(name).expanduser()
+    """Path of a file that a setting names: a path from the root, or one in data.dir."""
+    return Path(config.data.dir).expanduser() / Path(name).expanduser()
 
 
 def open_files(config: RunConfig, schema: Path | None = None) -> FilesDataset:
@@ -60,12 +59,12 @@ def open_files(config: RunConfig, schema: Path | None = None) -> FilesDataset:
     Raises ConfigError where the settings do not say enough, SchemaError for a wrong schema.
     """
     data = config.data
-    folder = None if schema or not data.data_dir else resolve_data_dir(data.data_dir)
+    folder = None if schema or not data.dir else resolve_data_dir(data.dir)
     if schema is None:
         schema = file_in(config, data.schema or SCHEMA_FILE)
         _require_schema(config, schema)
     found = read_site_schema(schema)
-    recording = config.twin.twin_recording
+    recording = config.twin.recording
     return FilesDataset(
         site_schema=found,
         folder=folder,
@@ -78,15 +77,15 @@ def open_files(config: RunConfig, schema: Path | None = None) -> FilesDataset:
 
 def _require_schema(config: RunConfig, schema: Path) -> None:
     data = config.data
-    if not data.schema and not data.data_dir:
+    if not data.schema and not data.dir:
         raise ConfigError(
-            'run config: dataset = "files" needs data-dir, the folder of the sites\' files with '
+            'run config: dataset = "files" needs data.dir, the folder of the sites\' files with '
             f"{SCHEMA_FILE} in it, or, where every node has its own file, schema, the path from "
             "the root of the site schema"
         )
     if not schema.is_absolute():
         raise ConfigError(
-            f"run config: schema = {data.schema!r}, data-dir = {data.data_dir!r}; the app runs in "
+            f"run config: data.schema = {data.schema!r}, data.dir = {data.dir!r}; the app runs in "
             "a folder of its own, so expected paths from the root"
         )
 
@@ -94,10 +93,10 @@ def _require_schema(config: RunConfig, schema: Path) -> None:
 def _batadal(config: RunConfig) -> FederatedDataset:
     partition = config.data.partition
     return BatadalDataset(
-        data_dir=resolve_data_dir(config.data.data_dir),
+        data_dir=resolve_data_dir(config.data.dir),
         partition="time-blocks" if partition == "auto" else partition,
         protocol=config.data.protocol,
-        seed=config.data.data_seed,
+        seed=config.data.seed,
         calibration_share=config.data.calibration_share,
         dirichlet_alpha=config.data.dirichlet_alpha,
         known_attacks=config.data.known_attacks,
@@ -111,7 +110,7 @@ def _threew(config: RunConfig) -> FederatedDataset:
     _refuse_partition(config)
     channels = tuple(c.strip() for c in config.data.channels.split(",") if c.strip())
     return ThreeWDataset(
-        data_dir=resolve_data_dir(config.data.data_dir),
+        data_dir=resolve_data_dir(config.data.dir),
         protocol=config.data.protocol,
         held_out=config.data.held_out,
         channels=channels or DEFAULT_CHANNELS,
@@ -127,11 +126,11 @@ def _plants(config: RunConfig) -> FederatedDataset:
     _refuse_partition(config)
     return PlantsDataset(
         cache=cache_dir(config),
-        days=config.data.plant_days,
-        gap=config.data.plant_gap,
-        seed=config.data.data_seed,
+        days=config.plants.days,
+        gap=config.plants.gap,
+        seed=config.data.seed,
         calibration_share=config.data.calibration_share,
-        workers=config.twin.twin_workers,
+        workers=config.twin.workers,
         protocol=config.data.protocol,
         held_out=config.data.held_out,
         feature_spec=_spec(config, HOURLY),
@@ -141,8 +140,8 @@ def _plants(config: RunConfig) -> FederatedDataset:
 def _refuse_partition(config: RunConfig) -> None:
     if config.data.partition != "auto":
         raise ConfigError(
-            f"run config: partition = {config.data.partition!r}, but the sites of "
-            f"{config.data.dataset} are what they are; leave partition at 'auto'"
+            f"run config: data.partition = {config.data.partition!r}, but the sites of "
+            f"{config.run.dataset} are what they are; leave partition at 'auto'"
         )
 
 
@@ -150,8 +149,8 @@ def _files(config: RunConfig) -> FederatedDataset:
     _refuse_partition(config)
     if config.data.protocol != "unseen-attacks":
         raise ConfigError(
-            f"run config: protocol = {config.data.protocol!r}, but files are judged by the file "
-            "that evaluation-file names; leave protocol at 'unseen-attacks'"
+            f"run config: data.protocol = {config.data.protocol!r}, but files are judged by the "
+            "file that data.evaluation-file names; leave protocol at 'unseen-attacks'"
         )
     return open_files(config)
 

@@ -116,7 +116,7 @@ def resolve_data_dir(setting: str) -> Path:
     chosen = Path(setting or os.environ.get("DTFL_DATA", "") or _DEFAULT_DIR).expanduser()
     if not chosen.is_dir():
         raise DataError(
-            f"no data folder: looked for setting data-dir={setting!r}, then environment variable "
+            f"no data folder: looked for setting data.dir={setting!r}, then environment variable "
             f"DTFL_DATA={os.environ.get('DTFL_DATA', '')!r}, then {_DEFAULT_DIR}, and took "
             f"{chosen}, which is no folder. Set one of them to the folder with batadal/ and 3w/"
         )

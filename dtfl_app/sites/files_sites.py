@@ -74,7 +74,7 @@ class FilesDataset:
         if not found:
             raise DataError(
                 f"{self.folder}: no file for a site; expected one .csv or .parquet file per site "
-                "directly in data-dir"
+                "directly in data.dir"
             )
         return dict(sorted(found.items()))
 
@@ -98,7 +98,7 @@ class FilesDataset:
         """
         if self.folder is None:
             raise ConfigError(
-                "files: this node is to hold a part of a folder, but no data-dir is set; set it, "
+                "files: this node is to hold a part of a folder, but no data.dir is set; set it, "
                 "or give the node a file of its own: data-path and site-name in its node config"
             )
         name = self.sites(k)[index]
@@ -122,7 +122,7 @@ class FilesDataset:
         if not (features.label >= 0).any():
             raise DataError(
                 f"{self.evaluation}: no row is labelled, so nothing can be judged by it; expected "
-                "labels as [labels] in the schema says, or leave evaluation-file empty"
+                "labels as [labels] in the schema says, or leave data.evaluation-file empty"
             )
         return features
 

@@ -28,7 +28,7 @@ __all__ = ["FileSummary", "SiteCheck", "check_file"]
 _HOUR_S = 3600.0
 # A clock that is off by more of a period than this is not jitter.
 _UNEVEN = 0.1
-# The default calibration-share, and the scores that the default false-alarm-rate of 0.5% takes.
+# The default data.calibration-share, and the scores that a false-alarm rate of 0.5% takes.
 _CALIBRATION_SHARE = 0.2
 _FEW_SCORES = 200
 
@@ -234,7 +234,7 @@ def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[FileFind
     elif not summary.normal + summary.unlabelled:
         yield FileFinding(
             "look", "labels", "every row is abnormal", "has nothing to learn normal operation from",
-            "use the file as evaluation-file, or give rows of normal operation too",
+            "use the file as data.evaluation-file, or give rows of normal operation too",
         )  # fmt: skip
 
 
@@ -251,5 +251,5 @@ def _training_findings(
         yield FileFinding(
             level, "calibration", f"{scores} rows of normal operation to calibrate on",
             "pools them with the other sites'; a false-alarm rate of 0.5% takes 200 in all",
-            "give a longer recording, or raise calibration-share",
+            "give a longer recording, or raise data.calibration-share",
         )  # fmt: skip

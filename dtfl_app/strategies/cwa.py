@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from dtfl_app.core.settings import setting
 from dtfl_app.messages.admission import Reply
@@ -17,9 +18,11 @@ __all__ = ["CWA", "CWASettings"]
 
 @dataclass(frozen=True, slots=True)
 class CWASettings:
-    """Settings of CWA; ``twin_steps = 0`` with the sequential schedule is FedAvg."""
+    """Settings of CWA; ``twin.steps = 0`` with the sequential schedule is FedAvg."""
 
-    cwa_schedule: str = setting(
+    group: ClassVar[str] = "cwa"
+
+    schedule: str = setting(
         "sequential", "CWA: which reading of the swap", choices=("sequential", "parallel")
     )
 
@@ -41,7 +44,7 @@ class CWA(DTFLStrategy):
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Swap the two copies."""
         aggregate = self.mean(replies)
-        if self.settings.cwa_schedule == "sequential":
+        if self.settings.schedule == "sequential":
             return State(model=self.twin.train(aggregate), twin=aggregate)
         assert state.twin is not None
         return State(model=self.twin.train(state.twin), twin=aggregate)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from dtfl_app.core.settings import Value, setting
 from dtfl_app.messages.admission import Reply
@@ -20,16 +21,14 @@ __all__ = ["DTKD", "DTKDSettings"]
 
 @dataclass(frozen=True, slots=True)
 class DTKDSettings:
-    """Settings of DTKD; ``kd_lambda = 0`` on the client side is FedAvg."""
+    """Settings of DTKD; ``lambda = 0`` on the client side is FedAvg."""
 
-    kd_side: str = setting(
-        "client", "DTKD: who learns from the teacher", choices=("client", "server")
-    )
-    kd_lambda: float = setting(
-        0.5, "DTKD: weight of the teacher in a site's loss", low=0.0, high=1.0
-    )
-    kd_temperature: float = setting(2.0, "DTKD: temperature of soft targets", above=0.0)
-    kd_precision: str = setting(
+    group: ClassVar[str] = "dtkd"
+
+    side: str = setting("client", "DTKD: who learns from the teacher", choices=("client", "server"))
+    lambda_: float = setting(0.5, "DTKD: weight of the teacher in a site's loss", low=0.0, high=1.0)
+    temperature: float = setting(2.0, "DTKD: temperature of soft targets", above=0.0)
+    precision: str = setting(
         "float32", "DTKD: how the teacher travels", choices=("float32", "int8")
     )
 
@@ -39,7 +38,7 @@ class DTKD(DTFLStrategy):
 
     client: it is sent to each site once, and site k minimises
     ``(1 - lambda) L(y, f) + lambda T^2 KL(teacher at T, student at T)``; plain mean at the server.
-    server: sites hold no teacher; after each round the aggregate takes `twin-steps` steps towards
+    server: sites hold no teacher; after each round the aggregate takes `twin.steps` steps towards
     the teacher's outputs on twin inputs.
     """
 
@@ -48,19 +47,19 @@ class DTKD(DTFLStrategy):
 
     def prepare(self, state: State) -> State:
         """Train the teacher from the initial model; the sites start from the untrained one."""
-        steps = self.bench.config.twin.twin_warm_steps
+        steps = self.bench.config.twin.warm_steps
         return replace(state, twin=self.twin.train(state.model, steps))
 
     def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
         """Give the sites the teacher to keep, and the loss's weights."""
         s = self.settings
-        if s.kd_side == "server":
+        if s.side == "server":
             return {}, {}
         assert self.state.twin is not None
-        teacher = quantise(self.state.twin) if s.kd_precision == "int8" else self.state.twin
+        teacher = quantise(self.state.twin) if s.precision == "int8" else self.state.twin
         weights: dict[str, Value] = {
-            "kd-lambda": s.kd_lambda,
-            "kd-temperature": s.kd_temperature,
+            "dtkd.lambda": s.lambda_,
+            "dtkd.temperature": s.temperature,
         }
         return prefixed("teacher", teacher), weights
 
@@ -68,6 +67,6 @@ class DTKD(DTFLStrategy):
         """Average; on the server side, distil the aggregate."""
         assert state.twin is not None
         aggregate = self.mean(replies)
-        if self.settings.kd_side == "server":
+        if self.settings.side == "server":
             aggregate = self.twin.distil(aggregate, state.twin)
         return replace(state, model=aggregate)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dtfl_app.core.settings import setting
 from dtfl_app.detector.models import Params
@@ -20,11 +21,13 @@ __all__ = ["DTML", "DTMLSettings", "meta_update"]
 
 @dataclass(frozen=True, slots=True)
 class DTMLSettings:
-    """Settings of DTML; ``meta_lr = 0`` is FedAvg."""
+    """Settings of DTML; ``lr = 0`` is FedAvg."""
 
-    meta_lr: float = setting(1.0, "DTML: step size b on the twin's gradient", low=0.0)
-    meta_steps: int = setting(50, "DTML: gradient steps per round; 1 = the paper", low=0)
-    meta_batch: int = setting(1024, "DTML: twin rows per gradient", low=1)
+    group: ClassVar[str] = "dtml"
+
+    lr: float = setting(1.0, "DTML: step size b on the twin's gradient", low=0.0)
+    steps: int = setting(50, "DTML: gradient steps per round; 1 = the paper", low=0)
+    batch: int = setting(1024, "DTML: twin rows per gradient", low=1)
 
 
 def meta_update(
@@ -48,8 +51,8 @@ class DTML(DTFLStrategy):
         s = self.settings
         theta = meta_update(
             self.mean(replies),
-            lambda params: self.twin.gradient(params, s.meta_batch),
-            s.meta_lr,
-            s.meta_steps,
+            lambda params: self.twin.gradient(params, s.batch),
+            s.lr,
+            s.steps,
         )
         return State(model=theta)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import flwr.serverapp.strategy as flower
 import numpy as np
@@ -28,6 +29,8 @@ class FedAdamSettings:
 
     ``beta_1 = beta_2 = 0`` and ``eta = tau``, large, come as near to FedAvg as rounding lets them.
     """
+
+    group: ClassVar[str] = "fedadam"
 
     eta: float = setting(0.01, "FedAdam: step size at the server", above=0.0)
     beta_1: float = setting(0.9, "FedAdam: memory of the first moment", low=0.0, high=0.999)

@@ -6,6 +6,7 @@ Li et al., "Federated Optimization in Heterogeneous Networks", 2020, arXiv 1812.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dtfl_app.core.logs import log
 from dtfl_app.core.settings import Value, setting
@@ -18,11 +19,11 @@ __all__ = ["FedProx", "FedProxSettings"]
 
 @dataclass(frozen=True, slots=True)
 class FedProxSettings:
-    """Settings of FedProx; ``prox_mu = 0`` is FedAvg."""
+    """Settings of FedProx; ``mu = 0`` is FedAvg."""
 
-    prox_mu: float = setting(
-        0.01, "FedProx: weight mu of the pull towards the global model", low=0.0
-    )
+    group: ClassVar[str] = "fedprox"
+
+    mu: float = setting(0.01, "FedProx: weight mu of the pull towards the global model", low=0.0)
 
 
 class FedProx(FedAvg):
@@ -33,9 +34,9 @@ class FedProx(FedAvg):
 
     def __init__(self, name: str, settings: object, bench: Workbench) -> None:
         super().__init__(name, settings, bench)
-        if self.settings.prox_mu == 0:
-            log.warning("%s: prox-mu = 0, so this is FedAvg", name)
+        if self.settings.mu == 0:
+            log.warning("%s: fedprox.mu = 0, so this is FedAvg", name)
 
     def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
         """Tell the sites mu; they hold the model it refers to already."""
-        return {}, {"prox-mu": self.settings.prox_mu}
+        return {}, {"fedprox.mu": self.settings.mu}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,12 @@ __all__ = ["FPF", "FPFSettings", "similarity_weights"]
 
 @dataclass(frozen=True, slots=True)
 class FPFSettings:
-    """Settings of FPF; ``fusion_gamma = 0`` at a high temperature is FedAvg."""
+    """Settings of FPF; ``gamma = 0`` at a high temperature is FedAvg."""
 
-    fusion_gamma: float = setting(
-        0.5, "FPF: share of the twin's model in the fusion", low=0.0, high=1.0
-    )
-    fusion_temperature: float = setting(
+    group: ClassVar[str] = "fpf"
+
+    gamma: float = setting(0.5, "FPF: share of the twin's model in the fusion", low=0.0, high=1.0)
+    temperature: float = setting(
         1.0, "FPF: softmax temperature of the similarities; 1 = the paper", above=0.0
     )
 
@@ -51,5 +52,5 @@ class FPF(DTFLStrategy):
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Return ``gamma * Theta_twin + (1 - gamma) * sum_k w_k Theta_k``."""
         twin, s = self.twin.train(state.model), self.settings
-        weights = similarity_weights([r.params for r in replies], twin, s.fusion_temperature)
-        return State(model=blend(twin, self.mean(replies, list(weights)), s.fusion_gamma))
+        weights = similarity_weights([r.params for r in replies], twin, s.temperature)
+        return State(model=blend(twin, self.mean(replies, list(weights)), s.gamma))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,18 +28,20 @@ __all__ = ["LPE", "ExchangeMap", "LPESettings", "exchange", "static_map", "twin_
 
 @dataclass(frozen=True, slots=True)
 class LPESettings:
-    """Settings of LPE; static with ``lpe_low = 0`` is FedAvg.
+    """Settings of LPE; static with ``low = 0`` is FedAvg.
 
     Layers count from 1 at the input; the autoencoder has 4, the classifier 3. A number below 0
     counts from the output: -1 is all layers but the last.
     """
 
-    lpe_policy: str = setting(
+    group: ClassVar[str] = "lpe"
+
+    policy: str = setting(
         "static", "LPE: fixed layers, or all at first", choices=("static", "adaptive")
     )
-    lpe_low: int = setting(-1, "LPE: layers up to this one come from the twin, in the end")
-    lpe_high: int = setting(-1, "LPE: layers above this one go to the twin")
-    lpe_stall: float = setting(
+    low: int = setting(-1, "LPE: layers up to this one come from the twin, in the end")
+    high: int = setting(-1, "LPE: layers above this one go to the twin")
+    stall: float = setting(
         0.1,
         "LPE adaptive: sites take over a layer when their scores fell by less than this share",
         low=0.0,
@@ -63,8 +66,8 @@ def static_map(keys: list[str], low: int, high: int) -> ExchangeMap:
     first, last = (n + len(layers) if n < 0 else n for n in (low, high))
     if not 0 <= first <= last <= len(layers):
         raise ConfigError(
-            f"run config: lpe-low = {low}, lpe-high = {high}; expected "
-            f"lpe-low <= lpe-high <= {len(layers)}, the number of layers"
+            f"run config: lpe.low = {low}, lpe.high = {high}; expected "
+            f"lpe.low <= lpe.high <= {len(layers)}, the number of layers"
         )
     return ExchangeMap(
         from_twin=frozenset(k for layer in layers[:first] for k in layer),
@@ -107,8 +110,8 @@ class LPE(DTFLStrategy):
     def prepare(self, state: State) -> State:
         """Let the twin's copy start from the initial model; check the layers' numbers."""
         s = self.settings
-        first = static_map(list(state.model), s.lpe_low, s.lpe_high)
-        if s.lpe_policy == "static" and first.from_twin == set(state.model):
+        first = static_map(list(state.model), s.low, s.high)
+        if s.policy == "static" and first.from_twin == set(state.model):
             log.warning("lpe: all layers come from the twin; the sites' training has no effect")
         return replace(state, twin=state.model, memory={"scores": np.zeros(0)})
 
@@ -132,9 +135,9 @@ class LPE(DTFLStrategy):
     def _map(self, state: State) -> ExchangeMap:
         """Return the map of the round that begins with `state`."""
         s, keys = self.settings, list(state.model)
-        if s.lpe_policy == "static":
-            return static_map(keys, s.lpe_low, s.lpe_high)
+        if s.policy == "static":
+            return static_map(keys, s.low, s.high)
         layers, scores = len(layer_keys(keys)), [float(x) for x in state.memory["scores"]]
-        low, high = (n + layers if n < 0 else n for n in (s.lpe_low, s.lpe_high))
-        count = twin_layers(scores, layers, low, s.lpe_stall)
+        low, high = (n + layers if n < 0 else n for n in (s.low, s.high))
+        count = twin_layers(scores, layers, low, s.stall)
         return static_map(keys, count, max(count, high))

@@ -6,7 +6,7 @@ from dtfl_app.bench.cells import baseline_cells, cells_of, data_groups, merge
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 
-WARM = '[[variant]]\nname = ""\n[[variant]]\nname = "warm"\nsettings = { twin-warm-start = true }\n'
+WARM = '[[variant]]\nname = ""\n[[variant]]\nname = "warm"\nsettings = { twin.warm-start = true }\n'
 SIDES = """
 [[row]]
 name = "client"
@@ -14,9 +14,9 @@ settings = { strategy = "dtkd" }
 
 [[row]]
 name = "server"
-settings = { strategy = "dtkd", kd-side = "server" }
+settings = { strategy = "dtkd", dtkd.side = "server" }
 """
-FOLDS = '[folds]\nkey = "plant-gap"\nvalues = [0.1, 0.2, 0.3]\n'
+FOLDS = '[folds]\nkey = "plants.gap"\nvalues = [0.1, 0.2, 0.3]\n'
 
 
 def test_rows_variants_folds_and_seeds_are_crossed(grid_of):
@@ -24,7 +24,7 @@ def test_rows_variants_folds_and_seeds_are_crossed(grid_of):
     cells = cells_of(grid_of(WARM + FOLDS))
 
     assert len({cell.digest for cell in cells}) == len({cell.name for cell in cells}) == 24
-    folds = {cell.common["plant-gap"] for cell in cells}
+    folds = {cell.common["plants.gap"] for cell in cells}
     assert folds == {0.1, 0.2, 0.3}
 
 
@@ -34,24 +34,24 @@ def test_a_cell_has_every_setting_and_the_seed_of_its_data_follows_its_seed(grid
     expected = {
         **RunConfig.from_mapping({}).to_mapping(),
         **{"strategy": "fedavg", "dataset": "plants", "sites": 3, "target": 0.8},
-        **{"rounds": 4, "seed": 1, "data-seed": 1},
+        **{"rounds": 4, "seed": 1, "data.seed": 1},
     }
-    for folder in ("results-dir", "run-name", "cache-dir", "data-dir"):
+    for folder in ("results-dir", "run-name", "cache-dir", "data.dir"):
         del expected[folder]
     assert cell.common == expected
 
 
 def test_settings_may_fix_the_seed_of_the_data(grid_of):
     grid = grid_of()
-    grid = replace(grid, settings={**grid.settings, "data-seed": 7})
+    grid = replace(grid, settings={**grid.settings, "data.seed": 7})
 
-    assert [c.common["data-seed"] for c in cells_of(grid)] == [7, 7, 7, 7]
+    assert [c.common["data.seed"] for c in cells_of(grid)] == [7, 7, 7, 7]
 
 
 def test_only_settings_with_an_effect_have_a_part_in_the_digest(grid_of):
-    """kd-side is DTKD's: it changes neither FedAvg's cell nor CWA's."""
+    """dtkd.side is DTKD's: it changes neither FedAvg's cell nor CWA's."""
     grid = grid_of(SIDES)
-    other = replace(grid, settings={**grid.settings, "kd-lambda": 0.9})
+    other = replace(grid, settings={**grid.settings, "dtkd.lambda": 0.9})
 
     same = [a.digest == b.digest for a, b in zip(cells_of(grid), cells_of(other), strict=True)]
 
@@ -64,7 +64,7 @@ def test_cells_that_differ_only_in_the_strategy_share_a_run(grid_of):
 
     assert [list(run.cells) for run in runs] == [["fedavg", "cwa", "dtkd"]] * 2 + [["dtkd"]] * 2
     assert [run.settings["strategy"] for run in runs][1:3] == ["fedavg,cwa,dtkd", "dtkd"]
-    assert [(run.settings["kd-side"], run.settings["seed"]) for run in runs] == [
+    assert [(run.settings["dtkd.side"], run.settings["seed"]) for run in runs] == [
         ("client", 0),
         ("client", 1),
         ("server", 0),
@@ -86,7 +86,7 @@ def test_the_settings_of_a_run_are_valid_and_those_of_each_of_its_cells(grid_of)
 
 
 def test_a_sweep_point_at_the_default_is_the_main_table_s_cell(grid_of):
-    sweep = '[[sweep]]\nname = "s"\nrows = ["CWA"]\nkey = "twin-steps"\nvalues = [50, 100]\n'
+    sweep = '[[sweep]]\nname = "s"\nrows = ["CWA"]\nkey = "twin.steps"\nvalues = [50, 100]\n'
 
     cells = cells_of(grid_of(sweep + "seeds = [1]\n"))
 
@@ -120,7 +120,7 @@ def test_an_unknown_setting_names_the_nearest(grid_of):
 
 def test_variants_on_equal_data_share_their_baselines(grid_of):
     """A warm start changes no data; another gap between plants and twin does."""
-    far = '[[variant]]\nname = "far"\nsettings = { plant-gap = 2.0 }\n'
+    far = '[[variant]]\nname = "far"\nsettings = { plants.gap = 2.0 }\n'
 
     grid = grid_of(WARM + far)
 
@@ -134,4 +134,4 @@ def test_a_variant_may_be_without_folds_and_with_fewer_rows_and_seeds(grid_of):
 
     (cell,) = cells_of(grid_of(FOLDS + variant))
 
-    assert (cell.row, cell.fold, cell.seed, cell.common["plant-gap"]) == ("CWA", "", 9, 0.5)
+    assert (cell.row, cell.fold, cell.seed, cell.common["plants.gap"]) == ("CWA", "", 9, 0.5)

@@ -31,7 +31,7 @@ def test_the_main_table_has_five_seeds_and_every_method_with_and_without_warm_st
 
     methods = {"fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd"}
     for warm in (False, True):
-        mine = [cell for cell in cells if cell.common["twin-warm-start"] is warm]
+        mine = [cell for cell in cells if cell.common["twin.warm-start"] is warm]
         assert {cell.strategy for cell in mine} == methods
         assert {cell.seed for cell in mine} == {0, 1, 2, 3, 4}
 

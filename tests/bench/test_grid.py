@@ -16,13 +16,13 @@ def test_what_is_not_said_has_its_default(grid_of):
 
 
 def test_a_sweep_has_a_key_with_values_or_points_of_several_keys(grid_of):
-    points = 'points = [{ label = "both", settings = { lpe-low = 1, lpe-high = 2 } }]\n'
+    points = 'points = [{ label = "both", settings = { lpe.low = 1, lpe.high = 2 } }]\n'
 
-    by_key = grid_of(SWEEP + 'key = "twin-steps"\nvalues = [1, 2]\n').sweeps[0]
+    by_key = grid_of(SWEEP + 'key = "twin.steps"\nvalues = [1, 2]\n').sweeps[0]
     by_point = grid_of(SWEEP + points).sweeps[0]
 
-    assert by_key.points == (Point("1", {"twin-steps": 1}), Point("2", {"twin-steps": 2}))
-    assert by_point.points == (Point("both", {"lpe-low": 1, "lpe-high": 2}),)
+    assert by_key.points == (Point("1", {"twin.steps": 1}), Point("2", {"twin.steps": 2}))
+    assert by_point.points == (Point("both", {"lpe.low": 1, "lpe.high": 2}),)
 
 
 def test_folds_are_a_key_and_its_values(grid_of):
@@ -45,7 +45,7 @@ def test_folds_are_a_key_and_its_values(grid_of):
         ('[[variant]]\nname = "warm"\nfolds = "no"', "expected true or false"),
         ('[[variant]]\nname = "warm"\nsettings = { rounds = [1] }', "a number, a text"),
         (SWEEP, "key and values, or points"),
-        (SWEEP + 'key = "twin-steps"\nvalues = []', "at least one number"),
+        (SWEEP + 'key = "twin.steps"\nvalues = []', "at least one number"),
         ("[folds]\nvalues = [1]", "key 'key' is missing"),
         ("[fold]\nvalues = [1]", "'folds', perhaps"),
     ],

@@ -19,7 +19,7 @@ CURVES = {
 
 @pytest.fixture
 def grid(grid_of):
-    return grid_of('[[sweep]]\nname = "steps"\nrows = ["CWA"]\nkey = "twin-steps"\nvalues = [9]\n')
+    return grid_of('[[sweep]]\nname = "steps"\nrows = ["CWA"]\nkey = "twin.steps"\nvalues = [9]\n')
 
 
 @pytest.fixture

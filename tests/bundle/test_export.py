@@ -36,7 +36,9 @@ class Bare(SmallDataset):
 
 def deployed(launcher, monkeypatch, dataset, **settings) -> Path:
     use_small_dataset(monkeypatch, dataset)
-    run = launcher.run(dataset="small", strategy="fedavg", rounds=1, smoothing=1, **settings)
+    run = launcher.run(
+        dataset="small", strategy="fedavg", rounds=1, detector__smoothing=1, **settings
+    )
     return run.path / "deploy" / "fedavg"
 
 
@@ -49,7 +51,7 @@ def steps(folder: Path, series: pd.DataFrame, path: Path) -> list[dict]:
 def test_a_channel_that_no_site_ever_read_is_missing_whatever_a_gateway_reads(
     launcher, monkeypatch, tmp_path
 ):
-    folder = deployed(launcher, monkeypatch, Bare(), twin="none")
+    folder = deployed(launcher, monkeypatch, Bare(), twin__kind="none")
     series = small_series(99, 60, event=slice(30, 40))
     told = json.loads((folder / "features.json").read_text())
 
@@ -66,7 +68,7 @@ def test_a_channel_that_no_site_ever_read_is_missing_whatever_a_gateway_reads(
 
 
 def test_a_card_without_an_evaluation_set_claims_nothing(launcher, monkeypatch):
-    folder = deployed(launcher, monkeypatch, Bare(), twin="none")
+    folder = deployed(launcher, monkeypatch, Bare(), twin__kind="none")
 
     card = (folder / "card.md").read_text()
 
@@ -82,7 +84,7 @@ def test_what_is_usual_comes_from_the_twin_never_from_the_evaluation_set(
     recording = tmp_path / "twin.parquet"
     small_series(5, 200).to_parquet(recording)
 
-    folder = deployed(launcher, monkeypatch, dataset, twin_recording=str(recording))
+    folder = deployed(launcher, monkeypatch, dataset, twin__recording=str(recording))
 
     found = read_folder(folder)
     assert found.usual_of == "twin"
@@ -95,7 +97,7 @@ def test_a_data_set_of_somebody_s_own_is_scored_in_its_labelled_form(
 ):
     """The run's alarms again, from the file that its evaluation set would be."""
     dataset = SmallDataset()
-    folder = deployed(launcher, monkeypatch, dataset, twin="none")
+    folder = deployed(launcher, monkeypatch, dataset, twin__kind="none")
 
     found = steps(folder, dataset.attacked(), tmp_path / "site.csv")
 
@@ -109,7 +111,7 @@ def test_a_data_set_of_somebody_s_own_is_scored_in_its_labelled_form(
     ("name", "time"), [("batadal", "DATETIME"), ("threew", "timestamp"), ("plants", "time")]
 )
 def test_a_site_s_files_are_described_in_the_schema_that_travels(name, time, data_dir, tmp_path):
-    settings = {"dataset": name, "data-dir": str(data_dir), "cache-dir": str(tmp_path)}
+    settings = {"dataset": name, "data.dir": str(data_dir), "cache-dir": str(tmp_path)}
     dataset = open_dataset(RunConfig.from_mapping(settings))
     described = site_schema_of(dataset)
     (tmp_path / "schema.toml").write_text(described.to_toml())

@@ -65,7 +65,9 @@ def test_what_is_read_back_is_what_the_run_had(everything, model):
 
 def test_a_run_repeated_leaves_the_same_model(launcher, everything, model):
     """Card and manifest name the run; everything else is the same, byte for byte."""
-    again = launcher.run(strategy="cwa", rounds=2, evidence="instant,smoothed,plc,pump,balance")
+    again = launcher.run(
+        strategy="cwa", rounds=2, detector__evidence="instant,smoothed,plc,pump,balance"
+    )
 
     first, second = files_of(model), files_of(again.path / "deploy" / "cwa")
     differing = {name for name in FILES if first[name] != second[name]}
@@ -96,7 +98,7 @@ def test_the_card_says_what_it_is_and_where_it_failed(everything, model):
 def test_nothing_in_the_folder_tells_where_it_was_made(model, launcher):
     for content in files_of(model).values():
         assert str(launcher.folder).encode() not in content
-        assert str(launcher.data_dir).encode() not in content
+        assert str(launcher.dir).encode() not in content
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {"manifest.json"}))

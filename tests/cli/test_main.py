@@ -43,10 +43,10 @@ def test_slip_in_a_setting_is_one_clear_line_before_anything_starts() -> None:
 
 
 def test_files_become_absolute_paths_and_the_embedded_network_keeps_its_name() -> None:
-    full = _with_defaults({"twin-plant": "plant.json", "twin-network": "embedded"})
+    full = _with_defaults({"twin.plant": "plant.json", "twin.network": "embedded"})
 
-    assert full["twin-plant"] == str(Path.cwd() / "plant.json")
-    assert full["twin-network"] == "embedded"
+    assert full["twin.plant"] == str(Path.cwd() / "plant.json")
+    assert full["twin.network"] == "embedded"
 
 
 def test_word_that_is_no_setting_is_one_clear_line() -> None:

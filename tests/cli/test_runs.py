@@ -23,7 +23,9 @@ from tests.support.run_folder import ACCOUNT, make_run
 
 SETTINGS = {
     **default_settings(),
-    **RunConfig.from_mapping({"plant-days": 9, "lr": 0.5, "cache-dir": "/cache"}).to_mapping(),
+    **RunConfig.from_mapping(
+        {"plants.days": 9, "train.lr": 0.5, "cache-dir": "/cache"}
+    ).to_mapping(),
 }
 
 
@@ -60,16 +62,16 @@ def test_a_run_is_taken_up_with_its_own_settings(run, word, monkeypatch):
 
 
 def test_what_shapes_no_result_may_be_chosen_anew(run):
-    full = _complete({"resume": str(run.path), "cache-dir": "other", "round-timeout": 5})
+    full = _complete({"resume": str(run.path), "cache-dir": "other", "round.timeout": 5})
 
     assert full["cache-dir"].endswith("/other")
-    assert full["round-timeout"] == 5
-    assert full["plant-days"] == 9
+    assert full["round.timeout"] == 5
+    assert full["plants.days"] == 9
 
 
 def test_a_setting_that_contradicts_the_run_is_refused(run):
-    with pytest.raises(CheckpointError, match="plant-days is 9 in the checkpoint, 28 now"):
-        _complete({"resume": str(run.path), "plant-days": 28})
+    with pytest.raises(CheckpointError, match="plants.days is 9 in the checkpoint, 28 now"):
+        _complete({"resume": str(run.path), "plants.days": 28})
 
 
 def test_the_same_number_written_otherwise_is_no_contradiction(run):

@@ -72,10 +72,10 @@ def test_a_draft_is_printed_as_it_can_be_stored(folder):
 
 
 def test_a_run_on_files_has_as_many_sites_as_files(folder):
-    told = {"dataset": "files", "data-dir": str(folder)}
+    told = {"dataset": "files", "data.dir": str(folder)}
 
     assert _with_defaults(told)["sites"] == len(SITES) + 1
-    assert _with_defaults({**told, "evaluation-file": "judge.csv"})["sites"] == len(SITES)
+    assert _with_defaults({**told, "data.evaluation-file": "judge.csv"})["sites"] == len(SITES)
     with pytest.raises(DataError, match="2 sites asked for"):
         _with_defaults({**told, "sites": 2})
 
@@ -84,7 +84,7 @@ def test_a_simulation_of_files_without_a_folder_is_refused_before_it_starts(fold
     result = invoke("run", "dataset=files", f"schema={folder / 'schema.toml'}")
 
     assert result.exit_code == 2
-    assert "data-dir is empty; dtfl run simulates the sites from the files in a folder" in (
+    assert "data.dir is empty; dtfl run simulates the sites from the files in a folder" in (
         result.stderr
     )
 
@@ -96,19 +96,21 @@ def test_names_in_the_folder_and_paths_from_here_become_absolute(folder, tmp_pat
     full = _with_defaults(
         {
             "dataset": "files",
-            "data-dir": "station",
-            "schema": "schema.toml",
-            "evaluation-file": "judge.csv",
-            "twin-recording": "twin.csv",
+            "data.dir": "station",
+            "data.schema": "schema.toml",
+            "data.evaluation-file": "judge.csv",
+            "twin.recording": "twin.csv",
         }
     )
 
     assert full["schema"] == str(folder / "schema.toml")
-    assert full["evaluation-file"] == str(folder / "judge.csv")
-    assert full["twin-recording"] == str(tmp_path / "twin.csv")
+    assert full["data.evaluation-file"] == str(folder / "judge.csv")
+    assert full["twin.recording"] == str(tmp_path / "twin.csv")
 
 
 def test_batadals_evaluation_file_stays_a_name():
-    full = _with_defaults({"dataset": "batadal", "evaluation-file": "BATADAL_test_dataset.csv"})
+    full = _with_defaults(
+        {"dataset": "batadal", "data.evaluation-file": "BATADAL_test_dataset.csv"}
+    )
 
-    assert full["evaluation-file"] == "BATADAL_test_dataset.csv"
+    assert full["data.evaluation-file"] == "BATADAL_test_dataset.csv"

@@ -24,7 +24,7 @@ def test_without_a_place_for_results_it_says_where_they_would_go():
     assert "on the SuperLink's host" in said
 
 
-@pytest.mark.parametrize("key", ["results-dir", "schema", "twin-plant", "evaluation-file"])
+@pytest.mark.parametrize("key", ["results-dir", "schema", "twin.plant", "data.evaluation-file"])
 def test_a_path_that_does_not_begin_at_the_root_is_refused(key):
     settings = {"results-dir": "/results", key: "here/it/is"}
 
@@ -36,7 +36,12 @@ def test_a_path_that_does_not_begin_at_the_root_is_refused(key):
 
 def test_files_may_be_names_in_a_folder_of_the_server(tmp_path):
     """They get past the check; the SuperLink is then one that no config.toml knows."""
-    words = ("results-dir=/results", "dataset=files", "data-dir=/data", "evaluation-file=judge.csv")
+    words = (
+        "results-dir=/results",
+        "dataset=files",
+        "data.dir=/data",
+        "data.evaluation-file=judge.csv",
+    )
 
     code, said = submit(*words, FLWR_HOME=str(tmp_path))
 

@@ -40,7 +40,7 @@ print(json.dumps([before, sorted(set(sys.modules)), site]))
 
 def test_a_gateway_loads_neither_solver_nor_statistics_nor_plots(tmp_path):
     folder = write_station(tmp_path)
-    run = {"dataset": "files", "schema": str(folder / "schema.toml")}
+    run = {"dataset": "files", "data.schema": str(folder / "schema.toml")}
     node = {"data-path": str(folder / "north.csv"), "site-name": "north"}
 
     done = subprocess.run(
@@ -73,12 +73,16 @@ def test_a_c_town_site_has_physical_evidence_of_its_own_plant(ctown):
     plant = default_plant()
     setpoints = {**plant.setpoints, "PU2": SetPoint("T1", 0.2, 4.5)}
     (ctown / "plant.json").write_text(replace(plant, setpoints=setpoints).to_json())
-    run = {"dataset": "files", "evidence": "plc,smoothed", "schema": str(ctown / "schema.toml")}
+    run = {
+        "dataset": "files",
+        "detector.evidence": "plc,smoothed",
+        "data.schema": str(ctown / "schema.toml"),
+    }
     node = {"data-path": str(ctown / "plant.csv"), "site-name": "c-town"}
 
     sites = [
         open_site(Context(1, 7, {**node, **own}, RecordDict(), run))
-        for own in ({}, {"twin-plant": str(ctown / "plant.json")})
+        for own in ({}, {"twin.plant": str(ctown / "plant.json")})
     ]
 
     found = [site.physics.plant_of(site.name).setpoints["PU2"].on_below for site in sites]

@@ -21,7 +21,7 @@ START = get_params(build_model(ModelSpec("autoencoder", features=2, hidden=6, la
 SCALER = Scaler(np.array([0.5, 1.0]), np.array([2.0, 4.0]), clip=10.0)
 ARRAYS = {**prefixed("model", START), **prefixed("scaler", scaler_to_arrays(SCALER))}
 SHAPES = {key: value.shape for key, value in START.items()}
-SETTINGS = {"dataset": "small", "hidden": 6, "latent": 2, "smoothing": 3}
+SETTINGS = {"dataset": "small", "detector.hidden": 6, "detector.latent": 2, "detector.smoothing": 3}
 
 
 class Site:
@@ -31,7 +31,7 @@ class Site:
         identify()
         self.ledger = Ledger()
         self.node = {"partition-id": 0, "num-partitions": 2}
-        self.node |= {} if folder is None else {"state-dir": str(folder)}
+        self.node |= {} if folder is None else {"state.dir": str(folder)}
 
     def train(self, server_round: int, follows: str) -> np.ndarray:
         """One int8 round from the same model; all values that the server then has."""
@@ -103,7 +103,7 @@ def test_a_run_whose_sites_restart_before_every_message_ends_in_the_same_models(
     settings |= {"download_precision": precision, "lpe_low": 2, "lpe_high": 2}
     lasting = launcher.run(sites=2, **settings)
 
-    again = launcher.run(sites=2, grid={"handler": restarted}, state_dir=str(tmp_path), **settings)
+    again = launcher.run(sites=2, grid={"handler": restarted}, state__dir=str(tmp_path), **settings)
 
     for one, other in zip(lasting.lines_of_all(), again.lines_of_all(), strict=True):
         assert (one.refused, one.bytes_down) == (other.refused, other.bytes_down)

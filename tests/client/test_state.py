@@ -257,7 +257,7 @@ def test_a_state_above_the_limit_stays_in_memory_and_an_older_one_does_not_pass_
 
     assert plain(context) == plain(filled(MODEL + 1))
     assert plain(loaded(tmp_path)) == bare()
-    assert "state-limit-mb is 0.0005" in warnings.text
+    assert "state.limit-mb is 0.0005" in warnings.text
 
 
 def test_a_folder_that_cannot_be_made_costs_no_round(tmp_path, warnings):
@@ -342,7 +342,7 @@ def found(node=None, task=None, **settings):
 
 
 def test_the_node_s_folder_comes_before_the_run_s(tmp_path):
-    state = found({"state-dir": str(tmp_path)}, state_dir="/elsewhere", state_limit_mb=2.5)
+    state = found({"state.dir": str(tmp_path)}, state_dir="/elsewhere", state_limit_mb=2.5)
 
     assert state == SiteState(tmp_path / "pump%2F1", "pump/1", "ab12", 2_500_000)
     assert found(state_dir="/elsewhere").home == Path("/elsewhere/pump%2F1")
@@ -350,7 +350,7 @@ def test_the_node_s_folder_comes_before_the_run_s(tmp_path):
 
 def test_without_a_folder_or_a_run_nothing_is_kept_on_disk():
     assert found() is None
-    assert found({"state-dir": ""}, state_dir="/elsewhere") is None
+    assert found({"state.dir": ""}, state_dir="/elsewhere") is None
     assert found(task={"server-round": 1}, state_dir="/elsewhere") is None
 
 
@@ -362,5 +362,5 @@ def test_a_server_cannot_choose_another_folder_by_the_run_s_name(run):
 
 @pytest.mark.parametrize("folder", [5, True, "state", "./state"])
 def test_a_folder_that_depends_on_where_a_process_starts_is_an_error(folder):
-    with pytest.raises(ConfigError, match=rf"state-dir = {folder!r}; expected .* from the root"):
-        found({"state-dir": folder})
+    with pytest.raises(ConfigError, match=rf"state.dir = {folder!r}; expected .* from the root"):
+        found({"state.dir": folder})

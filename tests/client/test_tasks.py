@@ -19,16 +19,17 @@ from dtfl_app.messages.wire import Ledger, prefixed, to_arrays
 from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from tests.support.in_process import identify
+from tests.support.settings import keyed
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 
 SETTINGS = {
     "dataset": "small",
-    "local-epochs": 2,
-    "batch-size": 16,
-    "lr": 0.01,
-    "hidden": 6,
-    "latent": 2,
-    "smoothing": 3,
+    "train.epochs": 2,
+    "train.batch-size": 16,
+    "train.lr": 0.01,
+    "detector.hidden": 6,
+    "detector.latent": 2,
+    "detector.smoothing": 3,
     "seed": 5,
 }
 SPEC = ModelSpec("autoencoder", features=2, hidden=6, latent=2)
@@ -45,7 +46,7 @@ def dataset(monkeypatch) -> SmallDataset:
 
 
 def node(place: int = 0, node_id: int = 7, **settings) -> Context:
-    config = {**SETTINGS, **{k.replace("_", "-"): v for k, v in settings.items()}}
+    config = {**SETTINGS, **keyed(**settings)}
     return Context(1, node_id, {"partition-id": place, "num-partitions": 2}, RecordDict(), config)
 
 
@@ -184,7 +185,7 @@ def test_an_upload_as_changes_is_the_trained_model_up_to_rounding(dataset):
 
 def test_without_weight_a_teacher_changes_nothing(dataset):
     teacher = prefixed("teacher", get_params(build_model(SPEC, seed=9)))
-    off = {"kd-lambda": 0.0, "kd-temperature": 2.0}
+    off = {"dtkd.lambda": 0.0, "dtkd.temperature": 2.0}
 
     plain, taught = admitted(ask(node())), admitted(ask(node(), extra=teacher, **off))
 
@@ -195,9 +196,9 @@ def test_a_teacher_pulls_a_site_towards_its_own_outputs(dataset):
     """With full weight the loss is half the mean squared distance to the teacher's outputs."""
     params = get_params(build_model(SPEC, seed=9))
     teacher = prefixed("teacher", params)
-    full = {"kd-lambda": 1.0, "kd-temperature": 1.0}
+    full = {"dtkd.lambda": 1.0, "dtkd.temperature": 1.0}
 
-    taught = admitted(ask(node(local_epochs=40), extra=teacher, **full))
+    taught = admitted(ask(node(train__epochs=40), extra=teacher, **full))
 
     rows = prepare(dataset.load_site(0, 2).features_train, SCALER, 1).x
     before, after = (distance(p, params, rows) for p in (START, taught.params))
@@ -206,7 +207,7 @@ def test_a_teacher_pulls_a_site_towards_its_own_outputs(dataset):
 
 def test_a_teacher_in_8_bits_is_unpacked(dataset):
     params = get_params(build_model(SPEC, seed=9))
-    told = {"kd-lambda": 0.5, "kd-temperature": 1.0}
+    told = {"dtkd.lambda": 0.5, "dtkd.temperature": 1.0}
 
     exact, rounded = (
         admitted(ask(node(), extra=prefixed("teacher", teacher), **told)).params
@@ -218,7 +219,7 @@ def test_a_teacher_in_8_bits_is_unpacked(dataset):
 
 
 def test_a_pull_towards_the_global_model_keeps_a_site_nearer(dataset):
-    free, held = (admitted(ask(node(), **{"prox-mu": mu})).params for mu in (0.0, 100.0))
+    free, held = (admitted(ask(node(), **{"fedprox.mu": mu})).params for mu in (0.0, 100.0))
 
     assert move(held) < move(free)
 
@@ -229,7 +230,7 @@ def test_windows_work_at_a_site_also_without_calibration_rows(monkeypatch, windo
     use_small_dataset(monkeypatch, SmallDataset(rows=25, calibration_share=0.0))
     start = get_params(build_model(replace(SPEC, window=window), seed=1))
 
-    reply = admitted(ask(node(window=window), start=start), start=start)
+    reply = admitted(ask(node(detector__window=window), start=start), start=start)
 
     assert (reply.examples, reply.sketches[0].count) == (25, 0)
 
@@ -246,7 +247,7 @@ def test_a_classifier_needs_labels(monkeypatch):
     start = get_params(build_model(replace(SPEC, kind="classifier"), seed=1))
 
     with pytest.raises(SiteError, match=r"site site-0: no rows .* needs labelled rows"):
-        ask(node(model="classifier"), start=start)
+        ask(node(detector__model="classifier"), start=start)
 
 
 def test_calibration_leaves_abnormal_rows_out(monkeypatch):

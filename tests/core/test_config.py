@@ -16,36 +16,36 @@ from tests.support.in_process import InProcessGrid
 OUT_OF_RANGE = {
     "rounds": [0],
     "target": [0.0, 1.01],
-    "fraction": [0.0, 1.5],
-    "weighting": ["median"],
+    "round.fraction": [0.0, 1.5],
+    "round.weighting": ["median"],
     "join-timeout": [-1.0],
-    "round-timeout": [0.0],
+    "round.timeout": [0.0],
     "seed": [-1],
     "device": ["tpu"],
     "sites": [-1],
-    "partition": ["by-mood"],
-    "dirichlet-alpha": [0.0],
-    "protocol": ["leaky"],
-    "data-seed": [-1],
-    "calibration-share": [0.0, 0.95],
-    "plant-gap": [-0.1],
-    "clip": [0.0],
-    "model": ["transformer"],
-    "window": [0],
-    "hidden": [0],
-    "latent": [0],
-    "smoothing": [0],
-    "false-alarm-rate": [0.0, 0.6],
-    "local-epochs": [0],
-    "lr": [0.0, -0.1],
-    "batch-size": [0],
-    "twin": ["matlab"],
-    "twin-scenarios": [0],
-    "twin-threshold-factor": [0.0],
-    "twin-steps": [-1],
-    "twin-lr": [0.0],
-    "twin-warm-steps": [0],
-    "twin-workers": [-1],
+    "data.partition": ["by-mood"],
+    "data.dirichlet-alpha": [0.0],
+    "data.protocol": ["leaky"],
+    "data.seed": [-1],
+    "data.calibration-share": [0.0, 0.95],
+    "plants.gap": [-0.1],
+    "data.clip": [0.0],
+    "detector.model": ["transformer"],
+    "detector.window": [0],
+    "detector.hidden": [0],
+    "detector.latent": [0],
+    "detector.smoothing": [0],
+    "detector.false-alarm-rate": [0.0, 0.6],
+    "train.epochs": [0],
+    "train.lr": [0.0, -0.1],
+    "train.batch-size": [0],
+    "twin.kind": ["matlab"],
+    "twin.scenarios": [0],
+    "twin.threshold-factor": [0.0],
+    "twin.steps": [-1],
+    "twin.lr": [0.0],
+    "twin.warm-steps": [0],
+    "twin.workers": [-1],
 }
 
 
@@ -67,18 +67,18 @@ def test_everything_has_a_default():
 
 def test_values_reach_their_section():
     config = RunConfig.from_mapping(
-        {"rounds": 7, "dataset": "batadal", "window": 3, "lr": 0.5, "twin-lr": 0.25}
+        {"rounds": 7, "dataset": "batadal", "detector.window": 3, "train.lr": 0.5, "twin.lr": 0.25}
     )
 
-    assert (config.run.rounds, config.data.dataset, config.detector.window) == (7, "batadal", 3)
-    assert (config.train.lr, config.twin.twin_lr) == (0.5, 0.25)
+    assert (config.run.rounds, config.run.dataset, config.detector.window) == (7, "batadal", 3)
+    assert (config.train.lr, config.twin.lr) == (0.5, 0.25)
 
 
 def test_keys_of_strategies_are_kept_for_them():
-    config = RunConfig.from_mapping({"fusion-gamma": 0.25})
+    config = RunConfig.from_mapping({"fpf.gamma": 0.25})
 
-    assert config.extra == {"fusion-gamma": 0.25}
-    assert config.to_mapping()["fusion-gamma"] == 0.25
+    assert config.extra == {"fpf.gamma": 0.25}
+    assert config.to_mapping()["fpf.gamma"] == 0.25
 
 
 def test_no_key_occurs_in_two_sections():
@@ -107,7 +107,7 @@ def test_a_value_of_another_type_is_refused(key, value):
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("round", "rounds"), ("twin-step", "twin-steps"), ("kd-lamda", "kd-lambda"), ("LR", None)],
+    [("round", "rounds"), ("twin-step", "twin.steps"), ("kd-lamda", "dtkd.lambda"), ("LR", None)],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_of_all_keys(wrong, meant):
     hint = f"did you mean '{meant}'" if meant else "see docs/settings.md"
@@ -131,7 +131,7 @@ def test_an_unknown_strategy_is_refused_with_those_there_are():
 
 def test_families_that_no_protocol_asks_for_are_refused():
     assert "unseen-families = 'leak' has no part in protocol" in refusal(
-        **{"unseen-families": "leak"}
+        **{"data.unseen-families": "leak"}
     )
 
 
@@ -143,7 +143,7 @@ def test_an_import_path_that_is_no_strategy_is_refused():
 
 def test_settings_of_the_data_are_refused_by_the_data_set(tmp_path):
     config = RunConfig.from_mapping(
-        {"dataset": "batadal", "protocol": "leave-one-site-out", "data-dir": str(tmp_path)}
+        {"dataset": "batadal", "data.protocol": "leave-one-site-out", "data.dir": str(tmp_path)}
     )
 
     with pytest.raises(ConfigError, match="batadal: protocol 'leave-one-site-out'"):
@@ -151,11 +151,11 @@ def test_settings_of_the_data_are_refused_by_the_data_set(tmp_path):
 
 
 def test_the_data_set_has_its_own_feature_window_until_told_otherwise(tmp_path):
-    data = {"dataset": "batadal", "data-dir": str(tmp_path)}
+    data = {"dataset": "batadal", "data.dir": str(tmp_path)}
 
     own, told = (
         open_dataset(RunConfig.from_mapping({**data, **more})).feature_spec
-        for more in ({}, {"feature-window-s": 7200, "feature-step-s": 10800})
+        for more in ({}, {"features.window-s": 7200, "features.step-s": 10800})
     )
 
     assert (own.window_s, own.step_s) == (3600, 3600)
@@ -166,12 +166,12 @@ def test_every_setting_of_the_data_reaches_the_data_set(tmp_path):
     config = RunConfig.from_mapping(
         {
             "dataset": "batadal",
-            "data-dir": str(tmp_path),
-            "partition": "dirichlet",
-            "dirichlet-alpha": 0.125,
-            "data-seed": 4,
-            "calibration-share": 0.25,
-            "known-attacks": 2,
+            "data.dir": str(tmp_path),
+            "data.partition": "dirichlet",
+            "data.dirichlet-alpha": 0.125,
+            "data.seed": 4,
+            "data.calibration-share": 0.25,
+            "data.known-attacks": 2,
         }
     )
 
@@ -179,7 +179,7 @@ def test_every_setting_of_the_data_reaches_the_data_set(tmp_path):
 
     assert (made.partition, made.dirichlet_alpha, made.seed) == ("dirichlet", 0.125, 4)
     assert (made.calibration_share, made.known_attacks) == (0.25, 2)
-    assert made.data_dir == tmp_path
+    assert made.dir == tmp_path
 
 
 @pytest.mark.parametrize("dataset", ["plants", "threew"])

@@ -87,7 +87,7 @@ def test_all_kinds_of_evidence_give_the_run_s_own_alarms(everything, model, data
 
 @pytest.mark.parametrize("kind", ["autoencoder", "classifier"])
 def test_the_model_s_own_evidence_gives_the_run_s_own_alarms(kind, launcher, dataset04):
-    run = launcher.run(strategy="fedavg", rounds=2, model=kind, window=3)
+    run = launcher.run(strategy="fedavg", rounds=2, detector__model=kind, detector__window=3)
 
     found = steps_of(run.path / "deploy" / "fedavg", dataset04)
 

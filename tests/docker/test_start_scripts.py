@@ -83,7 +83,7 @@ def test_the_superlink_is_called_as_flower_understands_it(superlink, certs, tmp_
 
 
 def test_the_supernode_is_called_as_flower_understands_it(supernode, certs, tmp_path):
-    extra = 'twin-plant="/data/plant.json" n=3'
+    extra = 'twin.plant="/data/plant.json" n=3'
     assert supernode.run(DTFL_NODE_PORT="9100", DTFL_NODE_CONFIG=extra).returncode == 0
 
     found = _parse_args_run_supernode().parse_args(supernode.arguments())
@@ -95,9 +95,9 @@ def test_the_supernode_is_called_as_flower_understands_it(supernode, certs, tmp_
     assert parse_config_args([found.node_config]) == {
         "site-name": "site-a",
         "data-path": str(tmp_path / "my data.csv"),
-        "schema": str(tmp_path / "site.toml"),
-        "state-dir": str(tmp_path / "state" / "site"),
-        "twin-plant": "/data/plant.json",
+        "data.schema": str(tmp_path / "site.toml"),
+        "state.dir": str(tmp_path / "state" / "site"),
+        "twin.plant": "/data/plant.json",
         "n": 3,
     }
 

@@ -43,7 +43,7 @@ def pool(engine) -> LastingPool:
 
 def ask(pool: LastingPool, message: str, timeout: float = 600.0) -> str:
     """Let the pool answer one message, as the engine does."""
-    context = Context(1, 1, {}, RecordDict(), {"round-timeout": timeout})
+    context = Context(1, 1, {}, RecordDict(), {"round.timeout": timeout})
     job = (None, message, "0", context)
     future = pool.submit(lambda actor, *given: actor.run.remote(*given), job)
     try:

@@ -10,6 +10,7 @@ from dtfl_app.core.errors import ConfigError
 from dtfl_app.evaluation.groups import HELD_OUT, SIMULATED, UNKNOWN, EventGroups, event_groups
 from dtfl_app.sites import plants
 from dtfl_app.sites.batadal import ATTACKS
+from tests.support.settings import keyed
 from twin.ctown.events import KINDS
 
 HOUR = 3600.0
@@ -17,10 +18,8 @@ GROUPS = EventGroups(lambda event: {"s": "leak", "h": "valve"}.get(event, ""), f
 
 
 def config(**settings) -> RunConfig:
-    unseen = {"dataset": "batadal", "protocol": "unseen-families"}
-    return RunConfig.from_mapping(
-        {**unseen, **{k.replace("_", "-"): v for k, v in settings.items()}}
-    )
+    unseen = {"dataset": "batadal", "data.protocol": "unseen-families"}
+    return RunConfig.from_mapping({**unseen, **keyed(**settings)})
 
 
 def alarms(scores: list[float], events: str, unlabelled: tuple[int, ...] = ()) -> pd.DataFrame:
@@ -104,14 +103,14 @@ def test_batadals_attacks_by_default():
 
 
 def test_the_families_held_out_can_be_named():
-    groups = event_groups(config(unseen_families=" pump_speed, forced_pump"))
+    groups = event_groups(config(data__unseen_families=" pump_speed, forced_pump"))
 
     held_out = [a.number for a in ATTACKS if groups.group_of(a.event) == HELD_OUT]
     assert held_out == [5, 6, 10, 11]
 
 
 def test_a_plants_events_name_their_family():
-    groups = event_groups(config(dataset="plants", unseen_families="pump_speed"))
+    groups = event_groups(config(dataset="plants", data__unseen_families="pump_speed"))
 
     assert plants.family_of("plant-01 falsified_level:T1#0") == "falsified_level"
     assert groups.group_of("plant-12 pump_speed:PU7#2") == HELD_OUT
@@ -119,14 +118,14 @@ def test_a_plants_events_name_their_family():
 
 
 def test_other_protocols_have_no_groups():
-    assert event_groups(config(protocol="unseen-attacks")) is None
+    assert event_groups(config(data__protocol="unseen-attacks")) is None
 
 
 def test_families_are_refused_where_no_group_is_made():
     with pytest.raises(ConfigError, match="'valve' has no part in protocol = 'random-split'"):
-        event_groups(config(protocol="random-split", unseen_families="valve"))
+        event_groups(config(data__protocol="random-split", data__unseen_families="valve"))
 
 
 def test_an_unknown_family_is_refused_with_those_there_are():
     with pytest.raises(ConfigError, match=r"unseen-families has \['valves'\]; .*'forced_pump'"):
-        event_groups(config(unseen_families="valves,leak"))
+        event_groups(config(data__unseen_families="valves,leak"))

@@ -19,7 +19,7 @@ EVERYTHING = "instant,smoothed,plc,pump,balance"
 @pytest.fixture(scope="module")
 def run(launcher) -> Run:
     """Two rounds of two methods, judged by all kinds of evidence."""
-    return launcher.run(strategy="fedavg,cwa", rounds=2, evidence=EVERYTHING)
+    return launcher.run(strategy="fedavg,cwa", rounds=2, detector__evidence=EVERYTHING)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from dtfl_app.core.errors import ConfigError
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.features import concat, make_features
+from tests.support.settings import keyed
 from twin.base import Event, Scenario
 from twin.ctown.defaults import default_plant
 from twin.ctown.residuals import DMAS, SLOTS, plc_contradiction
@@ -16,7 +17,7 @@ from twin.ctown.simulate import CTownTwin
 
 
 def physics_of(**settings):
-    config = RunConfig.from_mapping({k.replace("_", "-"): v for k, v in settings.items()})
+    config = RunConfig.from_mapping(keyed(**settings))
     dataset = open_dataset(config)
     return open_physics(config, dataset), dataset
 
@@ -29,11 +30,11 @@ def week(plant, name, *events):
 
 
 def test_without_physical_kinds_there_is_no_physics():
-    assert physics_of(evidence="instant,smoothed")[0] is None
+    assert physics_of(detector__evidence="instant,smoothed")[0] is None
 
 
 def test_evidence_is_that_of_the_twins_functions_and_names_the_links(tmp_path):
-    physics, dataset = physics_of(evidence="plc,smoothed", cache_dir=str(tmp_path))
+    physics, dataset = physics_of(detector__evidence="plc,smoothed", cache_dir=str(tmp_path))
     plant = dataset.plant(1)
     series, features = week(plant, "plant-02/normal", Event("forced_pump", "PU3", 60, 40))
 
@@ -49,7 +50,9 @@ def test_evidence_is_that_of_the_twins_functions_and_names_the_links(tmp_path):
 
 def test_each_plant_is_held_to_its_own_set_points(tmp_path):
     """Two plants whose set-points differ: joined or apart, the evidence is the same."""
-    physics, dataset = physics_of(evidence="plc,pump", cache_dir=str(tmp_path), plant_gap=1.0)
+    physics, dataset = physics_of(
+        detector__evidence="plc,pump", cache_dir=str(tmp_path), plants__gap=1.0
+    )
     parts = [week(dataset.plant(i), f"plant-0{i + 1}/normal")[1] for i in (0, 1)]
 
     joined = physics.evidence(concat(parts), None)
@@ -63,7 +66,7 @@ def test_each_plant_is_held_to_its_own_set_points(tmp_path):
 
 
 def test_demands_of_several_weeks_add_up():
-    physics, _ = physics_of(evidence="balance")
+    physics, _ = physics_of(detector__evidence="balance")
     features = week(default_plant(), "plant-01/normal")[1]
 
     once, twice = physics.demand_sums(features), physics.demand_sums(concat([features, features]))
@@ -74,7 +77,7 @@ def test_demands_of_several_weeks_add_up():
 
 
 def test_no_rows_give_no_evidence():
-    physics, _ = physics_of(evidence="plc,pump,balance")
+    physics, _ = physics_of(detector__evidence="plc,pump,balance")
     nothing = week(default_plant(), "plant-01/normal")[1].take(np.zeros(168, bool))
 
     found = physics.evidence(nothing, np.ones((len(DMAS), SLOTS)))
@@ -87,10 +90,12 @@ def test_no_rows_give_no_evidence():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"dataset": "threew"}, {"dataset": "plants", "feature-window-s": 7200}]
+    "settings", [{"dataset": "threew"}, {"dataset": "plants", "features.window-s": 7200}]
 )
 def test_other_data_than_hourly_c_town_readings_is_refused(settings, data_dir):
-    config = RunConfig.from_mapping({"evidence": "plc", "data-dir": str(data_dir), **settings})
+    config = RunConfig.from_mapping(
+        {"detector.evidence": "plc", "data.dir": str(data_dir), **settings}
+    )
 
     with pytest.raises(ConfigError, match="needs hourly readings of a C-Town plant"):
         open_physics(config, open_dataset(config))

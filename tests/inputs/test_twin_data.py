@@ -11,6 +11,7 @@ from dtfl_app.inputs.twin_data import _scenarios, make_twin, make_twin_data
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.threew import threew_schema
 from tests.support.runs import make_recording
+from tests.support.settings import keyed
 from twin.ctown.channels import SCADA
 from twin.ctown.defaults import SETPOINTS
 from twin.ctown.events import KINDS
@@ -19,7 +20,7 @@ from twin.recorded import RecordedTwin
 
 
 def config(**settings: object) -> RunConfig:
-    return RunConfig.from_mapping({k.replace("_", "-"): v for k, v in settings.items()})  # type: ignore[misc]
+    return RunConfig.from_mapping(keyed(**settings))
 
 
 def test_plants_have_the_embedded_plant_as_twin():
@@ -30,7 +31,7 @@ def test_plants_have_the_embedded_plant_as_twin():
 
 
 def test_batadals_twin_is_its_network_with_the_plants_own_set_points(data_dir: Path):
-    twin = make_twin(config(dataset="batadal", data_dir=str(data_dir)), SCADA)
+    twin = make_twin(config(dataset="batadal", data__dir=str(data_dir)), SCADA)
 
     assert isinstance(twin, CTownTwin)
     assert twin.plant.network.endswith("ctown_map.inp")
@@ -38,13 +39,13 @@ def test_batadals_twin_is_its_network_with_the_plants_own_set_points(data_dir: P
 
 
 def test_batadal_without_its_network_is_a_clear_error(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"ctown_map\.inp is missing; name one with twin-network"):
-        make_twin(config(dataset="batadal", data_dir=str(tmp_path)), SCADA)
+    with pytest.raises(ConfigError, match=r"ctown_map\.inp is missing; name one with twin.network"):
+        make_twin(config(dataset="batadal", data__dir=str(tmp_path)), SCADA)
 
 
 def test_a_twin_can_be_wrong_by_a_known_factor():
     right = make_twin(config(), SCADA)
-    wrong = make_twin(config(twin_demand_factor=1.15, twin_roughness_factor=0.85), SCADA)
+    wrong = make_twin(config(twin__demand_factor=1.15, twin__roughness_factor=0.85), SCADA)
 
     assert isinstance(right, CTownTwin) and isinstance(wrong, CTownTwin)
     for name, demand in right.plant.demands.items():
@@ -54,7 +55,7 @@ def test_a_twin_can_be_wrong_by_a_known_factor():
 
 def test_a_twins_plcs_can_switch_at_wrong_levels_but_not_above_the_tank():
     """0.9 times 4.0 and 6.3 m in T1; 1.1 times 4.5 m in T4, whose top is at 4.7 m."""
-    low, high = (make_twin(config(twin_threshold_factor=factor), SCADA) for factor in (0.9, 1.1))
+    low, high = (make_twin(config(twin__threshold_factor=factor), SCADA) for factor in (0.9, 1.1))
 
     assert isinstance(low, CTownTwin) and isinstance(high, CTownTwin)
     rule = low.plant.setpoints["PU1"]
@@ -75,13 +76,13 @@ def test_a_wrong_twin_has_a_cache_of_its_own(kind: str):
 
 def test_levels_beyond_every_tank_leave_no_band_and_are_refused():
     with pytest.raises(TwinError, match=r"expected a tank of .* and on_below under off_above"):
-        make_twin(config(twin_threshold_factor=20.0), SCADA)
+        make_twin(config(twin__threshold_factor=20.0), SCADA)
 
 
 def test_batadals_twin_can_be_the_uncalibrated_plant(tmp_path: Path):
     """No network file is needed; pipes and curves are the embedded plant's, PLCs the plant's."""
     twin = make_twin(
-        config(dataset="batadal", data_dir=str(tmp_path), twin_network="embedded"), SCADA
+        config(dataset="batadal", data__dir=str(tmp_path), twin__network="embedded"), SCADA
     )
 
     assert isinstance(twin, CTownTwin)
@@ -101,8 +102,8 @@ def test_threews_twin_reads_the_one_file_and_the_published_folders_alike(
     one.to_csv(folder / "SIMULATED_00001.csv", index=False)
     schema = threew_schema()
 
-    whole = make_twin(config(dataset="threew", data_dir=str(data_dir)), schema)
-    published = make_twin(config(dataset="threew", data_dir=str(tmp_path)), schema)
+    whole = make_twin(config(dataset="threew", data__dir=str(data_dir)), schema)
+    published = make_twin(config(dataset="threew", data__dir=str(tmp_path)), schema)
 
     assert isinstance(whole, RecordedTwin) and isinstance(published, RecordedTwin)
     assert len(whole.instances) == 16
@@ -113,8 +114,8 @@ def test_threews_twin_reads_the_one_file_and_the_published_folders_alike(
 def test_unseen_families_never_occur_in_the_twins_scenarios(dataset: str, data_dir: Path):
     """Two weeks a scenario, an event a week, three of four scenarios with events: 60 events."""
     settings = config(
-        dataset=dataset, model="classifier", protocol="unseen-families",
-        unseen_families="signal_altered,pump_speed", twin_scenarios=40, data_dir=str(data_dir),
+        dataset=dataset, detector__model="classifier", data__protocol="unseen-families",
+        data__unseen_families="signal_altered,pump_speed", twin__scenarios=40, data__dir=str(data_dir),
     )  # fmt: skip
     twin = make_twin(settings, SCADA)
     assert twin is not None
@@ -126,7 +127,7 @@ def test_unseen_families_never_occur_in_the_twins_scenarios(dataset: str, data_d
 
 
 def test_an_autoencoder_needs_no_events_whatever_is_held_out():
-    settings = config(protocol="unseen-families", twin_scenarios=4)
+    settings = config(data__protocol="unseen-families", twin__scenarios=4)
     twin = make_twin(settings, SCADA)
     assert twin is not None
 
@@ -134,16 +135,18 @@ def test_an_autoencoder_needs_no_events_whatever_is_held_out():
 
 
 def test_what_the_twin_simulates_is_said_once():
-    settings = config(protocol="unseen-families", twin_families="leak", model="classifier")
+    settings = config(
+        data__protocol="unseen-families", twin__families="leak", detector__model="classifier"
+    )
     twin = make_twin(settings, SCADA)
     assert twin is not None
 
-    with pytest.raises(ConfigError, match="both say what the twin simulates; leave twin-families"):
+    with pytest.raises(ConfigError, match="both say what the twin simulates; leave twin.families"):
         _scenarios(settings, twin)
 
 
 def test_a_recorded_twin_cannot_leave_families_out(data_dir: Path):
-    settings = config(dataset="threew", data_dir=str(data_dir), protocol="unseen-families")
+    settings = config(dataset="threew", data__dir=str(data_dir), data__protocol="unseen-families")
     twin = make_twin(settings, threew_schema())
     assert twin is not None
 
@@ -152,19 +155,21 @@ def test_a_recorded_twin_cannot_leave_families_out(data_dir: Path):
 
 
 def test_no_twin_is_no_data(tmp_path: Path):
-    settings = config(twin="none", cache_dir=str(tmp_path))
+    settings = config(twin__kind="none", cache_dir=str(tmp_path))
 
     assert make_twin_data(settings, open_dataset(settings)) is None
 
 
 def test_a_twin_of_another_plant_is_a_clear_error(data_dir: Path):
     with pytest.raises(ConfigError, match="choose the twin that belongs to the dataset"):
-        make_twin(config(dataset="threew", twin="ctown", data_dir=str(data_dir)), threew_schema())
+        make_twin(
+            config(dataset="threew", twin__kind="ctown", data__dir=str(data_dir)), threew_schema()
+        )
 
 
 def test_a_calibrated_plant_that_cannot_be_read_is_a_clear_error(tmp_path: Path):
     with pytest.raises(ConfigError, match="expected a JSON file of 'dtfl twin calibrate'"):
-        make_twin(config(twin_plant=str(tmp_path / "none.json")), SCADA)
+        make_twin(config(twin__plant=str(tmp_path / "none.json")), SCADA)
 
 
 def recording_with(path: Path, data_dir: Path, reading: float) -> RunConfig:
@@ -174,7 +179,7 @@ def recording_with(path: Path, data_dir: Path, reading: float) -> RunConfig:
     series.loc[150, SCADA.names[1]] = reading
     series.to_parquet(path)
     return config(
-        dataset="batadal", twin="recorded", twin_recording=str(path), data_dir=str(data_dir),
+        dataset="batadal", twin__kind="recorded", twin__recording=str(path), data__dir=str(data_dir),
         cache_dir=str(path.parent),
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def run(request, launcher):
     """Two rounds of every method with two of BATADAL's sites, in each variant."""
     settings = VARIANTS[request.param]
     return launcher.run(
-        sites=SITES, strategy=",".join(BUILT_IN), rounds=2, norm_limit=0.0, **settings
+        sites=SITES, strategy=",".join(BUILT_IN), rounds=2, trust__norm_limit=0.0, **settings
     )
 
 

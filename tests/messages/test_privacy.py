@@ -148,8 +148,8 @@ def test_each_site_adds_its_own_noise_to_the_mean(launcher):
     FedAvg's model after one round, with updates clipped to 0.01, is the start plus that noise, give
     or take a clipped mean of at most 0.01.
     """
-    start = launcher.run(sites=2, rounds=1, strategy="fedavg", dp=True, dp_clip=1e-9)
-    noisy = launcher.run(sites=2, rounds=1, strategy="fedavg", dp=True, dp_clip=0.01)
+    start = launcher.run(sites=2, rounds=1, strategy="fedavg", privacy__dp=True, privacy__clip=1e-9)
+    noisy = launcher.run(sites=2, rounds=1, strategy="fedavg", privacy__dp=True, privacy__clip=0.01)
 
     weights = sum(value.size for value in noisy.model("fedavg").params.values())
     expected = 0.00857 * np.sqrt(weights)
@@ -158,7 +158,7 @@ def test_each_site_adds_its_own_noise_to_the_mean(launcher):
 
 def test_the_run_s_folder_tells_what_each_site_has_spent(launcher):
     """Three rounds of FedAvg, then of LPE: three releases each, six on the same rows."""
-    run = launcher.run(sites=2, strategy="fedavg,lpe", lpe_low=2, lpe_high=2, dp=True)
+    run = launcher.run(sites=2, strategy="fedavg,lpe", lpe__low=2, lpe__high=2, privacy__dp=True)
 
     told = json.loads((run.path / "privacy.json").read_text())
 

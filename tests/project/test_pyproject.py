@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from flwr.clientapp import ClientApp
+from flwr.common.config import flatten_dict
 from flwr.serverapp import ServerApp
 
 from dtfl_app.core.config import RunConfig
@@ -14,6 +15,7 @@ from dtfl_app.strategies.registry import default_settings
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
 APP = PYPROJECT["tool"]["flwr"]["app"]
+CONFIG = flatten_dict(APP["config"])
 
 
 def typed(mapping):
@@ -25,11 +27,11 @@ def test_the_run_config_repeats_the_defaults_of_the_code():
     """`flwr run --run-config` only overrides keys that it finds in pyproject.toml."""
     defaults = {**RunConfig.from_mapping({}).to_mapping(), **default_settings()}
 
-    assert typed(APP["config"]) == typed(defaults)
+    assert typed(CONFIG) == typed(defaults)
 
 
 def test_the_run_config_can_be_read():
-    assert RunConfig.from_mapping(APP["config"]).extra == default_settings()
+    assert RunConfig.from_mapping(CONFIG).extra == default_settings()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("serverapp", ServerApp), ("clientapp", ClientApp)])

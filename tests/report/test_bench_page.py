@@ -42,11 +42,11 @@ settings = { strategy = "cwa" }
 name = ""
 [[variant]]
 name = "warm start"
-settings = { twin-warm-start = true }
+settings = { twin.warm-start = true }
 [[sweep]]
 name = "twin steps"
 rows = ["CWA"]
-key = "twin-steps"
+key = "twin.steps"
 values = [10, 50]
 """
 ORIGIN = Provenance("abc1234", {"python": "3.11"}, "2 cores", "2026-01-01")

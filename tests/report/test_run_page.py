@@ -13,7 +13,7 @@ REFERENCE = [
     SettingReference("strategy", "The run", "cwa", "method"),
     SettingReference("rounds", "The run", 30, "federated rounds"),
     SettingReference("sites", "Data", 0, "number of sites"),
-    SettingReference("false-alarm-rate", "Detector", 0.005, "wanted false alarms"),
+    SettingReference("detector.false-alarm-rate", "Detector", 0.005, "wanted false alarms"),
 ]
 
 
@@ -74,7 +74,7 @@ def test_an_unfinished_run_is_shown_as_far_as_it_went(tmp_path):
 
 
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):
-    settings = {"target": 0.8, "false-alarm-rate": 0.005, "rounds": 3}
+    settings = {"target": 0.8, "detector.false-alarm-rate": 0.005, "rounds": 3}
     (tmp_path / "config.json").write_text(json.dumps({"settings": settings}))
 
     page = page_of(tmp_path)

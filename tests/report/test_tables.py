@@ -137,7 +137,9 @@ def test_settings_that_differ_from_their_default_are_marked():
         SettingReference("new", "Training", 1, "not yet there in this run"),
     ]
 
-    tables = dict(setting_tables({"rounds": 10, "stop": False, "lr": 0.1, "old": "x"}, reference))
+    tables = dict(
+        setting_tables({"rounds": 10, "stop": False, "train.lr": 0.1, "old": "x"}, reference)
+    )
 
     assert list(tables) == ["The run", "Training", "Other settings"]
     rounds, stop = tables["The run"].rows

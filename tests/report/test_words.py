@@ -71,7 +71,7 @@ def test_exactly_twice_the_wanted_false_alarms_are_no_shortfall(run):
 
 
 def test_every_shortfall_is_told(tmp_path):
-    path = make_run(tmp_path / "first", **{"false-alarm-rate": 0.001})
+    path = make_run(tmp_path / "first", **{"detector.false-alarm-rate": 0.001})
     summaries = json.loads((path / "summary.json").read_text())
     summaries[0]["refused"] = 1
     (path / "summary.json").write_text(json.dumps(summaries))

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from dtfl_app.core.errors import CheckpointError
 from dtfl_app.results.checkpoint import Checkpoint, CheckpointFolder, require_same_run
 
-SETTINGS = {"plant-days": 9, "lr": 0.001, "strategy": "cwa", "dp": False}
+SETTINGS = {"plants.days": 9, "train.lr": 0.001, "strategy": "cwa", "privacy.dp": False}
 
 
 def checkpoint_of(round_number: int, strategy: str = "cwa", **changes) -> Checkpoint:
@@ -320,13 +320,13 @@ def test_what_came_after_is_removed_and_so_is_what_is_damaged(folder):
 
 
 def test_settings_that_shape_no_result_may_differ():
-    places = {"results-dir": "/elsewhere", "resume": "x", "twin-workers": 3, "state-dir": "s"}
+    places = {"results-dir": "/elsewhere", "resume": "x", "twin.workers": 3, "state.dir": "s"}
 
     require_same_run(checkpoint_of(5), {**SETTINGS, **places})
 
 
 def test_every_setting_that_differs_is_named_with_both_values():
-    now = {**SETTINGS, "plant-days": 28, "strategy": "lpe", "twin": "none"}
+    now = {**SETTINGS, "plants.days": 28, "strategy": "lpe", "twin.kind": "none"}
     del now["lr"]
 
     with pytest.raises(CheckpointError) as error:
@@ -334,7 +334,7 @@ def test_every_setting_that_differs_is_named_with_both_values():
 
     assert str(error.value) == (
         "the checkpoint is of a run with other settings: lr is 0.001 in the checkpoint, not set "
-        'now; plant-days is 9 in the checkpoint, 28 now; strategy is "cwa" in the checkpoint, '
+        'now; plants.days is 9 in the checkpoint, 28 now; strategy is "cwa" in the checkpoint, '
         '"lpe" now; twin is not set in the checkpoint, "none" now. Give the checkpoint\'s '
         "settings, or start a new run"
     )

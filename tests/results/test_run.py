@@ -23,7 +23,7 @@ from tests.support.figures import figures, line_of
 from twin import files
 from twin.files import write_atomically
 
-SETTINGS = {"rounds": 2, "strategy": "cwa", "lr": 0.001, "stop-at-target": False}
+SETTINGS = {"rounds": 2, "strategy": "cwa", "train.lr": 0.001, "stop-at-target": False}
 SPEC = ModelSpec("autoencoder", features=1, hidden=2, latent=1)
 MODEL = SavedModel(
     spec=SPEC,
@@ -62,7 +62,7 @@ def test_a_run_says_when_it_started_and_on_what(run):
 
 
 def test_each_run_has_an_identity_and_says_which_seed_governs_what(tmp_path):
-    settings = {"seed": 3, "data-seed": 7}
+    settings = {"seed": 3, "data.seed": 7}
 
     one, two = (RunDirectory(tmp_path / name, settings, target=0.8) for name in ("a", "b"))
 

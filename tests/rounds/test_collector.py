@@ -34,7 +34,7 @@ def failing_at_first(times: int, *places: int):
 
 def test_a_round_below_its_quorum_asks_the_missing_sites_again():
     """Two of three fail once; the one that answered is not asked twice."""
-    federation = Federation(handler=failing_at_first(1, 0, 1), quorum=1.0)
+    federation = Federation(handler=failing_at_first(1, 0, 1), round__quorum=1.0)
 
     federation.run(rounds=1)
 
@@ -45,7 +45,7 @@ def test_a_round_below_its_quorum_asks_the_missing_sites_again():
 
 
 def test_a_round_at_its_quorum_is_not_repeated():
-    federation = Federation(handler=failing_at_first(1, 0), quorum=0.6)
+    federation = Federation(handler=failing_at_first(1, 0), round__quorum=0.6)
 
     federation.run(rounds=1)
 
@@ -62,7 +62,7 @@ def test_after_the_last_repeat_the_run_ends_with_what_it_had():
             raise RuntimeError("gone")
         return scripted_site(message, context)
 
-    federation = Federation(handler=handler, round_retries=3, checkpoint_every=50)
+    federation = Federation(handler=handler, round__retries=3, checkpoint_every=50)
 
     with pytest.raises(FederationError, match=r"1 of 3 sites.*4 attempts.*goes on after round 1"):
         federation.run(rounds=5)
@@ -101,7 +101,7 @@ def test_a_late_reply_counts_less_when_discounted():
 
     Weights 1, 1 and (1 + 1)^-1 = 1/2: (3 + 5 + 2/2) / 2.5 = 3.6.
     """
-    federation = Federation(tardy={1}, late="discount", late_exponent=1.0)
+    federation = Federation(tardy={1}, round__late="discount", round__late_exponent=1.0)
 
     federation.run(rounds=2)
 
@@ -112,7 +112,7 @@ def test_a_late_reply_counts_less_when_discounted():
 
 def test_scores_of_a_late_reply_calibrate_nothing():
     """They belong to an older model: the threshold of the model of round 1, 2.0, is its own."""
-    federation = Federation(accuracy=lambda b: 0.5, tardy={1}, late="discount")
+    federation = Federation(accuracy=lambda b: 0.5, tardy={1}, round__late="discount")
 
     federation.run(rounds=2)
 
@@ -121,7 +121,7 @@ def test_scores_of_a_late_reply_calibrate_nothing():
 
 def test_a_late_reply_with_other_layers_is_dropped():
     """LPE's adaptive map asks for other layers in round 2 than in round 1."""
-    federation = Federation(tardy={1}, late="discount")
+    federation = Federation(tardy={1}, round__late="discount")
     federation.strategy.upload_keys = lambda number: [sorted(line(0))[number], LAST]
     federation.strategy.update = lambda state, replies: state
 
@@ -215,7 +215,7 @@ def test_a_run_without_checkpoints_does_not_promise_to_go_on():
 
 def test_a_site_whose_answer_is_long_due_is_asked_again_and_sent_everything():
     """It never answers; three deadlines of 5 ms are over long before 60 rounds of two sites."""
-    federation = Federation(silent={1}, quorum=0.5)
+    federation = Federation(silent={1}, round__quorum=0.5)
 
     federation.strategy.start(federation.grid, to_record(line(0.0)), num_rounds=60, timeout=0.005)
 

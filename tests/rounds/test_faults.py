@@ -24,7 +24,9 @@ def played(fault, strategy, precision, mark) -> Federation:
     handler = misbehaving(scripted_site, plan, mark)
     twin = line_twin(5.0)
     few = {"twin_warm_steps": 2, "meta_steps": 2}
-    federation = Federation(strategy, twin, handler=handler, upload_precision=precision, **few)
+    federation = Federation(
+        strategy, twin, handler=handler, wire__upload_precision=precision, **few
+    )
     federation.run(rounds=3)
     return federation
 

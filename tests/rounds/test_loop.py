@@ -86,9 +86,9 @@ def test_without_checkpoints_there_are_none():
 
 def test_a_resumed_run_sends_everything_once_more_but_does_not_count_it():
     """The scaler travelled in round 1; after the resume it travels again, and sites accept."""
-    whole = federation(fraction=1.0)
+    whole = federation(round__fraction=1.0)
     whole.run(rounds=2)
-    resumed = federation(fraction=1.0)
+    resumed = federation(round__fraction=1.0)
     resumed.strategy.resume(through_json(whole.snapshots[-1]))
 
     resumed.run(rounds=3)

@@ -125,7 +125,9 @@ def test_a_limit_of_zero_refuses_nobody():
 
 
 def test_a_limit_that_would_refuse_half_of_all_replies_is_an_error():
-    with pytest.raises(ConfigError, match=r"norm-limit = 0\.5; expected 0 \(none\) or at least 1"):
+    with pytest.raises(
+        ConfigError, match=r"trust.norm-limit = 0\.5; expected 0 \(none\) or at least 1"
+    ):
         NormBound(0.5)
 
 

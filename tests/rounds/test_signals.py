@@ -48,7 +48,7 @@ def test_the_twin_loss_is_that_of_the_aggregate_before_the_twins_step():
 
 def test_layers_that_were_not_uploaded_are_those_of_the_model():
     """LPE with all layers from the twin: no reply has a layer, the model says 0, then 0.5."""
-    federation = Federation("lpe", line_twin(10.0), lpe_low=4, lpe_high=4)
+    federation = Federation("lpe", line_twin(10.0), lpe__low=4, lpe__high=4)
 
     federation.run(rounds=2)
 

@@ -81,7 +81,7 @@ def test_bytes_are_those_of_the_arrays_and_the_scaler_travels_once():
 def test_optimiser_steps_of_the_server_are_told_apart_from_the_sites():
     """DTKD: 5 steps for the teacher before round 1, then 3 a round of distillation."""
     twin = line_twin(10.0, steps=3)
-    federation = Federation("dtkd", twin, kd_side="server", twin_warm_steps=5)
+    federation = Federation("dtkd", twin, dtkd__side="server", twin__warm_steps=5)
 
     federation.run(rounds=2)
 
@@ -243,7 +243,7 @@ def test_updates_see_the_replies_by_site_name(ids_seed, backwards):
 
 
 def test_sampling_draws_the_asked_share_by_name_whatever_the_node_ids():
-    first, again = (Federation(sites=6, fraction=0.5, ids_seed=s, seed=3) for s in (1, 2))
+    first, again = (Federation(sites=6, round__fraction=0.5, ids_seed=s, seed=3) for s in (1, 2))
     for federation in (first, again):
         federation.run(rounds=4)
 
@@ -254,7 +254,7 @@ def test_sampling_draws_the_asked_share_by_name_whatever_the_node_ids():
 
 
 def test_another_seed_draws_other_sites():
-    first, other = (Federation(sites=6, fraction=0.5, seed=s) for s in (0, 1))
+    first, other = (Federation(sites=6, round__fraction=0.5, seed=s) for s in (0, 1))
     for federation in (first, other):
         federation.run(rounds=4)
 
@@ -262,7 +262,7 @@ def test_another_seed_draws_other_sites():
 
 
 def test_at_least_one_site_is_drawn():
-    federation = Federation(sites=3, fraction=0.01)
+    federation = Federation(sites=3, round__fraction=0.01)
 
     federation.run(rounds=2)
 
@@ -270,7 +270,7 @@ def test_at_least_one_site_is_drawn():
 
 
 def test_sites_that_are_not_drawn_are_not_refused():
-    federation = Federation(sites=4, fraction=0.5)
+    federation = Federation(sites=4, round__fraction=0.5)
 
     federation.run(rounds=2)
 
@@ -278,7 +278,7 @@ def test_sites_that_are_not_drawn_are_not_refused():
 
 
 def test_all_sites_calibrate_the_last_model():
-    federation = Federation(sites=4, fraction=0.5)
+    federation = Federation(sites=4, round__fraction=0.5)
 
     federation.run(rounds=1)
 
@@ -325,10 +325,10 @@ def test_a_twin_begins_every_round_afresh():
 def test_the_settings_are_logged_before_the_work_starts(caplog):
     caplog.set_level("INFO")
 
-    Federation("fpf", line_twin(10.0), fusion_gamma=0.25).run(rounds=1)
+    Federation("fpf", line_twin(10.0), fpf__gamma=0.25).run(rounds=1)
 
     first = caplog.records[0].getMessage()
-    assert "fpf: fusion-gamma=0.25, fusion-temperature=" in first
+    assert "fpf: fpf.gamma=0.25, fpf.temperature=" in first
 
 
 def test_sites_do_not_evaluate_in_a_round_of_their_own():

@@ -38,7 +38,7 @@ def refusing_in_round(server_round: int, site: str):
 @pytest.mark.parametrize("down", ["float32", "int8"])
 @pytest.mark.parametrize("up", ["float32", "int8"])
 def test_the_model_goes_on_from_the_mean_in_any_precision(up, down):
-    federation = Federation(upload_precision=up, download_precision=down)
+    federation = Federation(wire__upload_precision=up, wire__download_precision=down)
 
     federation.run(rounds=3)
 
@@ -119,7 +119,7 @@ def test_a_site_that_lost_its_state_is_back_after_one_round(caplog):
 
 def test_sites_that_sat_out_rounds_are_sent_the_change_of_what_they_hold():
     """Half of four sites a round; the model ends at the sum of the rounds' means all the same."""
-    federation = Federation(sites=4, fraction=0.5, seed=3, **BOTH)
+    federation = Federation(sites=4, round__fraction=0.5, seed=3, **BOTH)
 
     federation.run(rounds=6)
 

@@ -138,7 +138,7 @@ def test_with_a_wrong_twin_every_method_goes_on_as_fedavg_and_says_so(strategy):
     Twin data is 10, so the median loss on it is (10 - 2)^2 = 64, and the limit is 3 x 1. From
     round 1 on the sites' mean is the model: 2, 4 and 6.
     """
-    federation = Federation(strategy, line_twin(10.0), twin_limit=3.0, kd_side="server")
+    federation = Federation(strategy, line_twin(10.0), trust__twin_limit=3.0, dtkd__side="server")
 
     federation.run(rounds=3)
 
@@ -149,7 +149,7 @@ def test_with_a_wrong_twin_every_method_goes_on_as_fedavg_and_says_so(strategy):
 
 def test_a_twin_that_the_sites_fit_goes_on_teaching():
     """Twin data is 3: the median loss on it is (3 - 2)^2, that of the sites' claims 1."""
-    federation = Federation("cwa", line_twin(3.0), twin_limit=3.0)
+    federation = Federation("cwa", line_twin(3.0), trust__twin_limit=3.0)
 
     federation.run(rounds=1)
 
@@ -162,7 +162,9 @@ def test_a_twin_that_diverges_again_and_again_is_given_up():
 
     The aggregate is kept in each round: 2, 4, 6 and 8.
     """
-    federation = Federation("dtml", line_twin(10.0), meta_lr=10.0, meta_steps=40, twin_strikes=2)
+    federation = Federation(
+        "dtml", line_twin(10.0), dtml__lr=10.0, dtml__steps=40, trust__twin_strikes=2
+    )
 
     with np.errstate(over="ignore", invalid="ignore"):
         federation.run(rounds=4)

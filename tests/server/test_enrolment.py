@@ -19,9 +19,9 @@ from tests.support.small_dataset import SMALL, SmallDataset, use_small_dataset
 SETTINGS = {
     "dataset": "small",
     "join-timeout": 0.0,
-    "round-timeout": 0.05,
-    "clip": 7.0,
-    "quorum": 1.0,
+    "round.timeout": 0.05,
+    "data.clip": 7.0,
+    "round.quorum": 1.0,
 }
 CONFIG = RunConfig.from_mapping(SETTINGS)
 

@@ -16,6 +16,7 @@ from dtfl_app.results.events import read_events
 from dtfl_app.strategies.registry import BUILT_IN
 from tests.support.in_process import InProcessGrid
 from tests.support.runs import SMALL, Run
+from tests.support.settings import keyed
 from tests.support.station import SITES, STATION, station_frame, write_station
 
 SIX = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
@@ -34,15 +35,15 @@ class Station:
         told = {
             **SMALL,
             "dataset": "files",
-            "twin": "auto",
-            "data-dir": str(self.folder),
-            "evaluation-file": "judge.csv",
+            "twin.kind": "auto",
+            "data.dir": str(self.folder),
+            "data.evaluation-file": "judge.csv",
             "cache-dir": str(self.results / "cache"),
             "results-dir": str(self.results),
             "run-name": f"run-{self.started}",
-            "lpe-low": 2,
-            "lpe-high": 2,
-            **{key.replace("_", "-"): value for key, value in settings.items()},
+            "lpe.low": 2,
+            "lpe.high": 2,
+            **keyed(**settings),
         }
         grid = InProcessGrid(sites, told, node_configs=nodes)
         server_app.app(grid, Context(1, 0, {}, RecordDict(), told))
@@ -97,7 +98,10 @@ def recorded(station, tmp_path_factory) -> Run:
     path = tmp_path_factory.mktemp("twin") / "recorded.csv"
     station_frame(20, rows=300).to_csv(path, index=False)
     return station.run(
-        strategy=",".join(SIX), twin="recorded", twin_recording=str(path), twin_limit=0.0
+        strategy=",".join(SIX),
+        twin__kind="recorded",
+        twin__recording=str(path),
+        trust__twin_limit=0.0,
     )
 
 
@@ -147,18 +151,18 @@ def test_a_run_without_its_twin_goes_on_from_a_checkpoint(station):
 
 def test_no_twin_asked_for_is_refused_as_ever(station):
     with pytest.raises(ConfigError, match="strategy 'cwa' needs a digital twin"):
-        station.run(strategy="cwa", twin="none")
+        station.run(strategy="cwa", twin__kind="none")
 
 
 def test_a_warm_start_without_a_twin_is_refused_as_ever(station):
-    with pytest.raises(ConfigError, match="twin-warm-start needs a twin"):
-        station.run(strategy="fedavg", twin_warm_start=True)
+    with pytest.raises(ConfigError, match="twin.warm-start needs a twin"):
+        station.run(strategy="fedavg", twin__warm_start=True)
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"twin": "recorded"}, ConfigError, "needs twin-recording.*in the sites' schema"),
+        ({"twin": "recorded"}, ConfigError, "needs twin.recording.*in the sites' schema"),
         ({"twin": "ctown"}, ConfigError, r"channels .* are not the sites' \['level \[m\]'"),
         ({"evidence": "plc"}, ConfigError, "needs hourly readings of a C-Town plant"),
     ],
@@ -171,7 +175,7 @@ def test_a_twin_that_does_not_fit_is_refused(station, change, error, message):
 def test_the_schema_says_what_the_twin_is(station, tmp_path):
     write_station(tmp_path, schema=STATION.replace("period-s", 'twin = "recorded"\nperiod-s'))
 
-    with pytest.raises(ConfigError, match="needs twin-recording"):
+    with pytest.raises(ConfigError, match="needs twin.recording"):
         Station(tmp_path, station.results / "other").run(strategy="cwa")
 
 
@@ -185,7 +189,10 @@ def test_a_recording_may_be_a_labelled_series_or_in_the_sites_columns(station, t
     frame.to_parquet(tmp_path / "twin.parquet")
 
     run = station.run(
-        strategy="cwa", twin="recorded", twin_recording=str(tmp_path / "twin.parquet"), rounds=1
+        strategy="cwa",
+        twin__kind="recorded",
+        twin__recording=str(tmp_path / "twin.parquet"),
+        rounds=1,
     )
 
     assert run.lines("cwa")[1].server_steps == 4
@@ -197,7 +204,9 @@ def test_a_recording_with_gaps_is_refused(station, tmp_path):
     frame.to_csv(tmp_path / "twin.csv", index=False)
 
     with pytest.raises(TwinError, match="column 'flow' holds no number"):
-        station.run(strategy="cwa", twin="recorded", twin_recording=str(tmp_path / "twin.csv"))
+        station.run(
+            strategy="cwa", twin__kind="recorded", twin__recording=str(tmp_path / "twin.csv")
+        )
 
 
 def test_a_recording_out_of_range_is_refused(station, tmp_path):
@@ -206,7 +215,9 @@ def test_a_recording_out_of_range_is_refused(station, tmp_path):
     frame.to_csv(tmp_path / "twin.csv", index=False)
 
     with pytest.raises(SchemaError, match=r"column 'flow': 500 is outside \[-10, 80\]"):
-        station.run(strategy="cwa", twin="recorded", twin_recording=str(tmp_path / "twin.csv"))
+        station.run(
+            strategy="cwa", twin__kind="recorded", twin__recording=str(tmp_path / "twin.csv")
+        )
 
 
 def test_nodes_with_their_own_files_end_in_the_bytes_of_the_simulation(station, gateways, twinless):
@@ -268,8 +279,8 @@ def test_a_node_that_names_no_site_is_left_out_with_what_to_do(station, gateways
 def test_nodes_with_files_on_a_run_of_other_data_are_refused(station, gateways, data_dir):
     with pytest.raises(FederationError, match=r"data-path is given, but .* dataset = 'batadal'"):
         station.run(
-            gateways, dataset="batadal", data_dir=str(data_dir), evaluation_file="",
-            strategy="fedavg", twin="none",
+            gateways, dataset="batadal", data__dir=str(data_dir), data__evaluation_file="",
+            strategy="fedavg", twin__kind="none",
         )  # fmt: skip
 
 
@@ -287,7 +298,7 @@ def test_what_a_site_may_not_say_stays_there(station, gateways, tmp_path):
 
 
 def test_without_an_evaluation_file_a_run_has_losses_and_models(station):
-    run = station.run(strategy="fedavg", evaluation_file="", sites=4, rounds=1)
+    run = station.run(strategy="fedavg", data__evaluation_file="", sites=4, rounds=1)
 
     assert [line.metrics for line in run.lines("fedavg")] == [None, None]
     assert run.model("fedavg").schema

@@ -83,6 +83,6 @@ def test_a_method_after_another_ends_as_it_does_alone(launcher, rounded):
 
 
 def test_sites_may_sit_out_rounds(launcher):
-    run = launcher.run(strategy="cwa", rounds=4, fraction=0.67, **BOTH)
+    run = launcher.run(strategy="cwa", rounds=4, round__fraction=0.67, **BOTH)
 
     assert [(line.sites, line.refused) for line in run.lines("cwa")[1:]] == [(2, 0)] * 4

@@ -9,10 +9,10 @@ def test_a_classifier_of_every_method_learns_from_hours_split_at_random(launcher
     """As in the paper; all seven attacks have hours on the evaluation's side."""
     run = launcher.run(
         strategy=",".join(BUILT_IN),
-        model="classifier",
-        protocol="random-split",
-        lpe_low=2,
-        lpe_high=2,
+        detector__model="classifier",
+        data__protocol="random-split",
+        lpe__low=2,
+        lpe__high=2,
     )
 
     for strategy in BUILT_IN:
@@ -24,8 +24,8 @@ def test_a_classifier_of_every_method_learns_from_hours_split_at_random(launcher
 def test_figures_of_simulated_and_held_out_families_are_shown_apart(launcher, caplog):
     """Of dataset04's attacks 3, 4 and 7 alter what the PLC receives; 1, 2, 5 and 6 do not."""
     run = launcher.run(
-        strategy="fedavg,cwa", model="classifier", protocol="unseen-families", rounds=1,
-        twin="auto", twin_recording="", twin_scenarios=3, twin_hours=48,
+        strategy="fedavg,cwa", detector__model="classifier", data__protocol="unseen-families", rounds=1,
+        twin__kind="auto", twin__recording="", twin__scenarios=3, twin__hours=48,
     )  # fmt: skip
 
     groups = json.loads((run.path / "groups.json").read_text())

@@ -18,7 +18,7 @@ SETTINGS = {
     "kd_precision": "int8",
     "upload_precision": "int8",
     "download_precision": "int8",
-    "fraction": 0.7,
+    "round.fraction": 0.7,
     "rounds": 7,
     "checkpoint_every": 3,
 }

@@ -20,7 +20,7 @@ def test_a_twin_far_from_the_sites_is_warned_of_before_the_first_round(
 
     with caplog.at_level(logging.INFO, logger="flwr.dtfl"):
         launcher.run(
-            strategy="fedavg", rounds=1, twin_recording=str(tmp_path / "recording.parquet")
+            strategy="fedavg", rounds=1, twin__recording=str(tmp_path / "recording.parquet")
         )
 
     said = [r for r in caplog.records if "standard deviations from the sites'" in r.getMessage()]

@@ -25,7 +25,7 @@ SCALER_BYTES = (43 + 43 + 1) * 8  # mean, scale and clip, float64
 @pytest.fixture(scope="module")
 def everything(launcher) -> Run:
     """Three rounds of every method with three sites."""
-    return launcher.run(strategy=ALL, lpe_low=2, lpe_high=2, kd_side="client")
+    return launcher.run(strategy=ALL, lpe__low=2, lpe__high=2, dtkd__side="client")
 
 
 def same_models(first: Run, second: Run, strategy: str, other: str = "") -> bool:
@@ -87,7 +87,7 @@ def test_the_scaler_travels_once(everything):
 
 
 def test_lpe_uploads_only_the_layers_that_the_twin_does_not_overwrite(everything):
-    """lpe-low = 2: layers 3 (4 -> 16) and 4 (16 -> 43), with 16 + 43 biases."""
+    """lpe.low = 2: layers 3 (4 -> 16) and 4 (16 -> 43), with 16 + 43 biases."""
     up = [line.bytes_up for line in everything.lines("lpe")[1:]]
 
     assert up == [3 * 4 * (4 * 16 + 16 + 16 * 43 + 43)] * 3
@@ -105,7 +105,7 @@ def test_the_teacher_travels_once(everything):
 
 
 def test_server_steps_are_those_of_the_method(everything):
-    """twin-steps = 4, meta-steps = 2, twin-warm-steps = 10 for the teacher."""
+    """twin.steps = 4, dtml.steps = 2, twin.warm-steps = 10 for the teacher."""
     steps = {name: [line.server_steps for line in everything.lines(name)] for name in BUILT_IN}
 
     assert steps == {
@@ -173,9 +173,9 @@ def test_node_ids_and_the_order_of_replies_do_not_matter(launcher, everything):
     again = launcher.run(
         grid={"ids_seed": 9, "backwards": True},
         strategy=ALL,
-        lpe_low=2,
-        lpe_high=2,
-        kd_side="client",
+        lpe__low=2,
+        lpe__high=2,
+        dtkd__side="client",
     )
 
     assert again.grid.get_node_ids() != everything.grid.get_node_ids()
@@ -194,21 +194,21 @@ def test_every_method_at_its_neutral_setting_is_fedavg(launcher):
     exact = [name for name in BUILT_IN if name != "fedadam"]
     run = launcher.run(
         strategy=ALL,
-        prox_mu=0.0,
-        eta=1e6,
-        tau=1e6,
-        beta_1=0.0,
-        beta_2=0.0,
-        meta_lr=0.0,
-        fusion_gamma=0.0,
-        fusion_temperature=1e20,
-        lpe_policy="static",
-        lpe_low=0,
-        lpe_high=2,
-        cwa_schedule="sequential",
-        twin_steps=0,
-        kd_side="client",
-        kd_lambda=0.0,
+        fedprox__mu=0.0,
+        fedadam__eta=1e6,
+        fedadam__tau=1e6,
+        fedadam__beta_1=0.0,
+        fedadam__beta_2=0.0,
+        dtml__lr=0.0,
+        fpf__gamma=0.0,
+        fpf__temperature=1e20,
+        lpe__policy="static",
+        lpe__low=0,
+        lpe__high=2,
+        cwa__schedule="sequential",
+        twin__steps=0,
+        dtkd__side="client",
+        dtkd__lambda=0.0,
     )
 
     assert {name: same_models(run, run, "fedavg", name) for name in exact} == dict.fromkeys(
@@ -262,9 +262,13 @@ def test_a_run_stops_with_the_model_that_reached_the_target(launcher):
 
 def test_partial_participation_draws_and_pays_for_a_part_of_the_sites(launcher):
     """Two of four sites a round; who takes part for the first time is sent the scaler too."""
-    run = launcher.run(sites=4, strategy="fedavg", fraction=0.5, rounds=4)
+    run = launcher.run(sites=4, strategy="fedavg", round__fraction=0.5, rounds=4)
     again = launcher.run(
-        sites=4, strategy="fedavg", fraction=0.5, rounds=4, grid={"ids_seed": 3, "backwards": True}
+        sites=4,
+        strategy="fedavg",
+        round__fraction=0.5,
+        rounds=4,
+        grid={"ids_seed": 3, "backwards": True},
     )
 
     lines = run.lines("fedavg")[1:]
@@ -280,7 +284,7 @@ def test_partial_participation_draws_and_pays_for_a_part_of_the_sites(launcher):
 
 
 def test_a_warm_start_is_paid_for_at_the_server_and_shared_by_all_methods(launcher, everything):
-    run = launcher.run(strategy="fedavg,cwa", twin_warm_start=True, rounds=1)
+    run = launcher.run(strategy="fedavg,cwa", twin__warm_start=True, rounds=1)
 
     assert [run.lines(name)[0].server_steps for name in ("fedavg", "cwa")] == [10, 10]
     warm = {run.lines(name)[0].metrics.auc_pr for name in ("fedavg", "cwa")}
@@ -289,23 +293,23 @@ def test_a_warm_start_is_paid_for_at_the_server_and_shared_by_all_methods(launch
 
 
 def test_a_warm_start_without_a_twin_is_refused(launcher):
-    with pytest.raises(ConfigError, match="twin-warm-start needs a twin"):
-        launcher.run(strategy="fedavg", twin="none", twin_warm_start=True)
+    with pytest.raises(ConfigError, match="twin.warm-start needs a twin"):
+        launcher.run(strategy="fedavg", twin__kind="none", twin__warm_start=True)
 
 
 def test_fedavg_runs_without_a_twin_and_gives_the_same_model(launcher, everything):
-    run = launcher.run(strategy="fedavg", twin="none")
+    run = launcher.run(strategy="fedavg", twin__kind="none")
 
     assert same_models(run, everything, "fedavg")
 
 
 def test_a_method_that_needs_a_twin_is_refused_without_one(launcher):
     with pytest.raises(ConfigError, match="strategy 'cwa' needs a digital twin"):
-        launcher.run(strategy="cwa", twin="none")
+        launcher.run(strategy="cwa", twin__kind="none")
 
 
 def test_windows_of_several_steps_go_all_the_way(launcher):
-    run = launcher.run(strategy="cwa", window=3)
+    run = launcher.run(strategy="cwa", detector__window=3)
 
     saved = run.model("cwa")
     assert saved.params["layers.0.weight"].shape == (16, 3 * 43)
@@ -317,7 +321,11 @@ def test_windows_of_several_steps_go_all_the_way(launcher):
 def test_a_classifier_goes_all_the_way(launcher, kd_side):
     """The sites know normal hours only; what is abnormal they learn from the twin."""
     run = launcher.run(
-        strategy="cwa,dtkd,lpe", model="classifier", kd_side=kd_side, lpe_low=2, lpe_high=2
+        strategy="cwa,dtkd,lpe",
+        detector__model="classifier",
+        dtkd__side=kd_side,
+        lpe__low=2,
+        lpe__high=2,
     )
 
     assert run.model("cwa").params["layers.4.weight"].shape == (1, 4)
@@ -327,7 +335,7 @@ def test_a_classifier_goes_all_the_way(launcher, kd_side):
 
 
 def test_a_teacher_in_8_bits_takes_a_quarter_of_the_bytes(launcher, everything):
-    run = launcher.run(strategy="dtkd", kd_side="client", kd_precision="int8")
+    run = launcher.run(strategy="dtkd", dtkd__side="client", dtkd__precision="int8")
 
     extra = run.lines("dtkd")[1].bytes_down - everything.lines("fedavg")[1].bytes_down
     scales = 8 * 4
@@ -335,7 +343,7 @@ def test_a_teacher_in_8_bits_takes_a_quarter_of_the_bytes(launcher, everything):
 
 
 def test_a_teacher_at_the_server_costs_no_bytes(launcher, everything):
-    run = launcher.run(strategy="dtkd", kd_side="server")
+    run = launcher.run(strategy="dtkd", dtkd__side="server")
 
     assert [line.bytes_down for line in run.lines("dtkd")] == [
         line.bytes_down for line in everything.lines("fedavg")
@@ -346,7 +354,7 @@ def test_a_teacher_at_the_server_costs_no_bytes(launcher, everything):
 def test_adaptive_exchange_uploads_nothing_at_first_and_in_the_end_what_static_does(launcher):
     """At a stall share of 1 every fall is a stall; the first is known when two scores are in."""
     run = launcher.run(
-        strategy="lpe", lpe_policy="adaptive", lpe_stall=1.0, lpe_low=2, lpe_high=2, rounds=5
+        strategy="lpe", lpe__policy="adaptive", lpe__stall=1.0, lpe__low=2, lpe__high=2, rounds=5
     )
 
     last, third = 3 * 4 * (16 * 43 + 43), 3 * 4 * (4 * 16 + 16)
@@ -356,7 +364,7 @@ def test_adaptive_exchange_uploads_nothing_at_first_and_in_the_end_what_static_d
 
 def test_layers_that_did_not_change_are_not_sent_again(launcher):
     """Without twin steps the layers from the twin stay as they were, and LPE's sites keep them."""
-    run = launcher.run(strategy="lpe", twin_steps=0, lpe_policy="static", lpe_low=2, lpe_high=2)
+    run = launcher.run(strategy="lpe", twin__steps=0, lpe__policy="static", lpe__low=2, lpe__high=2)
 
     down = [line.bytes_down for line in run.lines("lpe")[1:]]
     upper = 3 * 4 * (4 * 16 + 16 + 16 * 43 + 43)
@@ -364,10 +372,10 @@ def test_layers_that_did_not_change_are_not_sent_again(launcher):
 
 
 def test_sites_of_unequal_size_weigh_by_their_rows_when_asked_to(launcher):
-    uneven = {"strategy": "fedavg", "partition": "dirichlet", "rounds": 1}
+    uneven = {"strategy": "fedavg", "data.partition": "dirichlet", "rounds": 1}
 
     by_site, by_rows = (
-        launcher.run(weighting=weighting, **uneven) for weighting in ("uniform", "examples")
+        launcher.run(round__weighting=weighting, **uneven) for weighting in ("uniform", "examples")
     )
 
     assert not same_models(by_site, by_rows, "fedavg")
@@ -376,7 +384,12 @@ def test_sites_of_unequal_size_weigh_by_their_rows_when_asked_to(launcher):
 def test_the_plants_own_twin_takes_part(launcher):
     """Two simulated scenarios of two days each instead of the recording."""
     run = launcher.run(
-        strategy="cwa", twin="auto", twin_recording="", twin_scenarios=2, twin_hours=48, rounds=1
+        strategy="cwa",
+        twin__kind="auto",
+        twin__recording="",
+        twin__scenarios=2,
+        twin__hours=48,
+        rounds=1,
     )
 
     assert run.lines("cwa")[1].server_steps == 4

@@ -11,7 +11,7 @@ from dtfl_app.sites.site_schema import EventTable, SiteSchema
 from twin.schema import INSTANCE
 
 TWIN = {
-    "twin": "auto", "twin_recording": "", "twin_scenarios": 2, "twin_hours": 48, "rounds": 2,
+    "twin.kind": "auto", "twin_recording": "", "twin_scenarios": 2, "twin_hours": 48, "rounds": 2,
 }  # fmt: skip
 
 
@@ -41,13 +41,13 @@ def test_a_run_on_the_files_is_the_run_on_the_benchmark(launcher, data_dir, fold
     settings = {
         **TWIN,
         "strategy": "fedavg,cwa",
-        "evidence": "smoothed,plc,pump,balance",
+        "detector.evidence": "smoothed,plc,pump,balance",
         "twin_network": str(data_dir / "ctown" / "ctown_map.inp"),
     }
 
     benchmark = launcher.run(dataset="batadal", **settings)
     files = launcher.run(
-        dataset="files", data_dir=str(folder), evaluation_file="judge.parquet", **settings
+        dataset="files", data__dir=str(folder), data__evaluation_file="judge.parquet", **settings
     )
 
     for name in ("metrics.jsonl", "models/fedavg.safetensors", "models/cwa.safetensors"):

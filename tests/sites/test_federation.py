@@ -232,5 +232,5 @@ def test_without_a_data_folder_all_three_places_are_named(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DTFL_DATA", raising=False)
 
-    with pytest.raises(DataError, match=r"data-dir='absent'.*DTFL_DATA.*shared.data"):
+    with pytest.raises(DataError, match=r"data.dir='absent'.*DTFL_DATA.*shared.data"):
         resolve_data_dir("absent")

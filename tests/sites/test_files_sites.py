@@ -16,20 +16,21 @@ from dtfl_app.sites.scaling import ChannelSums
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.threew import threew_schema, well_of
 from dtfl_app.sites.threew_sites import ThreeWDataset
+from tests.support.settings import keyed
 from tests.support.station import SITES, STATION, write_station
 from twin.schema import Schema
 
 
 def open_folder(folder: Path, **settings) -> FilesDataset:
-    told = {"dataset": "files", "data-dir": str(folder)}
-    told |= {key.replace("_", "-"): value for key, value in settings.items()}
+    told = {"dataset": "files", "data.dir": str(folder)}
+    told |= keyed(**settings)
     dataset = open_dataset(RunConfig.from_mapping(told))
     assert isinstance(dataset, FilesDataset) and isinstance(dataset, FederatedDataset)
     return dataset
 
 
 def test_every_file_is_a_site_by_its_name(tmp_path):
-    dataset = open_folder(write_station(tmp_path), evaluation_file="judge.csv")
+    dataset = open_folder(write_station(tmp_path), data__evaluation_file="judge.csv")
 
     assert dataset.sites(3) == list(SITES)
     site = dataset.load_site(1, 3)
@@ -39,7 +40,7 @@ def test_every_file_is_a_site_by_its_name(tmp_path):
 
 
 def test_another_number_of_sites_than_files_is_refused_by_their_names(tmp_path):
-    dataset = open_folder(write_station(tmp_path), evaluation_file="judge.csv")
+    dataset = open_folder(write_station(tmp_path), data__evaluation_file="judge.csv")
 
     with pytest.raises(DataError, match=r"2 sites asked for, .* 3 files .*\(north, south, west\)"):
         dataset.sites(2)
@@ -51,7 +52,7 @@ def test_files_that_settings_or_schema_name_are_no_sites(tmp_path):
     (tmp_path / "events.csv").write_text("start,end,event\n")
     (tmp_path / "judge.csv").rename(tmp_path / "recorded.csv")
 
-    dataset = open_folder(tmp_path, twin_recording=str(tmp_path / "recorded.csv"))
+    dataset = open_folder(tmp_path, twin__recording=str(tmp_path / "recorded.csv"))
 
     assert dataset.sites(3) == list(SITES)
 
@@ -74,7 +75,7 @@ def test_a_folder_without_files_is_refused(tmp_path):
 def test_the_evaluation_is_the_named_file_and_none_without_one(tmp_path):
     write_station(tmp_path)
 
-    judged = open_folder(tmp_path, evaluation_file="judge.csv").load_evaluation(3)
+    judged = open_folder(tmp_path, data__evaluation_file="judge.csv").load_evaluation(3)
 
     assert judged is not None and int((judged.label == 1).sum()) == 40
     assert open_folder(tmp_path).load_evaluation(3) is None
@@ -86,29 +87,29 @@ def test_an_evaluation_file_without_labels_is_refused(tmp_path):
     frame.to_csv(tmp_path / "judge.csv", index=False)
 
     with pytest.raises(DataError, match=r"judge\.csv: no row is labelled"):
-        open_folder(tmp_path, evaluation_file="judge.csv").load_evaluation(3)
+        open_folder(tmp_path, data__evaluation_file="judge.csv").load_evaluation(3)
 
 
 def test_without_a_folder_there_is_a_schema_and_no_site_yet(tmp_path):
     write_station(tmp_path)
 
-    dataset = open_folder(Path(), data_dir="", schema=str(tmp_path / "schema.toml"))
+    dataset = open_folder(Path(), data__dir="", data__schema=str(tmp_path / "schema.toml"))
 
     assert dataset.sites(5) == []
     assert dataset.describe(5) == (
         "schema 'station', each node's own file, without an evaluation file"
     )
     assert dataset.load_evaluation(5) is None
-    with pytest.raises(ConfigError, match=r"no data-dir is set; .*data-path and site-name"):
+    with pytest.raises(ConfigError, match=r"no data.dir is set; .*data-path and site-name"):
         dataset.load_site(0, 5)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "needs data-dir, the folder of the sites' files"),
+        ({}, "needs data.dir, the folder of the sites' files"),
         ({"schema": "schema.toml"}, "expected paths from the root"),
-        ({"protocol": "pooled"}, "files are judged by the file that evaluation-file names"),
+        ({"protocol": "pooled"}, "files are judged by the file that data.evaluation-file names"),
         ({"partition": "dirichlet"}, "the sites of files are what they are"),
     ],
 )
@@ -120,7 +121,7 @@ def test_a_run_on_files_that_names_none_is_refused(settings, message):
 def test_features_may_be_statistics_of_longer_windows(tmp_path):
     dataset = open_folder(
         write_station(tmp_path),
-        feature_window_s=300, feature_step_s=60, feature_statistics="mean, std,change",
+        features__window_s=300, features__step_s=60, features__statistics="mean, std,change",
     )  # fmt: skip
 
     features = dataset.load_site(0, 4).features_train
@@ -159,8 +160,8 @@ def test_wells_of_3w_in_files_of_their_own_are_those_of_the_benchmark(
     benchmark = ThreeWDataset(data_dir)
     held_out = max(path.stem for path in tmp_path.glob("*.csv"))
     files = open_folder(
-        tmp_path, evaluation_file=f"{held_out}.csv",
-        feature_window_s=300, feature_step_s=15, feature_statistics="mean,std,change",
+        tmp_path, data__evaluation_file=f"{held_out}.csv",
+        features__window_s=300, features__step_s=15, features__statistics="mean,std,change",
     )  # fmt: skip
     k = len(files.files)
 

@@ -15,7 +15,7 @@ ROUNDS = (
 
 
 def play(schedule: str, steps: int = 1, start: float = -4.0) -> list[State]:
-    cwa = strategy_on("cwa", line_twin(10.0, steps=steps), cwa_schedule=schedule)
+    cwa = strategy_on("cwa", line_twin(10.0, steps=steps), cwa__schedule=schedule)
     states = [cwa.prepare(State(line(start)))]
     for replies in ROUNDS:
         states.append(cwa.update(states[-1], replies))
@@ -48,7 +48,7 @@ def test_the_twin_restarts_from_the_aggregate(schedule):
 def test_sequential_without_twin_steps_is_fedavg():
     models = [get_params(build_model(LINE, seed)) for seed in (1, 2, 3)]
     replies = [reply(f"site-{i}", params) for i, params in enumerate(models)]
-    cwa = strategy_on("cwa", line_twin(10.0, steps=0), cwa_schedule="sequential")
+    cwa = strategy_on("cwa", line_twin(10.0, steps=0), cwa__schedule="sequential")
 
     swapped = cwa.update(cwa.prepare(State(line(0))), replies)
     averaged = strategy_on("fedavg").update(State(line(0)), replies)

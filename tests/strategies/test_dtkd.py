@@ -12,7 +12,7 @@ REPLIES = [reply("a", line(1)), reply("b", line(3))]
 def started(side: str, twin=None, **settings):
     """DTKD whose teacher, trained for one step of 0.5 from 0 towards 10, says 0.5."""
     twin = twin or line_twin(10.0)
-    dtkd = strategy_on("dtkd", twin, kd_side=side, twin_warm_steps=1, **settings)
+    dtkd = strategy_on("dtkd", twin, dtkd__side=side, twin__warm_steps=1, **settings)
     dtkd.state = dtkd.prepare(State(line(0)))
     return dtkd
 
@@ -40,13 +40,13 @@ def test_on_the_client_side_the_server_takes_the_plain_mean():
 
 
 def test_on_the_client_side_sites_get_the_teacher_and_the_losses_weights():
-    dtkd = started("client", kd_lambda=0.3, kd_temperature=4.0)
+    dtkd = started("client", dtkd__lambda=0.3, dtkd__temperature=4.0)
 
     arrays, settings = dtkd.site_extras()
 
     assert arrays["teacher/layers.6.bias"].tolist() == pytest.approx([0.5], abs=1e-6)
     assert len(arrays) == len(line(0))
-    assert settings == {"kd-lambda": 0.3, "kd-temperature": 4.0}
+    assert settings == {"dtkd.lambda": 0.3, "dtkd.temperature": 4.0}
 
 
 def test_on_the_server_side_the_aggregate_learns_from_the_teacher():
@@ -73,7 +73,7 @@ def test_server_steps_are_counted_for_teacher_and_distillation():
 
 
 def test_a_teacher_in_8_bits_is_sent_in_8_bits():
-    dtkd = started("client", kd_precision="int8")
+    dtkd = started("client", dtkd__precision="int8")
 
     arrays, _ = dtkd.site_extras()
 
@@ -83,7 +83,7 @@ def test_a_teacher_in_8_bits_is_sent_in_8_bits():
 
 
 def test_the_teacher_sent_is_the_same_in_every_round():
-    dtkd = started("client", kd_precision="int8")
+    dtkd = started("client", dtkd__precision="int8")
     before, _ = dtkd.site_extras()
 
     dtkd.state = dtkd.update(dtkd.state, REPLIES)

@@ -38,7 +38,7 @@ def test_the_aggregate_is_corrected_by_the_gradient_of_the_twins_loss():
 
     b = 2 + 0.125 * 16 = 4, then 4 + 0.125 * 12 = 5.5.
     """
-    dtml = strategy_on("dtml", line_twin(10.0), meta_lr=0.125, meta_steps=2)
+    dtml = strategy_on("dtml", line_twin(10.0), dtml__lr=0.125, dtml__steps=2)
 
     state = dtml.update(State(line(0)), REPLIES)
 
@@ -49,7 +49,7 @@ def test_it_is_a_plain_gradient_step_and_not_adam():
     """Twice the slope makes twice the step: from 2 to 10 slope -16, to 18 slope -32."""
     moves = []
     for target in (10.0, 18.0):
-        dtml = strategy_on("dtml", line_twin(target), meta_lr=0.1, meta_steps=1)
+        dtml = strategy_on("dtml", line_twin(target), dtml__lr=0.1, dtml__steps=1)
         moves.append(bias(dtml.update(State(line(0)), REPLIES).model) - 2.0)
 
     assert moves == pytest.approx([1.6, 3.2])
@@ -58,7 +58,7 @@ def test_it_is_a_plain_gradient_step_and_not_adam():
 def test_each_meta_step_counts_as_a_step_at_the_server():
     twin = line_twin(10.0)
 
-    strategy_on("dtml", twin, meta_lr=0.1, meta_steps=7).update(State(line(0)), REPLIES)
+    strategy_on("dtml", twin, dtml__lr=0.1, dtml__steps=7).update(State(line(0)), REPLIES)
 
     assert twin.steps_done == 7
 
@@ -72,7 +72,7 @@ def test_without_size_or_steps_it_is_fedavg(off):
 
 def test_the_batch_is_drawn_from_the_twin_and_capped_at_its_rows():
     """The twin has 8 rows; a batch of 1000 is all of them, so the slope is exact."""
-    dtml = strategy_on("dtml", line_twin(10.0), meta_lr=0.125, meta_steps=1, meta_batch=1000)
+    dtml = strategy_on("dtml", line_twin(10.0), dtml__lr=0.125, dtml__steps=1, dtml__batch=1000)
 
     assert bias(dtml.update(State(line(0)), REPLIES).model) == pytest.approx(4.0)
 
@@ -82,7 +82,7 @@ def test_a_round_whose_meta_steps_diverge_keeps_the_aggregate_and_says_so():
 
     Sites add 1, 2 and 3, so the aggregate of round 1 says 2.
     """
-    federation = Federation("dtml", line_twin(10.0), meta_lr=10.0, meta_steps=40)
+    federation = Federation("dtml", line_twin(10.0), dtml__lr=10.0, dtml__steps=40)
 
     with np.errstate(over="ignore", invalid="ignore"):
         federation.run(rounds=1)

@@ -28,7 +28,9 @@ def test_two_steps_by_hand():
     Round 2: d = 1.52171, m = 0.5 + 0.76085 = 1.26085, v = 1 + 1.15780 = 2.15780,
     eta_2 = sqrt(7/8) / (7/8) = 1.06904; b = 0.47829 + 1.06904 * 1.26085 / 2.46894 = 1.02423.
     """
-    fedadam = strategy_on("fedadam", eta=1.0, beta_1=0.5, beta_2=0.5, tau=1.0)
+    fedadam = strategy_on(
+        "fedadam", fedadam__eta=1.0, fedadam__beta_1=0.5, fedadam__beta_2=0.5, fedadam__tau=1.0
+    )
 
     first = fedadam.update(begun(fedadam), REPLIES)
     second = fedadam.update(first, REPLIES)
@@ -71,7 +73,7 @@ def test_the_model_of_the_last_round_is_left_as_it_was():
 def test_sites_weigh_by_their_rows_when_asked_to():
     """Without memory and with a huge tau = eta the step is d itself: (10 * 1 + 30 * 3) / 40."""
     plain = {"eta": 1e9, "tau": 1e9, "beta_1": 0.0, "beta_2": 0.0}
-    fedadam = strategy_on("fedadam", weighting="examples", **plain)
+    fedadam = strategy_on("fedadam", round__weighting="examples", **plain)
     replies = [reply("a", line(1), examples=10), reply("b", line(3), examples=30)]
 
     assert bias(fedadam.update(begun(fedadam), replies).model) == pytest.approx(2.5)

@@ -5,7 +5,7 @@ from tests.support.workbench import reply, strategy_on
 
 def test_the_next_model_is_the_plain_mean():
     """Biases 1, 2, 6 of sites with 10, 10 and 80 rows: (1 + 2 + 6) / 3 = 3."""
-    fedavg = strategy_on("fedavg", weighting="uniform")
+    fedavg = strategy_on("fedavg", round__weighting="uniform")
     replies = [reply("a", line(1)), reply("b", line(2)), reply("c", line(6), examples=80)]
 
     state = fedavg.update(State(line(0)), replies)
@@ -16,7 +16,7 @@ def test_the_next_model_is_the_plain_mean():
 
 def test_sites_weigh_by_their_rows_when_asked_to():
     """(10 * 1 + 10 * 2 + 80 * 6) / 100 = 5.1."""
-    fedavg = strategy_on("fedavg", weighting="examples")
+    fedavg = strategy_on("fedavg", round__weighting="examples")
     replies = [reply("a", line(1)), reply("b", line(2)), reply("c", line(6), examples=80)]
 
     state = fedavg.update(State(line(0)), replies)

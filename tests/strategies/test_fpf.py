@@ -50,7 +50,7 @@ def test_a_low_temperature_takes_the_most_alike_alone():
 @pytest.mark.parametrize(("gamma", "expected"), [(0.0, 2.0), (0.2, 2.5), (1.0, 4.5)])
 def test_gamma_goes_from_the_replies_to_the_twin(gamma, expected):
     """The twin's step leads from 4 to 4.5, the replies' mean is 2: 2 + 2.5 gamma."""
-    fpf = strategy_on("fpf", line_twin(10.0), fusion_gamma=gamma)
+    fpf = strategy_on("fpf", line_twin(10.0), fpf__gamma=gamma)
 
     state = fpf.update(State(line(4)), [reply("a", line(1)), reply("b", line(3))])
 
@@ -63,7 +63,7 @@ def test_the_twin_is_trained_from_the_global_model_of_the_round():
     All biases are positive and all else is 0, so all cosines are 1 and the replies weigh alike:
     0.5 * 4.5 + 0.5 * 2 = 3.25.
     """
-    fpf = strategy_on("fpf", line_twin(10.0), fusion_gamma=0.5)
+    fpf = strategy_on("fpf", line_twin(10.0), fpf__gamma=0.5)
 
     state = fpf.update(State(line(4)), [reply("a", line(1)), reply("b", line(3))])
 
@@ -75,7 +75,7 @@ def test_a_reply_that_points_away_from_the_twin_weighs_less():
 
     0.5 * 4.5 + 0.5 * tanh(1) = 2.6308: (e - 1/e) / (e + 1/e) is tanh(1).
     """
-    fpf = strategy_on("fpf", line_twin(10.0), fusion_gamma=0.5, fusion_temperature=1.0)
+    fpf = strategy_on("fpf", line_twin(10.0), fpf__gamma=0.5, fpf__temperature=1.0)
 
     state = fpf.update(State(line(4)), [reply("a", line(1)), reply("b", line(-1))])
 

@@ -40,7 +40,7 @@ def test_low_layers_come_from_the_twin_and_high_ones_go_to_it(low, high, from_tw
 
 @pytest.mark.parametrize(("low", "high"), [(3, 2), (2, 5), (5, 5)])
 def test_layers_that_do_not_exist_or_overlap_are_refused(low, high):
-    with pytest.raises(ConfigError, match=f"lpe-low = {low}, lpe-high = {high}; expected .* 4"):
+    with pytest.raises(ConfigError, match=f"lpe.low = {low}, lpe.high = {high}; expected .* 4"):
         static_map(KEYS, low, high)
 
 
@@ -87,11 +87,11 @@ def test_each_round_without_a_fall_by_a_tenth_hands_one_layer_over(scores, count
 def test_both_models_go_on_from_their_mixed_copies():
     """Twin and model begin as (layer 1 bias -1, last bias 0); one twin step adds 0.5 to the last.
 
-    lpe-low = lpe-high = 2: layers 3 and 4 are the sites'.
+    lpe.low = lpe.high = 2: layers 3 and 4 are the sites'.
     Round 1: sites say layer 1: -3, last: 1 and 3. Model: -1 from the twin, mean 2.
     The twin takes the 2 and goes on: round 2 trains it to 2.5, which the sites' mean 7 replaces.
     """
-    lpe = strategy_on("lpe", line_twin(10.0), lpe_low=2, lpe_high=2)
+    lpe = strategy_on("lpe", line_twin(10.0), lpe__low=2, lpe__high=2)
     start = lpe.prepare(State(line(0, layers_0_bias=-1)))
 
     first = lpe.update(start, [reply("a", upper(1)), reply("b", upper(3))])
@@ -104,8 +104,8 @@ def test_both_models_go_on_from_their_mixed_copies():
 
 
 def test_layers_in_between_stay_with_their_model():
-    """lpe-low = 0, lpe-high = 4: nothing moves; the twin trains on its own: 0.5, then 1.0."""
-    lpe = strategy_on("lpe", line_twin(10.0), lpe_low=0, lpe_high=4)
+    """lpe.low = 0, lpe.high = 4: nothing moves; the twin trains on its own: 0.5, then 1.0."""
+    lpe = strategy_on("lpe", line_twin(10.0), lpe__low=0, lpe__high=4)
     start = lpe.prepare(State(line(0)))
 
     first = lpe.update(start, [reply("a", line(5))])
@@ -116,8 +116,8 @@ def test_layers_in_between_stay_with_their_model():
 
 
 def test_a_layer_from_the_twin_is_the_twins_trained_one():
-    """lpe-low = 4: the sites' 5 counts for nothing, the twin's 0.5 and 1.0 do."""
-    lpe = strategy_on("lpe", line_twin(10.0), lpe_low=4, lpe_high=4)
+    """lpe.low = 4: the sites' 5 counts for nothing, the twin's 0.5 and 1.0 do."""
+    lpe = strategy_on("lpe", line_twin(10.0), lpe__low=4, lpe__high=4)
     state = lpe.prepare(State(line(0)))
 
     said = []
@@ -132,7 +132,7 @@ def test_a_layer_from_the_twin_is_the_twins_trained_one():
 def test_static_with_no_layer_from_the_twin_is_fedavg(high):
     models = [get_params(build_model(LINE, seed)) for seed in (1, 2, 3)]
     replies = [reply(f"site-{i}", params) for i, params in enumerate(models)]
-    lpe = strategy_on("lpe", line_twin(10.0), lpe_policy="static", lpe_low=0, lpe_high=high)
+    lpe = strategy_on("lpe", line_twin(10.0), lpe__policy="static", lpe__low=0, lpe__high=high)
 
     exchanged = lpe.update(lpe.prepare(State(line(0))), replies)
     averaged = strategy_on("fedavg").update(State(line(0)), replies)
@@ -142,14 +142,14 @@ def test_static_with_no_layer_from_the_twin_is_fedavg(high):
 
 
 def test_sites_upload_only_what_the_twin_does_not_overwrite():
-    lpe = started("static", lpe_low=2, lpe_high=3)
+    lpe = started("static", lpe__low=2, lpe__high=3)
 
     assert [lpe.upload_keys(r) for r in (1, 2)] == [KEYS[4:], KEYS[4:]]
     assert lpe.kept_keys() == KEYS
 
 
 def test_adaptive_begins_with_all_layers_from_the_twin_and_uploads_nothing():
-    lpe = started("adaptive", lpe_low=2, lpe_high=2)
+    lpe = started("adaptive", lpe__low=2, lpe__high=2)
 
     assert lpe.upload_keys(1) == []
 
@@ -160,7 +160,7 @@ def test_adaptive_hands_over_the_last_layer_when_the_sites_scores_stall():
     The twin adds 0.5 a round to the last bias and hands 1.5 over; then the sites' 7 counts, and the
     twin goes on from it.
     """
-    lpe = started("adaptive", lpe_low=2, lpe_high=2)
+    lpe = started("adaptive", lpe__low=2, lpe__high=2)
 
     uploads, said = [], []
     for score in (1.0, 0.5, 0.49, 0.3):
@@ -174,7 +174,7 @@ def test_adaptive_hands_over_the_last_layer_when_the_sites_scores_stall():
 
 
 def test_adaptive_ends_with_the_static_map():
-    lpe = started("adaptive", lpe_low=2, lpe_high=3)
+    lpe = started("adaptive", lpe__low=2, lpe__high=3)
 
     for _ in range(6):
         part = {key: line(1)[key] for key in lpe.upload_keys(0)}
@@ -184,12 +184,12 @@ def test_adaptive_ends_with_the_static_map():
 
 
 def test_adaptive_checks_the_layers_it_shall_end_with():
-    with pytest.raises(ConfigError, match="lpe-low = 3, lpe-high = 2"):
-        started("adaptive", lpe_low=3, lpe_high=2)
+    with pytest.raises(ConfigError, match="lpe.low = 3, lpe.high = 2"):
+        started("adaptive", lpe__low=3, lpe__high=2)
 
 
 def test_a_new_run_begins_with_all_layers_again():
-    lpe = started("adaptive", lpe_low=2, lpe_high=2)
+    lpe = started("adaptive", lpe__low=2, lpe__high=2)
     for _ in range(3):
         part = {key: line(1)[key] for key in lpe.upload_keys(0)}
         lpe.state = lpe.update(lpe.state, [scored(part, 1.0)])
@@ -211,7 +211,7 @@ def upper(last: float):
 
 
 def started(policy: str, **settings: int):
-    lpe = strategy_on("lpe", line_twin(10.0), lpe_policy=policy, **settings)
+    lpe = strategy_on("lpe", line_twin(10.0), lpe__policy=policy, **settings)
     lpe.state = lpe.prepare(State(line(0)))
     assert LAST in lpe.state.model
     return lpe

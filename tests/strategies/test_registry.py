@@ -23,6 +23,7 @@ OWN = """
 from dataclasses import dataclass
 from dtfl_app.core.settings import setting
 from dtfl_app.strategies.fedavg import FedAvg
+from tests.support.settings import keyed
 
 @dataclass(frozen=True)
 class MineSettings:
@@ -47,7 +48,7 @@ def own_module(tmp_path, monkeypatch) -> str:
 
 
 def config(**settings) -> RunConfig:
-    return RunConfig.from_mapping({k.replace("_", "-"): v for k, v in settings.items()})
+    return RunConfig.from_mapping(keyed(**settings))
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -60,9 +61,9 @@ def test_every_built_in_method_is_made_by_name_with_its_defaults(name):
 
 
 def test_settings_come_from_the_run_config():
-    made = strategy_on("fpf", line_twin(1.0), fusion_gamma=0.25, kd_lambda=0.125)
+    made = strategy_on("fpf", line_twin(1.0), fpf__gamma=0.25, dtkd__lambda=0.125)
 
-    assert made.settings.fusion_gamma == 0.25
+    assert made.settings.gamma == 0.25
 
 
 def test_no_two_methods_share_a_key():
@@ -89,7 +90,7 @@ def test_an_unknown_method_is_refused_with_those_there_are():
 
 
 def test_a_key_of_no_method_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match="unknown key 'fusion-gama'; did you mean 'fusion-gamma'"):
+    with pytest.raises(ConfigError, match="unknown key 'fusion-gama'; did you mean 'fpf.gamma'"):
         strategy_names(config(strategy="fedavg", fusion_gama=0.5))
 
 
@@ -143,8 +144,8 @@ def test_wrong_options_of_ones_own_method_are_refused(own_module, options, messa
 
 
 def test_settings_are_checked_when_a_method_is_made():
-    with pytest.raises(ConfigError, match=r"fusion-gamma = 1.5; expected .*at most 1"):
-        strategy_on("fpf", line_twin(1.0), fusion_gamma=1.5)
+    with pytest.raises(ConfigError, match=r"fpf.gamma = 1.5; expected .*at most 1"):
+        strategy_on("fpf", line_twin(1.0), fpf__gamma=1.5)
 
 
 def test_a_class_of_ones_own_may_be_made_directly():

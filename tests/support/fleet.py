@@ -22,6 +22,7 @@ import psutil
 from dtfl_app.operations.keys import write_key_pairs
 from tests.support.certificates import make_certificates
 from tests.support.servers import free_port
+from tests.support.settings import keyed
 
 __all__ = ["LINK", "Fleet", "Process", "fleet", "wait_until"]
 
@@ -188,7 +189,7 @@ class Fleet:
     def submitting(self, name: str, **settings: object) -> subprocess.Popen[str]:
         """Begin `dtfl submit`."""
         chosen = {"results-dir": self.results, "run-name": name}
-        chosen |= {key.replace("_", "-"): value for key, value in settings.items()}
+        chosen |= keyed(**settings)
         words = [f"{key}={value}" for key, value in chosen.items()]
         return subprocess.Popen(
             [sys.executable, "-m", "dtfl_app.cli.main", "submit", LINK, "--app", str(ROOT), *words],

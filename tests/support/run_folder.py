@@ -16,9 +16,9 @@ SETTINGS = {
     "target": 0.8,
     "dataset": "plants",
     "sites": 3,
-    "twin": "auto",
+    "twin.kind": "auto",
     "seed": 0,
-    "false-alarm-rate": 0.005,
+    "detector.false-alarm-rate": 0.005,
 }
 HOURS = 20
 

@@ -13,20 +13,21 @@ from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import SavedModel, load_model
 from dtfl_app.sites.batadal import DATASET03, read_batadal
 from tests.support.in_process import InProcessGrid
+from tests.support.settings import keyed
 
 __all__ = ["Launcher", "Run", "make_recording"]
 
 SMALL: dict[str, Value] = {
     "dataset": "batadal",
-    "twin": "recorded",
-    "twin-workers": 1,
-    "twin-steps": 4,
-    "twin-warm-steps": 10,
-    "meta-steps": 2,
-    "hidden": 16,
-    "latent": 4,
-    "local-epochs": 1,
-    "batch-size": 512,
+    "twin.kind": "recorded",
+    "twin.workers": 1,
+    "twin.steps": 4,
+    "twin.warm-steps": 10,
+    "dtml.steps": 2,
+    "detector.hidden": 16,
+    "detector.latent": 4,
+    "train.epochs": 1,
+    "train.batch-size": 512,
     "rounds": 3,
     "join-timeout": 0.0,
     "device": "cpu",
@@ -73,12 +74,12 @@ class Launcher:
         self.started += 1
         return {
             **SMALL,
-            "data-dir": str(self.data_dir),
+            "data.dir": str(self.dir),
             "cache-dir": str(self.folder / "cache"),
-            "twin-recording": str(self.recording),
+            "twin.recording": str(self.recording),
             "results-dir": str(self.folder),
             "run-name": f"run-{self.started}",
-            **{key.replace("_", "-"): value for key, value in settings.items()},
+            **keyed(**settings),
         }
 
     def run(self, sites: int = 3, grid: dict | None = None, **settings: Value) -> Run:

@@ -10,6 +10,7 @@ from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.strategy import Workbench
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.strategies.registry import create_strategy
+from tests.support.settings import keyed
 
 __all__ = ["NO_SCORES", "reply", "strategy_on", "workbench"]
 
@@ -27,7 +28,7 @@ def workbench(twin: TwinTrainer | None = None, **settings: Value) -> Workbench:
     Scripted sites claim losses that nothing follows from, so the twin is not judged by them.
     """
     told = {"twin_limit": 0.0, **settings}
-    config = RunConfig.from_mapping({k.replace("_", "-"): v for k, v in told.items()})
+    config = RunConfig.from_mapping(keyed(**told))
     return Workbench(
         config=config,
         directory={},

@@ -13,12 +13,12 @@ REPOSITORY = Path(__file__).parents[2]
 SMALL = {
     "dataset": "plants",
     "sites": 3,
-    "plant-days": 9,
-    "twin-scenarios": 4,
-    "twin-hours": 120,
-    "twin-warm-steps": 50,
-    "hidden": 32,
-    "latent": 8,
+    "plants.days": 9,
+    "twin.scenarios": 4,
+    "twin.hours": 120,
+    "twin.warm-steps": 50,
+    "detector.hidden": 32,
+    "detector.latent": 8,
     "rounds": 3,
 }
 

@@ -38,7 +38,7 @@ finally:
 
 @pytest.fixture(scope="module")
 def model(launcher: Launcher) -> Path:
-    run = launcher.run(strategy="cwa", rounds=2, evidence=EVERYTHING)
+    run = launcher.run(strategy="cwa", rounds=2, detector__evidence=EVERYTHING)
     return run.path / "deploy" / "cwa"
 
 

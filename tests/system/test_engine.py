@@ -12,6 +12,7 @@ from dtfl_app.core.errors import FederationError
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
+from tests.support.settings import keyed
 from tests.system.conftest import REPOSITORY, SMALL
 
 EVERYTHING = "instant,smoothed,plc,pump,balance"
@@ -24,7 +25,7 @@ def run(engine: SuperLink, folder: Path, cache: Path, name: str, **settings: obj
         "results-dir": str(folder),
         "cache-dir": str(cache),
         "run-name": name,
-        **{k.replace("_", "-"): v for k, v in settings.items()},
+        **keyed(**settings),
     }
     return list(simulate(engine, REPOSITORY, chosen, sites=3, actors=2))
 
@@ -98,7 +99,9 @@ def test_repeated_run_gives_equal_weights_from_the_cache_whatever_the_evidence(
     """What raises an alarm has no part in training: every weight is the same."""
     before = sorted(path.name for path in cache.iterdir())
 
-    log = run(engine, tmp_path, cache, "again", strategy="cwa", rounds=3, evidence=EVERYTHING)
+    log = run(
+        engine, tmp_path, cache, "again", strategy="cwa", rounds=3, detector__evidence=EVERYTHING
+    )
 
     again = load_model(tmp_path / "again" / "models" / "cwa.safetensors").params
     first = load_model(finished / "models" / "cwa.safetensors").params

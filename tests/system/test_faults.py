@@ -14,6 +14,7 @@ from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
 from tests.support import faults
 from tests.support.refusals import REASONS
+from tests.support.settings import keyed
 from tests.system.conftest import SMALL
 
 STRATEGIES = ["fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd"]
@@ -59,7 +60,7 @@ def play(
         "results-dir": str(folder),
         "cache-dir": str(cache),
         "run-name": "run",
-        **{k.replace("_", "-"): v for k, v in settings.items()},
+        **keyed(**settings),
     }
     log = list(simulate(engine, app, chosen, sites=sites, actors=2))
     return Finished(folder / "run", log)
@@ -92,7 +93,7 @@ def failing(engine: SuperLink, cache: Path, tmp_path_factory: pytest.TempPathFac
 def changes(engine: SuperLink, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Two strategies whose sites upload int8 changes, of some layers and of all."""
     folder, plan = tmp_path_factory.mktemp("changes"), plan_of_all_faults()
-    return play_all(engine, cache, folder, plan, "lpe,cwa", upload_precision="int8")
+    return play_all(engine, cache, folder, plan, "lpe,cwa", wire__upload_precision="int8")
 
 
 def play_all(
@@ -154,7 +155,7 @@ def test_a_site_whose_process_dies_misses_that_round_alone(
         (6, "plant-01"): "exit",
         (6, "plant-03"): "exit",
     }
-    settings = {"strategy": "fedavg", "twin": "none", "rounds": 7, "quorum": 0.3}
+    settings = {"strategy": "fedavg", "twin.kind": "none", "rounds": 7, "round.quorum": 0.3}
 
     run = play(engine, tmp_path, cache, plan, 3, **settings)
 
@@ -170,7 +171,7 @@ def test_a_site_that_hangs_stalls_neither_the_others_nor_the_end_of_the_run(
 ) -> None:
     """It would hang for ten minutes; a round waits for it once."""
     plan = {(2, "plant-02"): "hang"}
-    settings = {"strategy": "fedavg", "twin": "none", "rounds": 5, "round_timeout": 45.0}
+    settings = {"strategy": "fedavg", "twin.kind": "none", "rounds": 5, "round_timeout": 45.0}
 
     run = play(engine, tmp_path, cache, plan, 3, **settings)
 

@@ -21,11 +21,11 @@ SETTINGS = {
     "sites": 3,
     "rounds": 3,
     "strategy": "cwa",
-    "twin-scenarios": 1,
-    "twin-steps": 10,
-    "twin-warm-steps": 10,
-    "hidden": 16,
-    "latent": 2,
+    "twin.scenarios": 1,
+    "twin.steps": 10,
+    "twin.warm-steps": 10,
+    "detector.hidden": 16,
+    "detector.latent": 2,
     "join-timeout": 60.0,
 }
 
@@ -38,9 +38,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> SiteFolder:
 @pytest.fixture(scope="module")
 def settings(data: SiteFolder) -> dict[str, object]:
     places = {
-        "schema": str(data.schema),
-        "evaluation-file": str(data.evaluation),
-        "twin-recording": str(data.recording),
+        "data.schema": str(data.schema),
+        "data.evaluation-file": str(data.evaluation),
+        "twin.recording": str(data.recording),
         "cache-dir": str(data.folder / "cache"),
     }
     return {**SETTINGS, **places}
@@ -68,7 +68,7 @@ def simulated(
     engine: SuperLink, data: SiteFolder, settings: dict[str, object], tmp_path_factory
 ) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
-    places = {"data-dir": str(data.folder), "results-dir": str(folder), "run-name": "run"}
+    places = {"data.dir": str(data.folder), "results-dir": str(folder), "run-name": "run"}
     list(simulate(engine, REPOSITORY, {**settings, **places}, sites=3, actors=2))
     return folder / "run"
 
@@ -138,7 +138,7 @@ def bad_day(
 ) -> Path:
     """A gateway loses its power in a round and returns; then the SuperLink does, and returns."""
     run = running.results / "bad-day"
-    chosen = {**settings, "rounds": 500, "round-timeout": 10.0, "checkpoint-every": 1}
+    chosen = {**settings, "rounds": 500, "round.timeout": 10.0, "checkpoint-every": 1}
     first = running.submitting("bad-day", **chosen)
     wait_until(lambda: len(lines_of(run)) > 2, 120, "two rounds")
     train = "Receiving: train"

@@ -25,7 +25,7 @@ app()
 def test_an_interrupted_run_stops_everything_it_started(
     sign: signal.Signals, cache: Path, tmp_path: Path
 ) -> None:
-    settings = {**SMALL, "strategy": "fedavg", "rounds": 500, "twin": "none"}
+    settings = {**SMALL, "strategy": "fedavg", "rounds": 500, "twin.kind": "none"}
     words = [f"{key}={value}" for key, value in settings.items()]
     command = [
         *(sys.executable, "-c", START, "run", "--app", str(REPOSITORY), *words),
@@ -65,7 +65,7 @@ def test_a_run_that_fails_raises_although_flower_exits_with_zero(
     settings = {
         **SMALL,
         "dataset": "threew",
-        "data-dir": str(tmp_path),
+        "data.dir": str(tmp_path),
         "results-dir": str(tmp_path),
     }
 

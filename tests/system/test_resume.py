@@ -17,11 +17,11 @@ ROUNDS = 8
 SETTINGS = {
     **SMALL,
     "strategy": "fedadam,lpe",
-    "lpe-policy": "adaptive",
+    "lpe.policy": "adaptive",
     "rounds": ROUNDS,
-    "fraction": 0.7,
-    "upload-precision": "int8",
-    "download-precision": "int8",
+    "round.fraction": 0.7,
+    "wire.upload-precision": "int8",
+    "wire.download-precision": "int8",
     "checkpoint-every": 3,
 }
 

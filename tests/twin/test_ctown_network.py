@@ -128,7 +128,7 @@ def test_a_pattern_and_the_demand_multiplier_count(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(TwinError, match=r"nowhere.inp: does not exist.*twin-network"):
+    with pytest.raises(TwinError, match=r"nowhere.inp: does not exist.*twin.network"):
         default_plant(str(tmp_path / "nowhere.inp"))
 
 

@@ -23,7 +23,7 @@ def read_inp(path: Path) -> Sections:
         text = path.read_text(encoding="latin-1")
     except OSError as error:
         raise TwinError(
-            f"network file {path}: cannot be read ({error.strerror}); check 'twin-network'"
+            f"network file {path}: cannot be read ({error.strerror}); check 'twin.network'"
         ) from error
     sections: dict[str, list[InpRow]] = {}
     for line in text.splitlines():

@@ -134,7 +134,7 @@ def ctown_file(plant: PlantModel) -> Path:
         if not path.is_file():
             raise TwinError(
                 f"network file {path}: does not exist; give the path of a C-Town EPANET file "
-                "in 'twin-network', or leave it empty for the embedded one"
+                "in 'twin.network', or leave it empty for the embedded one"
             )
         return path
     # find_spec locates the wheel without running it: importing epyt takes seconds.
@@ -146,7 +146,7 @@ def ctown_file(plant: PlantModel) -> Path:
             return path
     raise TwinError(
         f"the embedded C-Town file is missing: no {_EMBEDDED!r} in package 'epyt'; "
-        "install epyt >= 2.3, or name a C-Town file in 'twin-network'"
+        "install epyt >= 2.3, or name a C-Town file in 'twin.network'"
     )
 
 
@@ -208,7 +208,7 @@ def _check_ctown(path: Path, sections: Sections) -> None:
         if missing:
             raise TwinError(
                 f"network file {path}: not C-Town, section [{section}] lacks {missing}; "
-                "give another file in 'twin-network'"
+                "give another file in 'twin.network'"
             )
     units = {row[0].upper(): row[-1].upper() for row in sections.get("OPTIONS", ())}.get("UNITS")
     if units != "LPS":
