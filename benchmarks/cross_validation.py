@@ -64,7 +64,7 @@ def stored_runs(work: Path, strategy: str) -> list[Path]:
     for cell in sorted(work.glob("cells/*/cell.json")):
         about = json.loads(cell.read_text())
         settings = about.get("settings", {})
-        kinds = set(str(settings.get("evidence", "")).split(","))
+        kinds = set(str(settings.get("detector.evidence", "")).split(","))
         wanted = about.get("strategy") == strategy and settings.get("dataset") == "batadal"
         if wanted and kinds == set(KINDS):
             found.append(cell.parent)

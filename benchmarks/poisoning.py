@@ -44,8 +44,8 @@ ROUNDS = {"plants": 12, "batadal": 40}
 STRATEGIES = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
 DEFENCES = (
     "mean",
-    "trust.norm-limit",
-    "trust.clip",
+    "norm-limit",
+    "clip-updates",
     "trimmed-mean",
     "median",
     "multi-krum",
@@ -119,7 +119,7 @@ def settings_of(cell: Cell, rounds: int, seed: int) -> dict[str, Value]:
     """Run-config of a cell."""
     known: dict[str, Value] = {"dataset": cell.data, "sites": SITES, "rounds": rounds, "seed": seed}
     if cell.data == "batadal":
-        known |= {"protocol": "random-split", "model": "classifier"}
+        known |= {"data.protocol": "random-split", "detector.model": "classifier"}
     text = attack_text(cell.attack, attackers_of(cell.share, seed), SITES)
     return {**known, **defence_settings(cell), KEY: text}
 
@@ -136,11 +136,14 @@ def defence_settings(cell: Cell) -> dict[str, Value]:
     alone: dict[str, Value] = {"trust.norm-limit": 0.0}
     settings: dict[str, dict[str, Value]] = {
         "mean": {},
-        "trust.norm-limit": {"trust.norm-limit": 10.0},
-        "trust.clip": {"trust.clip": 1.0},
-        "trimmed-mean": {"aggregation": "trimmed-mean", "trim": share},
-        "median": {"aggregation": "median"},
-        "multi-krum": {"aggregation": "multi-krum", "malicious": min(share, _MOST_KRUM)},
+        "norm-limit": {"trust.norm-limit": 10.0},
+        "clip-updates": {"trust.clip": 1.0},
+        "trimmed-mean": {"trust.aggregation": "trimmed-mean", "trust.trim": share},
+        "median": {"trust.aggregation": "median"},
+        "multi-krum": {
+            "trust.aggregation": "multi-krum",
+            "trust.malicious": min(share, _MOST_KRUM),
+        },
         # The sites of either data set are alike, for which docs/trust.md advises a limit of 2.
         "witness weighs": {"trust.witness": "weigh", "trust.witness-limit": 2.0},
         "witness refuses": {"trust.witness": "refuse", "trust.witness-limit": 2.0},

@@ -125,7 +125,7 @@ def _write_app(name: str, folder: Path, rounds: int, data: SiteFolder, results: 
     app = folder / name
     shutil.copytree(APPS / name, app)
     results.mkdir(parents=True)
-    config = {"rounds": rounds, "results": str(results), "data.schema": str(data.schema)}
+    config = {"rounds": rounds, "results": str(results), "schema": str(data.schema)}
     lines = [
         f'[project]\nname = "{name}"\nversion = "1.0.0"\ndependencies = []',
         '[tool.flwr.app]\npublisher = "dtfl"\n[tool.flwr.app.components]',

@@ -3,8 +3,8 @@
 Run it from the repository: python -m benchmarks.update_norms
 It needs batadal/ and threew/ in the folder that DTFL_DATA names (default ../shared/data), plays
 every federation in this process, without attackers and without a limit, and measures each update
-against the running median that `trust.norm-limit` is a multiple of. About 5 minutes on one core. Writes
-benchmarks/results/update_norms.md.
+against the running median that `trust.norm-limit` is a multiple of. About 5 minutes on one core.
+Writes benchmarks/results/update_norms.md.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def main() -> None:
     notes = (
         "# How far honest updates differ in length\n\n"
         f"{ROUNDS} rounds without attackers, seed 0. Each update's length as a multiple of the "
-        "running median that `trust.norm-limit` multiplies: the longest, and how many are above 3, 10 "
-        "and 30 times."
+        "running median that `trust.norm-limit` multiplies: the longest, and how many are above 3, "
+        "10 and 30 times."
     )
     OUT.write_text(f"{notes}\n\n{markdown(HEAD, table)}\n\n{origin}\n")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dtfl_app.bench.grid import Grid, TableRow, Variant
-from dtfl_app.core.config import DataSettings, DetectorSettings, RunConfig
+from dtfl_app.core.config import PLACES, DataSettings, DetectorSettings, RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value, keys_of, read_settings, to_mapping
 from dtfl_app.strategies.registry import default_settings, find_strategy, strategy_names
@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 # Where files lie on this machine has no part in what comes out.
-_FOLDERS = ("results-dir", "run-name", "cache-dir", "data.dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +218,7 @@ def _complete(chosen: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, 
     config = RunConfig.from_mapping(chosen)
     (name,) = strategy_names(config)
     everyone = {k: v for k, v in config.to_mapping().items() if k not in config.extra}
-    common = {k: v for k, v in everyone.items() if k not in _FOLDERS}
+    common = {k: v for k, v in everyone.items() if k not in PLACES}
     # A strategy of one's own has its settings in `strategy-options`, which all runs share.
     known = default_settings()
     own = to_mapping(read_settings(find_strategy(name).Settings, config.extra))

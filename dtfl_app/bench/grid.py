@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dtfl_app.core.config import PLACES
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.settings import Value
+from dtfl_app.core.settings import Value, flat
 
 __all__ = ["Folds", "Grid", "Point", "Sweep", "TableRow", "Variant", "read_grid"]
 
 Settings = Mapping[str, Value]
 
 # Where runs are stored is the bench's to say; a seed in the settings would make all seeds one.
-_NOT_YOURS = ("results-dir", "run-name", "cache-dir", "data.dir", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +206,13 @@ class _Table:
         chosen = self.take("settings", {})
         if not isinstance(chosen, dict):
             raise self.fail("settings", chosen, "a table of run-config keys")
+        chosen = flat(chosen)
         for key, value in chosen.items():
-            if key in _NOT_YOURS:
+            if key in PLACES | {"seed"}:
                 raise self.fail(f"settings.{key}", value, "no such key here: the bench sets it")
             if not isinstance(value, Value):
                 raise self.fail(f"settings.{key}", value, "a number, a text or true/false")
-        return dict(chosen)
+        return chosen
 
     def tables(self, key: str) -> list[_Table]:
         entries = self.take(key, [])

@@ -13,7 +13,7 @@ from pathlib import Path
 from dtfl_app.bench.cells import BaselineCell, FlowerRun
 from dtfl_app.bench.provenance import Provenance
 from dtfl_app.bench.store import Store, finished_strategies
-from dtfl_app.core.config import RunConfig
+from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import FederationError
 from dtfl_app.core.logs import MARK
 from dtfl_app.core.settings import Value
@@ -26,7 +26,6 @@ __all__ = ["Place", "Report", "Task", "perform", "work_units"]
 # Told by a task as it goes: how much is done, of `work_units`, and what it is at.
 Report = Callable[[float, str], None]
 
-_PATHS = ("twin.network", "twin.plant", "twin.recording", "data.evaluation-file")
 
 # Rounds that take as long as the start of a run, and as measuring the baselines of one data set.
 _START_ROUNDS, _BASELINE_ROUNDS = 60, 200
@@ -137,7 +136,7 @@ def _measure_baselines(cell: BaselineCell, place: Place, report: Report) -> None
 def _on_this_machine(settings: Mapping[str, Value], place: Place) -> dict[str, Value]:
     """Fill in the folders; a file that is named from the current folder gets its whole path."""
     full = {**settings, "cache-dir": str(place.cache), "data.dir": place.data}
-    for key in _PATHS:
+    for key in keys_with("path", "data-file"):
         if full[key] and Path(str(full[key])).is_file():
             full[key] = str(Path(str(full[key])).absolute())
     return full

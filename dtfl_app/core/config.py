@@ -18,6 +18,7 @@ from dtfl_app.core.renamed import refuse_old
 from dtfl_app.core.settings import Role, Value, fields_of, read_settings, setting, to_mapping
 
 __all__ = [
+    "PLACES",
     "SECTIONS",
     "DataSettings",
     "DetectorSettings",
@@ -228,7 +229,7 @@ class DataSettings:
     evaluation_file: str = setting(
         "",
         "batadal: file to judge by; empty = dataset04; files: a labelled file, a path or a name in "
-        "data-dir; empty = none",
+        "data.dir; empty = none",
         role="data-file",
     )
     channels: str = setting("", "threew: channels, separated by commas; empty = P-TPT,T-TPT")
@@ -385,6 +386,10 @@ def keys_with(*roles: Role) -> frozenset[str]:
         for key, field in fields_of(section).items()
         if field.metadata["role"] in roles
     )
+
+
+#: Keys that say where a run's files are.
+PLACES = keys_with("local-path") | {"run-name"}
 
 
 @dataclass(frozen=True, slots=True)

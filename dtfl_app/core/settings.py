@@ -20,6 +20,7 @@ __all__ = [
     "Role",
     "Value",
     "fields_of",
+    "flat",
     "group_of",
     "keys_of",
     "nearest",
@@ -59,6 +60,15 @@ def setting(
     """
     meta = {"doc": doc, "low": low, "high": high, "above": above, "choices": tuple(choices)}
     return dataclasses.field(default=default, metadata={**meta, "role": role})
+
+
+def flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a TOML table with tables in it under keys with dots, as Flower does."""
+    plain: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = flat(value) if isinstance(value, Mapping) else None
+        plain |= {key: value} if inner is None else {f"{key}.{k}": v for k, v in inner.items()}
+    return plain
 
 
 def group_of(settings: object) -> str:

@@ -65,7 +65,7 @@ def event_groups(config: RunConfig) -> EventGroups | None:
 
     Raises ConfigError when a family is unknown.
     """
-    if config.data.protocol != "data.unseen-families":
+    if config.data.protocol != "unseen-families":
         if config.data.unseen_families:
             raise ConfigError(
                 f"run config: data.unseen-families = {config.data.unseen_families!r} has no part "

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.core.renamed import modern
 from dtfl_app.results.events import EVENTS, RunEvent, read_events
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
 from dtfl_app.results.spending import PRIVACY, Spending, read_spending
@@ -96,8 +97,7 @@ class RunContents:
     @property
     def settings(self) -> Mapping[str, Any]:
         """Run-config key -> value, as used."""
-        settings: Mapping[str, Any] = self.about["settings"]
-        return settings
+        return modern(self.about["settings"])
 
     @property
     def target(self) -> float:

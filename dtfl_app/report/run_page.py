@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dtfl_app.core.config import PLACES
 from dtfl_app.report.blocks import (
     Block,
     Cell,
@@ -66,7 +67,6 @@ __all__ = [
 RATES = {"far_at_1pct": 0.01, "far_at_05pct": 0.005, "far_at_01pct": 0.001}
 _CALIBRATION_FACTOR = 2.0
 # Where things lie on one machine does not belong into a command for another.
-_PLACES = {"results-dir", "run-name", "cache-dir", "data.dir"}
 
 
 def run_page(run: RunContents, reference: Sequence[SettingReference]) -> str:
@@ -218,7 +218,7 @@ def event_blocks(run: RunContents, outcomes: Mapping[str, list[EventOutcome]]) -
 
 def twin_blocks(run: RunContents) -> Iterator[Block]:
     """How far the twin is from the plant, or how to find out."""
-    if run.settings.get("twin") == "none":
+    if run.settings.get("twin.kind") == "none":
         yield Sentences(("This run had no twin.",))
     elif run.twin_distance is None:
         yield Sentences(
@@ -271,7 +271,7 @@ def _command(settings: Mapping[str, Any], reference: Sequence[SettingReference])
         else f"{entry.key}={settings[entry.key]}"
         for entry in reference
         if entry.key in settings
-        and entry.key not in _PLACES
+        and entry.key not in PLACES
         and settings[entry.key] != entry.default
     ]
     return shlex.join(["dtfl", "run", *changed])

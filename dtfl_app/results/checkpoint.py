@@ -27,6 +27,7 @@ from safetensors.numpy import load, save
 
 from dtfl_app.core.config import keys_with
 from dtfl_app.core.errors import CheckpointError
+from dtfl_app.core.renamed import modern
 from dtfl_app.core.settings import Value
 from twin.files import write_atomically
 
@@ -219,6 +220,7 @@ def differences(
     then: Mapping[str, Value], now: Mapping[str, Value]
 ) -> dict[str, tuple[Value | None, Value | None]]:
     """Return key -> both values of the settings that differ and shape results, sorted by key."""
+    then, now = modern(then), modern(now)
     keys = sorted((then.keys() | now.keys()) - keys_with("local", "local-path"))
     return {k: (then.get(k), now.get(k)) for k in keys if then.get(k) != now.get(k)}
 

@@ -59,11 +59,11 @@ def save_model(path: Path, model: SavedModel) -> None:
     about = {
         "spec": asdict(model.spec),
         "sites": sorted(model.calibration.sites),
-        "detector.evidence": model.evidence,
-        "detector.false-alarm-rate": model.false_alarm_rate,
-        "detector.smoothing": model.smoothing,
+        "evidence": model.evidence,
+        "false-alarm-rate": model.false_alarm_rate,
+        "smoothing": model.smoothing,
         "features": list(model.features),
-        "data.schema": model.schema,
+        "schema": model.schema,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, save(tensors, metadata={"dtfl": json.dumps(about)}))
@@ -82,7 +82,7 @@ def load_model(path: Path) -> SavedModel:
             physics={k[8:]: v for k, v in tensors.items() if k.startswith("physics/")},
             calibration=_calibration(tensors, about["sites"]),
             evidence=about["evidence"],
-            false_alarm_rate=about["detector.false-alarm-rate"],
+            false_alarm_rate=about["false-alarm-rate"],
             smoothing=about["smoothing"],
             features=tuple(about["features"]),
             schema=about["schema"],

@@ -13,7 +13,14 @@ from itertools import chain
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.settings import Value, keys_of, read_settings, reject_unknown, to_mapping
+from dtfl_app.core.settings import (
+    Value,
+    group_of,
+    keys_of,
+    read_settings,
+    reject_unknown,
+    to_mapping,
+)
 from dtfl_app.rounds.strategy import DTFLStrategy, Workbench
 from dtfl_app.strategies.cwa import CWA
 from dtfl_app.strategies.dtkd import DTKD
@@ -74,7 +81,9 @@ def find_strategy(name: str) -> type[DTFLStrategy]:
 def create_strategy(name: str, bench: Workbench) -> DTFLStrategy:
     """Build the strategy with its settings from the run config."""
     cls = find_strategy(name)
-    options = _options(bench.config.run.strategy_options)
+    start = f"{group}." if (group := group_of(cls.Settings)) else ""
+    given = _options(bench.config.run.strategy_options)
+    options = {start + key: value for key, value in given.items()}
     if name not in BUILT_IN:
         reject_unknown(options, keys_of(cls.Settings))
     return cls(name, read_settings(cls.Settings, {**bench.config.extra, **options}), bench)

@@ -39,7 +39,7 @@ def test_the_main_table_has_five_seeds_and_every_method_with_and_without_warm_st
 def test_wells_are_held_out_in_turn_and_pooled_beside_that():
     grid = read_grid(REPOSITORY / "benchmarks" / "threew.toml")
 
-    held_out = {c.common["held-out"] for c in cells_of(grid) if c.variant != "pooled"}
+    held_out = {c.common["data.held-out"] for c in cells_of(grid) if c.variant != "pooled"}
     pooled = {(c.common["sites"], c.fold) for c in cells_of(grid) if c.variant == "pooled"}
 
     assert (len(held_out), pooled) == (6, {(6, "")})

@@ -25,7 +25,7 @@ def test_the_settings_of_every_cell_are_valid(cell):
     settings.pop(poisoning.KEY)
     config = RunConfig.from_mapping(settings)
     assert strategy_names(config) == ["cwa"]
-    assert config.trust.norm_limit == (10.0 if cell.defence == "trust.norm-limit" else 0.0)
+    assert config.trust.norm_limit == (10.0 if cell.defence == "norm-limit" else 0.0)
 
 
 def test_the_attackers_of_a_smaller_share_are_among_those_of_a_larger():

@@ -70,13 +70,15 @@ def test_what_shapes_no_result_may_be_chosen_anew(run):
 
 
 def test_a_setting_that_contradicts_the_run_is_refused(run):
-    with pytest.raises(CheckpointError, match="plants.days is 9 in the checkpoint, 28 now"):
+    with pytest.raises(CheckpointError, match=r"plants\.days is 9 in the checkpoint, 28 now"):
         _complete({"resume": str(run.path), "plants.days": 28})
 
 
 def test_the_same_number_written_otherwise_is_no_contradiction(run):
-    """target is 0.8; lr = 0.5; 10 is 10.0."""
-    assert _complete({"resume": str(run.path), "clip": 10, "lr": 0.5})["clip"] == 10
+    """target is 0.8; train.lr = 0.5; 10 is 10.0."""
+    told = {"resume": str(run.path), "data.clip": 10, "train.lr": 0.5}
+
+    assert _complete(told)["data.clip"] == 10
 
 
 def test_a_finished_run_is_not_taken_up_but_its_end_can_be_repeated(run):

@@ -81,7 +81,7 @@ def test_a_run_on_files_has_as_many_sites_as_files(folder):
 
 
 def test_a_simulation_of_files_without_a_folder_is_refused_before_it_starts(folder):
-    result = invoke("run", "dataset=files", f"schema={folder / 'schema.toml'}")
+    result = invoke("run", "dataset=files", f"data.schema={folder / 'schema.toml'}")
 
     assert result.exit_code == 2
     assert "data.dir is empty; dtfl run simulates the sites from the files in a folder" in (

@@ -24,7 +24,9 @@ def test_without_a_place_for_results_it_says_where_they_would_go():
     assert "on the SuperLink's host" in said
 
 
-@pytest.mark.parametrize("key", ["results-dir", "schema", "twin.plant", "data.evaluation-file"])
+@pytest.mark.parametrize(
+    "key", ["results-dir", "data.schema", "twin.plant", "data.evaluation-file"]
+)
 def test_a_path_that_does_not_begin_at_the_root_is_refused(key):
     settings = {"results-dir": "/results", key: "here/it/is"}
 

@@ -99,8 +99,8 @@ def test_a_run_whose_sites_restart_before_every_message_ends_in_the_same_models(
     launcher, tmp_path, precision
 ):
     """Nothing is asked for twice either: not one reply is refused, and as many bytes travel."""
-    settings = {"strategy": "fedavg,lpe,dtkd", "upload_precision": precision}
-    settings |= {"download_precision": precision, "lpe_low": 2, "lpe_high": 2}
+    settings = {"strategy": "fedavg,lpe,dtkd", "wire__upload_precision": precision}
+    settings |= {"wire__download_precision": precision, "lpe__low": 2, "lpe__high": 2}
     lasting = launcher.run(sites=2, **settings)
 
     again = launcher.run(sites=2, grid={"handler": restarted}, state__dir=str(tmp_path), **settings)

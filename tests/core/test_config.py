@@ -130,7 +130,7 @@ def test_an_unknown_strategy_is_refused_with_those_there_are():
 
 
 def test_families_that_no_protocol_asks_for_are_refused():
-    assert "unseen-families = 'leak' has no part in protocol" in refusal(
+    assert "unseen-families = 'leak' has no part in data.protocol" in refusal(
         **{"data.unseen-families": "leak"}
     )
 
@@ -179,12 +179,12 @@ def test_every_setting_of_the_data_reaches_the_data_set(tmp_path):
 
     assert (made.partition, made.dirichlet_alpha, made.seed) == ("dirichlet", 0.125, 4)
     assert (made.calibration_share, made.known_attacks) == (0.25, 2)
-    assert made.dir == tmp_path
+    assert made.data_dir == tmp_path
 
 
 @pytest.mark.parametrize("dataset", ["plants", "threew"])
 def test_sites_that_are_what_they_are_take_no_partition(dataset):
-    message = refusal(dataset=dataset, partition="dirichlet")
+    message = refusal(dataset=dataset, **{"data.partition": "dirichlet"})
 
     assert f"partition = 'dirichlet', but the sites of {dataset} are what they are" in message
 
@@ -194,10 +194,12 @@ def test_every_strategy_key_is_apart_from_the_apps():
 
 
 def test_a_classifier_weighs_one_kind_of_evidence():
-    with pytest.raises(ConfigError, match="several kinds, which needs model"):
-        RunConfig.from_mapping({"model": "classifier", "evidence": "instant,smoothed"})
+    with pytest.raises(ConfigError, match=r"several kinds, which needs detector\.model"):
+        RunConfig.from_mapping(
+            {"detector.model": "classifier", "detector.evidence": "instant,smoothed"}
+        )
 
-    assert RunConfig.from_mapping({"model": "classifier", "evidence": "instant"})
+    assert RunConfig.from_mapping({"detector.model": "classifier", "detector.evidence": "instant"})
 
 
 @pytest.mark.parametrize(
@@ -207,6 +209,6 @@ def test_a_quorum_is_the_next_whole_number_of_sites_and_no_rounding_error_more(
     quorum, sites, needed
 ):
     """0.7 * 10 is 7.000000000000001 in binary."""
-    config = RunConfig.from_mapping({"quorum": quorum})
+    config = RunConfig.from_mapping({"round.quorum": quorum})
 
     assert config.round.needed(sites) == needed

@@ -15,8 +15,8 @@ def own(tmp_path):
     return {
         "data-path": str(tmp_path / "readings.csv"),
         "site-name": " north ",
-        "schema": str(tmp_path / "schema.toml"),
-        "state-dir": str(tmp_path),
+        "data.schema": str(tmp_path / "schema.toml"),
+        "state.dir": str(tmp_path),
     }
 
 
@@ -35,21 +35,21 @@ def test_a_node_with_a_file_is_the_site_it_names(own, tmp_path):
 
 
 def test_the_schema_may_be_the_runs(own):
-    del own["schema"]
+    del own["data.schema"]
 
     data = NodeConfig.from_mapping(own).data
 
     assert isinstance(data, OwnData) and data.schema is None
 
 
-def test_a_nodes_own_plant_goes_before_the_runs(own, tmp_path):
+def test_a_nodes_own_plant_overrides_the_runs(own, tmp_path):
     plant = str(tmp_path / "plant.json")
-    run = RunConfig.from_mapping({"twin-plant": "/run/plant.json", "twin-network": "/run/a.inp"})
+    run = RunConfig.from_mapping({"twin.plant": "/run/plant.json", "twin.network": "/run/a.inp"})
 
-    told = NodeConfig.from_mapping({**own, "twin-plant": plant}).applied_to(run)
+    told = NodeConfig.from_mapping({**own, "twin.plant": plant}).applied_to(run)
     untold = NodeConfig.from_mapping(own).applied_to(run)
 
-    assert (told.twin.twin_plant, told.twin.twin_network) == (plant, "/run/a.inp")
+    assert (told.twin.plant, told.twin.network) == (plant, "/run/a.inp")
     assert untold == run
 
 
@@ -62,10 +62,16 @@ def test_a_nodes_own_plant_goes_before_the_runs(own, tmp_path):
         ({"data-path": "readings.csv"}, r"data-path = 'readings\.csv'; expected a path from the"),
         ({"data-path": "/no/such.csv"}, r"data-path = '/no/such\.csv': there is no such file at"),
         ({"data-path": 3}, "data-path = 3; expected a path from the root, in quotes"),
-        ({"schema": "/no/schema.toml"}, "schema = '/no/schema.toml': there is no such file"),
-        ({"twin-plant": "plant.json"}, r'twin-plant = .*e\.g\. twin-plant="/data/plant\.json"'),
-        ({"twin-network": "/no/a.inp"}, r"twin-network = '/no/a\.inp': there is no such file"),
-        ({"data-path": None}, r"data-path and site-name, e\.g\. --node-config .*found \['schema'"),
+        (
+            {"data.schema": "/no/schema.toml"},
+            "data.schema = '/no/schema.toml': there is no such file",
+        ),
+        ({"twin.plant": "plant.json"}, r'twin.plant = .*e\.g\. twin.plant="/data/plant\.json"'),
+        ({"twin.network": "/no/a.inp"}, r"twin.network = '/no/a\.inp': there is no such file"),
+        (
+            {"data-path": None},
+            r"data-path and site-name, e\.g\. --node-config .*found \['data.schema'",
+        ),
     ],
 )
 def test_a_wrong_or_missing_key_is_named_with_an_example(own, change, message):

@@ -1,10 +1,10 @@
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import (
-    key_of,
     keys_of,
     read_settings,
     reject_unknown,
@@ -24,8 +24,32 @@ class Pump:
 
 
 def test_a_key_is_the_field_with_dashes():
-    assert [key_of(field) for field in fields(Pump)][:2] == ["speed-limit", "stages"]
     assert keys_of(Pump) == ["speed-limit", "stages", "reversed", "mode", "note", "offset"]
+
+
+@dataclass(frozen=True)
+class Valve:
+    group: ClassVar[str] = "valve"
+
+    opening: float = setting(0.5, "share of full opening")
+    lambda_: float = setting(1.0, "named like a keyword of Python")
+
+
+def test_a_group_stands_before_its_keys_and_a_last_underscore_is_no_part_of_them():
+    assert keys_of(Valve) == ["valve.opening", "valve.lambda"]
+    assert read_settings(Valve, {"valve.opening": 0.25, "opening": 0.75}) == Valve(opening=0.25)
+    assert to_mapping(Valve(lambda_=2.0)) == {"valve.opening": 0.5, "valve.lambda": 2.0}
+
+
+def test_an_error_names_the_key_with_its_group():
+    with pytest.raises(ConfigError, match=r"valve\.opening = 'wide' is str"):
+        read_settings(Valve, {"valve.opening": "wide"})
+
+
+@pytest.mark.parametrize("slip", ["opening", "pump.opening", "valve.openig", "valve-opening"])
+def test_a_slip_in_key_or_group_is_answered_with_the_nearest_key(slip):
+    with pytest.raises(ConfigError, match=r"did you mean 'valve\.opening'"):
+        reject_unknown([slip], keys_of(Valve))
 
 
 def test_what_is_not_given_has_its_default_and_strange_keys_are_left_to_others():

@@ -122,7 +122,9 @@ def test_other_protocols_have_no_groups():
 
 
 def test_families_are_refused_where_no_group_is_made():
-    with pytest.raises(ConfigError, match="'valve' has no part in protocol = 'random-split'"):
+    with pytest.raises(
+        ConfigError, match=r"'valve' has no part in data\.protocol = 'random-split'"
+    ):
         event_groups(config(data__protocol="random-split", data__unseen_families="valve"))
 
 

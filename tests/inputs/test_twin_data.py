@@ -67,7 +67,7 @@ def test_a_twins_plcs_can_switch_at_wrong_levels_but_not_above_the_tank():
 @pytest.mark.parametrize("kind", ["demand", "roughness", "threshold"])
 def test_a_wrong_twin_has_a_cache_of_its_own(kind: str):
     right, same, wrong = (
-        make_twin(config(**{f"twin_{kind}_factor": factor}), SCADA) for factor in (1.0, 1.0, 1.1)
+        make_twin(config(**{f"twin__{kind}_factor": factor}), SCADA) for factor in (1.0, 1.0, 1.1)
     )
 
     assert right is not None and same is not None and wrong is not None
@@ -115,7 +115,8 @@ def test_unseen_families_never_occur_in_the_twins_scenarios(dataset: str, data_d
     """Two weeks a scenario, an event a week, three of four scenarios with events: 60 events."""
     settings = config(
         dataset=dataset, detector__model="classifier", data__protocol="unseen-families",
-        data__unseen_families="signal_altered,pump_speed", twin__scenarios=40, data__dir=str(data_dir),
+        data__unseen_families="signal_altered,pump_speed", twin__scenarios=40,
+        data__dir=str(data_dir),
     )  # fmt: skip
     twin = make_twin(settings, SCADA)
     assert twin is not None
@@ -141,7 +142,9 @@ def test_what_the_twin_simulates_is_said_once():
     twin = make_twin(settings, SCADA)
     assert twin is not None
 
-    with pytest.raises(ConfigError, match="both say what the twin simulates; leave twin.families"):
+    with pytest.raises(
+        ConfigError, match=r"both say what the twin simulates; leave twin\.families"
+    ):
         _scenarios(settings, twin)
 
 
@@ -179,8 +182,8 @@ def recording_with(path: Path, data_dir: Path, reading: float) -> RunConfig:
     series.loc[150, SCADA.names[1]] = reading
     series.to_parquet(path)
     return config(
-        dataset="batadal", twin__kind="recorded", twin__recording=str(path), data__dir=str(data_dir),
-        cache_dir=str(path.parent),
+        dataset="batadal", twin__kind="recorded", twin__recording=str(path),
+        data__dir=str(data_dir), cache_dir=str(path.parent),
     )  # fmt: skip
 
 

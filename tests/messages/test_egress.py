@@ -42,9 +42,9 @@ from tests.support.small_dataset import SmallDataset, use_small_dataset
 SITES = 2
 VARIANTS = {
     "float32": {},
-    "int8": {"upload_precision": "int8", "download_precision": "int8"},
-    "noise": {"dp": True, "dp_epsilon": 1e6},
-    "noise, int8": {"dp": True, "dp_epsilon": 1e6, "upload_precision": "int8"},
+    "int8": {"wire__upload_precision": "int8", "wire__download_precision": "int8"},
+    "noise": {"privacy__dp": True, "privacy__epsilon": 1e6},
+    "noise, int8": {"privacy__dp": True, "privacy__epsilon": 1e6, "wire__upload_precision": "int8"},
     "physics": {"evidence": "instant,smoothed,plc,pump,balance"},
 }
 

@@ -22,7 +22,7 @@ NEXT_TO_NO_NOISE = 1e9
 
 
 def settings(**changes) -> PrivacySettings:
-    return PrivacySettings(**{"dp": True, "dp_clip": 1.0, "dp_epsilon": 8.0, **changes})
+    return PrivacySettings(**{"dp": True, "clip": 1.0, "epsilon": 8.0, **changes})
 
 
 def noised(trained, received, **changes):
@@ -41,16 +41,14 @@ def params(**values):
 
 def test_a_long_update_is_shortened_over_all_layers_together():
     """(3, 4) over two layers is 5 long; clipped to 1 it is (0.6, 0.8), from where it started."""
-    out = noised(
-        params(a=[3.0], b=[[14.0]]), params(a=[0.0], b=[[10.0]]), dp_epsilon=NEXT_TO_NO_NOISE
-    )
+    out = noised(params(a=[3.0], b=[[14.0]]), params(a=[0.0], b=[[10.0]]), epsilon=NEXT_TO_NO_NOISE)
 
     np.testing.assert_allclose(out["a"], [0.6], atol=1e-6)
     np.testing.assert_allclose(out["b"], [[10.8]], atol=1e-6)
 
 
 def test_a_short_update_keeps_its_length():
-    out = noised(params(a=[0.3, 0.4]), params(a=[0.0, 0.0]), dp_epsilon=NEXT_TO_NO_NOISE)
+    out = noised(params(a=[0.3, 0.4]), params(a=[0.0, 0.0]), epsilon=NEXT_TO_NO_NOISE)
 
     np.testing.assert_allclose(out["a"], [0.3, 0.4], atol=1e-6)
 
@@ -59,7 +57,7 @@ def test_the_noise_is_gaussian_with_the_deviation_of_the_formula():
     """2 C sqrt(2 ln(1.25 / delta)) / epsilon = 2 x 0.5 x 4.8448 / 8 = 0.6056 for C = 0.5."""
     start = params(a=np.zeros(200_000))
 
-    noise = noised(start, start, dp_clip=0.5)["a"]
+    noise = noised(start, start, clip=0.5)["a"]
 
     assert noise.std() == pytest.approx(0.6056, rel=0.01)
     assert kstest(noise / 0.6056, "norm").pvalue > 1e-6
@@ -135,7 +133,7 @@ def test_next_to_no_noise_and_a_wide_clip_change_no_method(launcher):
     """Deviation 2 x 100 x 4.8 / 1e9 = 1e-6 on each of some 2,000 weights."""
     plain, noisy = (
         launcher.run(sites=2, rounds=1, strategy=",".join(METHODS), **changes)
-        for changes in ({}, {"dp": True, "dp_clip": 100.0, "dp_epsilon": 1e9})
+        for changes in ({}, {"privacy__dp": True, "privacy__clip": 100.0, "privacy__epsilon": 1e9})
     )
 
     for method in METHODS:
@@ -222,7 +220,7 @@ def test_noise_over_sensitivity_is_the_mod_s():
 def test_the_wanted_epsilon_is_kept_only_where_the_formula_holds():
     """The formula's theorem asks for epsilon <= 1; at 50 the accountant finds twice as much."""
     small, large = (
-        PrivacyLedger(settings(dp_epsilon=wanted)).report()["epsilon_per_round"]
+        PrivacyLedger(settings(epsilon=wanted)).report()["epsilon_per_round"]
         for wanted in (1.0, 50.0)
     )
 
@@ -255,7 +253,7 @@ def test_a_resumed_run_goes_on_counting():
 
 
 def test_the_report_is_json_and_says_what_no_epsilon_covers():
-    ledger = PrivacyLedger(settings(dp_clip=0.5))
+    ledger = PrivacyLedger(settings(clip=0.5))
     ledger.count("cwa", ["a"])
 
     report = json.loads(json.dumps(ledger.report()))

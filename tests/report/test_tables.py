@@ -133,7 +133,7 @@ def test_settings_that_differ_from_their_default_are_marked():
     reference = [
         SettingReference("rounds", "The run", 30, "federated rounds"),
         SettingReference("stop", "The run", False, "stop early"),
-        SettingReference("lr", "Training", 0.1, "step size"),
+        SettingReference("train.lr", "Training", 0.1, "step size"),
         SettingReference("new", "Training", 1, "not yet there in this run"),
     ]
 

@@ -327,15 +327,15 @@ def test_settings_that_shape_no_result_may_differ():
 
 def test_every_setting_that_differs_is_named_with_both_values():
     now = {**SETTINGS, "plants.days": 28, "strategy": "lpe", "twin.kind": "none"}
-    del now["lr"]
+    del now["train.lr"]
 
     with pytest.raises(CheckpointError) as error:
         require_same_run(checkpoint_of(5), now)
 
     assert str(error.value) == (
-        "the checkpoint is of a run with other settings: lr is 0.001 in the checkpoint, not set "
-        'now; plants.days is 9 in the checkpoint, 28 now; strategy is "cwa" in the checkpoint, '
-        '"lpe" now; twin is not set in the checkpoint, "none" now. Give the checkpoint\'s '
+        "the checkpoint is of a run with other settings: plants.days is 9 in the checkpoint, 28 "
+        'now; strategy is "cwa" in the checkpoint, "lpe" now; train.lr is 0.001 in the checkpoint, '
+        'not set now; twin.kind is not set in the checkpoint, "none" now. Give the checkpoint\'s '
         "settings, or start a new run"
     )
 

@@ -23,7 +23,7 @@ def played(fault, strategy, precision, mark) -> Federation:
     plan = {(2, "site-1"): fault}
     handler = misbehaving(scripted_site, plan, mark)
     twin = line_twin(5.0)
-    few = {"twin_warm_steps": 2, "meta_steps": 2}
+    few = {"twin__warm_steps": 2, "dtml__steps": 2}
     federation = Federation(
         strategy, twin, handler=handler, wire__upload_precision=precision, **few
     )

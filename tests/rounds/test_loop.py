@@ -13,22 +13,22 @@ from tests.support.line_model import line_twin
 STRATEGIES = [
     ("fedavg", {}),
     ("fedprox", {}),
-    ("fedadam", {"eta": 0.5}),
-    ("dtml", {"meta_steps": 2}),
+    ("fedadam", {"fedadam__eta": 0.5}),
+    ("dtml", {"dtml__steps": 2}),
     ("fpf", {}),
     ("lpe", {}),
-    ("lpe", {"lpe_policy": "adaptive"}),
+    ("lpe", {"lpe__policy": "adaptive"}),
     ("cwa", {}),
-    ("cwa", {"cwa_schedule": "parallel"}),
-    ("dtkd", {"kd_side": "server"}),
-    ("dtkd", {"kd_precision": "int8"}),
+    ("cwa", {"cwa__schedule": "parallel"}),
+    ("dtkd", {"dtkd__side": "server"}),
+    ("dtkd", {"dtkd__precision": "int8"}),
 ]
-INT8 = {"upload_precision": "int8", "download_precision": "int8"}
+INT8 = {"wire__upload_precision": "int8", "wire__download_precision": "int8"}
 
 
 def federation(name="fedavg", **settings):
     """Five sites, three of them a round, a checkpoint after every second."""
-    common = {"sites": 5, "fraction": 0.6, "seed": 1, "checkpoint_every": 2, **settings}
+    common = {"sites": 5, "round__fraction": 0.6, "seed": 1, "checkpoint_every": 2, **settings}
     return Federation(name, line_twin(10.0, steps=2), accuracy=lambda b: b / 100, **common)
 
 

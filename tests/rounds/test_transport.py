@@ -13,7 +13,7 @@ from tests.support.line_model import LAST, bias
 from tests.support.scripted_site import scripted_site
 
 CHANGE_BYTES = 8 * (1 + 4)  # eight arrays of one value, each with a scale
-BOTH = {"upload_precision": "int8", "download_precision": "int8"}
+BOTH = {"wire__upload_precision": "int8", "wire__download_precision": "int8"}
 
 
 def tags(federation: Federation, site: str) -> list[tuple[str, str]]:

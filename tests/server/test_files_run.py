@@ -53,7 +53,7 @@ class Station:
         """As in deployment: nodes have files of their own, the server has the schema alone."""
         paths = {
             "schema": str(self.folder / "schema.toml"),
-            "evaluation_file": str(self.folder / "judge.csv"),
+            "data__evaluation_file": str(self.folder / "judge.csv"),
         }
         return self.run(nodes, **{"data_dir": "", **paths, **settings})
 
@@ -155,7 +155,7 @@ def test_no_twin_asked_for_is_refused_as_ever(station):
 
 
 def test_a_warm_start_without_a_twin_is_refused_as_ever(station):
-    with pytest.raises(ConfigError, match="twin.warm-start needs a twin"):
+    with pytest.raises(ConfigError, match=r"twin\.warm-start needs a twin"):
         station.run(strategy="fedavg", twin__warm_start=True)
 
 
@@ -175,7 +175,7 @@ def test_a_twin_that_does_not_fit_is_refused(station, change, error, message):
 def test_the_schema_says_what_the_twin_is(station, tmp_path):
     write_station(tmp_path, schema=STATION.replace("period-s", 'twin = "recorded"\nperiod-s'))
 
-    with pytest.raises(ConfigError, match="needs twin.recording"):
+    with pytest.raises(ConfigError, match=r"needs twin\.recording"):
         Station(tmp_path, station.results / "other").run(strategy="cwa")
 
 

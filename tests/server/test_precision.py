@@ -8,7 +8,7 @@ from dtfl_app.strategies.registry import BUILT_IN
 from tests.support.runs import Run
 
 ALL = ",".join(BUILT_IN)
-BOTH = {"upload_precision": "int8", "download_precision": "int8"}
+BOTH = {"wire__upload_precision": "int8", "wire__download_precision": "int8"}
 
 
 @pytest.fixture(scope="module")

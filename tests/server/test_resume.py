@@ -13,11 +13,11 @@ from dtfl_app.core.errors import CheckpointError, ConfigError, FederationError
 METHODS = "fedadam,lpe,cwa,dtkd"
 SETTINGS = {
     "strategy": METHODS,
-    "lpe_policy": "adaptive",
-    "cwa_schedule": "parallel",
-    "kd_precision": "int8",
-    "upload_precision": "int8",
-    "download_precision": "int8",
+    "lpe__policy": "adaptive",
+    "cwa__schedule": "parallel",
+    "dtkd__precision": "int8",
+    "wire__upload_precision": "int8",
+    "wire__download_precision": "int8",
     "round.fraction": 0.7,
     "rounds": 7,
     "checkpoint_every": 3,

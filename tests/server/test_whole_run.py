@@ -293,7 +293,7 @@ def test_a_warm_start_is_paid_for_at_the_server_and_shared_by_all_methods(launch
 
 
 def test_a_warm_start_without_a_twin_is_refused(launcher):
-    with pytest.raises(ConfigError, match="twin.warm-start needs a twin"):
+    with pytest.raises(ConfigError, match=r"twin\.warm-start needs a twin"):
         launcher.run(strategy="fedavg", twin__kind="none", twin__warm_start=True)
 
 
@@ -317,7 +317,7 @@ def test_windows_of_several_steps_go_all_the_way(launcher):
     assert len(run.lines("cwa")) == 4
 
 
-@pytest.mark.parametrize("kd_side", ["client", "server"])
+@pytest.mark.parametrize("dtkd__side", ["client", "server"])
 def test_a_classifier_goes_all_the_way(launcher, kd_side):
     """The sites know normal hours only; what is abnormal they learn from the twin."""
     run = launcher.run(

@@ -11,8 +11,12 @@ from dtfl_app.sites.site_schema import EventTable, SiteSchema
 from twin.schema import INSTANCE
 
 TWIN = {
-    "twin.kind": "auto", "twin_recording": "", "twin_scenarios": 2, "twin_hours": 48, "rounds": 2,
-}  # fmt: skip
+    "twin__kind": "auto",
+    "twin__recording": "",
+    "twin__scenarios": 2,
+    "twin__hours": 48,
+    "rounds": 2,
+}
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def test_a_run_on_the_files_is_the_run_on_the_benchmark(launcher, data_dir, fold
         **TWIN,
         "strategy": "fedavg,cwa",
         "detector.evidence": "smoothed,plc,pump,balance",
-        "twin_network": str(data_dir / "ctown" / "ctown_map.inp"),
+        "twin__network": str(data_dir / "ctown" / "ctown_map.inp"),
     }
 
     benchmark = launcher.run(dataset="batadal", **settings)

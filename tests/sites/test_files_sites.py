@@ -108,9 +108,12 @@ def test_without_a_folder_there_is_a_schema_and_no_site_yet(tmp_path):
     ("settings", "message"),
     [
         ({}, "needs data.dir, the folder of the sites' files"),
-        ({"schema": "schema.toml"}, "expected paths from the root"),
-        ({"protocol": "pooled"}, "files are judged by the file that data.evaluation-file names"),
-        ({"partition": "dirichlet"}, "the sites of files are what they are"),
+        ({"data.schema": "schema.toml"}, "expected paths from the root"),
+        (
+            {"data.protocol": "pooled"},
+            "files are judged by the file that data.evaluation-file names",
+        ),
+        ({"data.partition": "dirichlet"}, "the sites of files are what they are"),
     ],
 )
 def test_a_run_on_files_that_names_none_is_refused(settings, message):

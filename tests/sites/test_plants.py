@@ -117,7 +117,10 @@ def test_a_plant_is_the_same_whether_others_are_held_out_or_not():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"held_out": "plant-04"}, r"'plant-04'; with 2 sites expected one of .*'plant-03'\]"),
+        (
+            {"held_out": "plant-04"},
+            r"'plant-04'; with 2 sites expected one of .*'plant-03'\]",
+        ),
         ({"held_out": "WELL-00009"}, r"'WELL-00009'; with 2 sites expected one of"),
     ],
 )

@@ -63,7 +63,7 @@ def test_each_meta_step_counts_as_a_step_at_the_server():
     assert twin.steps_done == 7
 
 
-@pytest.mark.parametrize("off", [{"meta_lr": 0.0}, {"meta_steps": 0}])
+@pytest.mark.parametrize("off", [{"dtml__lr": 0.0}, {"dtml__steps": 0}])
 def test_without_size_or_steps_it_is_fedavg(off):
     dtml = strategy_on("dtml", line_twin(10.0), **off)
 

@@ -10,6 +10,7 @@ from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.rounds.strategy import State
 from tests.support.in_process import InProcessGrid, identify
 from tests.support.line_model import bias, line
+from tests.support.settings import keyed
 from tests.support.workbench import reply, strategy_on
 
 REPLIES = [reply("a", line(1)), reply("b", line(3))]
@@ -72,7 +73,7 @@ def test_the_model_of_the_last_round_is_left_as_it_was():
 
 def test_sites_weigh_by_their_rows_when_asked_to():
     """Without memory and with a huge tau = eta the step is d itself: (10 * 1 + 30 * 3) / 40."""
-    plain = {"eta": 1e9, "tau": 1e9, "beta_1": 0.0, "beta_2": 0.0}
+    plain = {"eta": 1e9, "tau": 1e9, "fedadam__beta_1": 0.0, "fedadam__beta_2": 0.0}
     fedadam = strategy_on("fedadam", round__weighting="examples", **plain)
     replies = [reply("a", line(1), examples=10), reply("b", line(3), examples=30)]
 
@@ -98,9 +99,17 @@ def test_the_first_step_of_the_defaults_by_hand():
     assert bias(state.model) == pytest.approx(eta * 0.2 / (0.2 + 0.001), rel=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"eta": 0.0}, {"tau": 0.0}, {"beta_1": 1.0}, {"beta_2": -0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fedadam__eta": 0.0},
+        {"fedadam__tau": 0.0},
+        {"fedadam__beta_1": 1.0},
+        {"fedadam__beta_2": -0.1},
+    ],
+)
 def test_settings_that_divide_by_zero_or_do_nothing_are_refused(wrong):
-    with pytest.raises(ConfigError, match=f"{next(iter(wrong)).replace('_', '-')} = "):
+    with pytest.raises(ConfigError, match=f"{next(iter(keyed(**wrong)))} = "):
         strategy_on("fedadam", **wrong)
 
 

@@ -85,7 +85,7 @@ def test_a_reply_that_points_away_from_the_twin_weighs_less():
 def test_gamma_zero_at_a_high_temperature_is_fedavg():
     models = [get_params(build_model(LINE, seed)) for seed in (1, 2, 3)]
     replies = [reply(f"site-{i}", params) for i, params in enumerate(models)]
-    off = {"fusion_gamma": 0.0, "fusion_temperature": 1e20}
+    off = {"fpf__gamma": 0.0, "fpf__temperature": 1e20}
 
     fused = strategy_on("fpf", line_twin(10.0), **off).update(State(line(0)), replies)
     averaged = strategy_on("fedavg").update(State(line(0)), replies)

@@ -184,7 +184,7 @@ def test_adaptive_ends_with_the_static_map():
 
 
 def test_adaptive_checks_the_layers_it_shall_end_with():
-    with pytest.raises(ConfigError, match="lpe.low = 3, lpe.high = 2"):
+    with pytest.raises(ConfigError, match=r"lpe\.low = 3, lpe\.high = 2"):
         started("adaptive", lpe__low=3, lpe__high=2)
 
 

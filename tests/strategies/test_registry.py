@@ -17,13 +17,13 @@ from dtfl_app.strategies.registry import (
     strategy_names,
 )
 from tests.support.line_model import line_twin
+from tests.support.settings import keyed
 from tests.support.workbench import strategy_on, workbench
 
 OWN = """
 from dataclasses import dataclass
 from dtfl_app.core.settings import setting
 from dtfl_app.strategies.fedavg import FedAvg
-from tests.support.settings import keyed
 
 @dataclass(frozen=True)
 class MineSettings:
@@ -90,8 +90,8 @@ def test_an_unknown_method_is_refused_with_those_there_are():
 
 
 def test_a_key_of_no_method_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match="unknown key 'fusion-gama'; did you mean 'fpf.gamma'"):
-        strategy_names(config(strategy="fedavg", fusion_gama=0.5))
+    with pytest.raises(ConfigError, match=r"unknown key 'fpf\.gama'; did you mean 'fpf\.gamma'"):
+        strategy_names(config(strategy="fedavg", fpf__gama=0.5))
 
 
 def test_an_import_path_finds_ones_own_method(own_module):

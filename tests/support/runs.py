@@ -74,7 +74,7 @@ class Launcher:
         self.started += 1
         return {
             **SMALL,
-            "data.dir": str(self.dir),
+            "data.dir": str(self.data_dir),
             "cache-dir": str(self.folder / "cache"),
             "twin.recording": str(self.recording),
             "results-dir": str(self.folder),

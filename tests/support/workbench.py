@@ -27,7 +27,7 @@ def workbench(twin: TwinTrainer | None = None, **settings: Value) -> Workbench:
 
     Scripted sites claim losses that nothing follows from, so the twin is not judged by them.
     """
-    told = {"twin_limit": 0.0, **settings}
+    told = {"trust__twin_limit": 0.0, **settings}
     config = RunConfig.from_mapping(keyed(**told))
     return Workbench(
         config=config,

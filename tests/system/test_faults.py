@@ -101,7 +101,7 @@ def play_all(
 ) -> Finished:
     """Run a round more than the plan has, with little work in each."""
     rounds = max(number for number, _ in plan) + 1
-    few = {"rounds": rounds, "twin_steps": 5, "meta_steps": 2, "local_epochs": 1}
+    few = {"rounds": rounds, "twin__steps": 5, "dtml__steps": 2, "train__epochs": 1}
     return play(engine, folder, cache, plan, SITES, strategy=strategy, **few, **settings)
 
 
@@ -171,7 +171,7 @@ def test_a_site_that_hangs_stalls_neither_the_others_nor_the_end_of_the_run(
 ) -> None:
     """It would hang for ten minutes; a round waits for it once."""
     plan = {(2, "plant-02"): "hang"}
-    settings = {"strategy": "fedavg", "twin.kind": "none", "rounds": 5, "round_timeout": 45.0}
+    settings = {"strategy": "fedavg", "twin.kind": "none", "rounds": 5, "round__timeout": 45.0}
 
     run = play(engine, tmp_path, cache, plan, 3, **settings)
 
