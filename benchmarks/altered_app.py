@@ -11,6 +11,8 @@ import shutil
 import tomllib
 from pathlib import Path
 
+from dtfl_app.core.settings import flat
+
 __all__ = ["write_altered_app"]
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +79,7 @@ def write_altered_app(folder: Path, module: Path, key: str) -> Path:
         f"[tool.flwr.app]\npublisher = {json.dumps(ours['publisher'])}",
         '[tool.flwr.app.components]\nserverapp = "altered_server:app"',
         'clientapp = "altered_client:app"\n[tool.flwr.app.config]',
-        *(f"{k} = {json.dumps(v)}" for k, v in {**ours["config"], key: ""}.items()),
+        *(f"{k} = {json.dumps(v)}" for k, v in {**flat(ours["config"]), key: ""}.items()),
     ]
     (folder / "pyproject.toml").write_text("\n".join(lines) + "\n")
     return folder

@@ -137,9 +137,9 @@ NOTES = """\
 # What differential privacy at the sites leaves
 
 Ten simulated plants, {rounds} rounds, seed {seed}, delta 1e-5; the last model of each method. \
-"privacy.epsilon" is what is asked of Flower's LocalDpMod for one round, "noise" the deviation that \
-it puts on every uploaded weight, and "kept" the epsilon that the accountant finds for this noise and \
-one site's uploads. One run per row; with noise a run does not repeat."""
+"privacy.epsilon" is what is asked of Flower's LocalDpMod for one round, "noise" the deviation \
+that it puts on every uploaded weight, and "kept" the epsilon that the accountant finds for this \
+noise and one site's uploads. One run per row; with noise a run does not repeat."""
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 Run it from the repository: python -m benchmarks.wrong_twins
 For each twin: the shift of its channel means from the sites' (`dtfl_app.rounds.signals`), which
 is known before round 1, and in rounds 1 to 3 of CWA the ratio that `trust.twin-limit` limits, the
-median loss of the sites' models on twin data over that on their own. The folder that DTFL_DATA names
-(default ../shared/data) must hold batadal/, ctown/ and 3w/. A quarter of an hour on one core, plus
-simulating what is not cached. Writes benchmarks/results/wrong_twins.md.
+median loss of the sites' models on twin data over that on their own. The folder that DTFL_DATA
+names (default ../shared/data) must hold batadal/, ctown/ and 3w/. A quarter of an hour on one core,
+plus simulating what is not cached. Writes benchmarks/results/wrong_twins.md.
 """
 
 from __future__ import annotations

@@ -6,9 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from dtfl_app.bench.grid import Grid, TableRow, Variant
-from dtfl_app.core.config import PLACES, DataSettings, DetectorSettings, RunConfig
+from dtfl_app.core.config import (
+    PLACES,
+    DataSettings,
+    DetectorSettings,
+    FeatureSettings,
+    PlantSettings,
+    RunConfig,
+)
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value, keys_of, read_settings, to_mapping
 from dtfl_app.strategies.registry import default_settings, find_strategy, strategy_names
@@ -191,9 +199,13 @@ def _cell(
     return Cell(row.name, variant, fold, sweep, point, seed, common, own, digest)
 
 
+# What the rows that do not federate depend on.
+_OF_DATA = (DataSettings, PlantSettings, FeatureSettings, DetectorSettings)
+
+
 def _baseline(grid: Grid, variant: Variant, fold: str, seed: int) -> BaselineCell:
     # A warm start or fewer rounds make no other data, so no other baselines.
-    keys = {*keys_of(DataSettings), *keys_of(DetectorSettings)}
+    keys = {"dataset", "sites", *chain.from_iterable(map(keys_of, _OF_DATA))}
     data = {k: v for k, v in variant.settings.items() if k in keys}
     common, _ = _complete(_chosen(grid, [grid.settings, data, _fold(grid, fold)], seed))
     settings = {k: v for k, v in common.items() if k != "strategy"}

@@ -86,7 +86,8 @@ class PlantsDataset:
         if self.held_out and self.protocol != _LEAVE_ONE_OUT:
             raise ConfigError(
                 f"plants: held-out plant {self.held_out!r} with protocol {self.protocol!r}; every "
-                f"plant takes part in it. Leave data.held-out empty, or set data.protocol={_LEAVE_ONE_OUT}"
+                f"plant takes part in it. Leave data.held-out empty, or set "
+                f"data.protocol={_LEAVE_ONE_OUT}"
             )
 
     @property

@@ -10,6 +10,7 @@ from benchmarks import poisoning
 from benchmarks.altered_app import write_altered_app
 from benchmarks.poisoning import Cell, attackers_of, cells, refusals, settings_of
 from dtfl_app.core.config import RunConfig
+from dtfl_app.core.settings import flat
 from dtfl_app.strategies.registry import default_settings, strategy_names
 
 
@@ -80,4 +81,4 @@ def test_an_altered_app_has_our_settings_and_one_more(tmp_path):
 
     config = tomllib.loads((app / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
     ours = {**RunConfig.from_mapping({}).to_mapping(), **default_settings()}
-    assert config == {**ours, "adversary": ""}
+    assert flat(config) == {**ours, "adversary": ""}

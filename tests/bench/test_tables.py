@@ -111,7 +111,7 @@ def test_the_short_table_has_cost_and_figures_in_one_line(grid, frame):
 
 def test_folds_are_shown_by_their_worst(grid_of, tmp_path):
     """Fold a ends at 0.9 with both seeds, fold b at 0.6: mean 0.75, worst 0.6."""
-    grid = grid_of('[folds]\nkey = "channels"\nvalues = ["a", "b"]\n')
+    grid = grid_of('[folds]\nkey = "data.channels"\nvalues = ["a", "b"]\n')
     store = Store(tmp_path)
     for cell in cells_of(grid):
         store_cell(store, cell, [0.5, 0.9 if cell.fold == "a" else 0.6], tmp_path / "runs")

@@ -103,7 +103,7 @@ def test_names_in_the_folder_and_paths_from_here_become_absolute(folder, tmp_pat
         }
     )
 
-    assert full["schema"] == str(folder / "schema.toml")
+    assert full["data.schema"] == str(folder / "schema.toml")
     assert full["data.evaluation-file"] == str(folder / "judge.csv")
     assert full["twin.recording"] == str(tmp_path / "twin.csv")
 
