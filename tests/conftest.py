@@ -1,10 +1,12 @@
 """Fixtures that every room's tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dtfl_app.engine.launch import SuperLink, superlink
 from dtfl_app.sites.batadal import DATASET04
 from tests.support.certificates import make_certificates
 from tests.support.runs import Launcher, Run, make_recording
@@ -55,3 +57,15 @@ def model(everything: Run) -> Path:
 def certs(tmp_path_factory):
     """Sound certificates for localhost, shared: nobody writes to them."""
     return make_certificates(tmp_path_factory.mktemp("sound") / "certs")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[SuperLink]:
+    """Flower's real engine: one SuperLink for the whole session."""
+    with superlink() as link:
+        yield link
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")

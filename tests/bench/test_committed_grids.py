@@ -1,14 +1,13 @@
 """Every grid in benchmarks/, and the one in the page, can be run: names, keys and values hold."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from dtfl_app.bench.cells import baseline_cells, cells_of, data_groups, merge
 from dtfl_app.bench.grid import read_grid
+from tests.support.places import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 GRIDS = sorted((REPOSITORY / "benchmarks").glob("*.toml"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dtfl_app.cli.main import app
-from tests.system.conftest import REPOSITORY
+from tests.support.places import REPOSITORY
 
 
 @pytest.fixture(autouse=True)

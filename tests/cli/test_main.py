@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from dtfl_app.cli.main import app
 from dtfl_app.cli.run import _with_defaults
-from tests.system.conftest import REPOSITORY, SMALL
+from tests.support.places import REPOSITORY, SMALL
 
 
 def invoke(*words: str) -> tuple[int, str, str]:

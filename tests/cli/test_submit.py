@@ -1,17 +1,14 @@
 """What `dtfl submit` refuses before anything is sent, and a SuperLink that nobody knows."""
 
-from pathlib import Path
-
 import pytest
 from typer.testing import CliRunner
 
 from dtfl_app.cli.main import app
-
-REPOSITORY = str(Path(__file__).parents[2])
+from tests.support.places import REPOSITORY
 
 
 def submit(*words: str, **environment: str) -> tuple[int, str]:
-    words = ("submit", "fleet", "--app", REPOSITORY, *words)
+    words = ("submit", "fleet", "--app", str(REPOSITORY), *words)
     done = CliRunner().invoke(app, words, env=environment)
     return done.exit_code, done.output
 

@@ -18,7 +18,6 @@ from twin.ctown.defaults import default_plant
 from twin.ctown.plant import SetPoint
 from twin.schema import Schema
 
-REPOSITORY = Path(__file__).parents[2]
 # Seconds of loading each, at every message, and of no use to a site with data of its own.
 HEAVY = {"scipy", "sklearn", "wntr", "epyt", "matplotlib", "networkx", "ray"}
 
@@ -29,6 +28,7 @@ import client_app
 before = sorted(set(sys.modules))
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from tests.support.places import REPOSITORY
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 run, node = json.loads(sys.argv[1])
 message = Message(RecordDict({}), message_type="query.profile", dst_node_id=7)

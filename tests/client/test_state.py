@@ -14,11 +14,11 @@ import pytest
 from flwr.app import ConfigRecord, Context, MetricRecord, RecordDict
 
 from dtfl_app.client.state import SiteState, site_state
-from dtfl_app.core.config import RoundSettings
+from dtfl_app.core.config import StateSettings
 from dtfl_app.core.errors import ConfigError, ReplyError
 from dtfl_app.messages.wire import to_arrays, to_record
+from tests.support.places import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 MODEL = np.arange(6, dtype=np.float32).reshape(2, 3)
 TEACHER = np.array([-3, 7], dtype=np.int8)
 
@@ -285,7 +285,7 @@ def test_a_full_disk_costs_no_round_and_leaves_the_last_state(tmp_path):
         import resource
         from pathlib import Path
         import numpy as np
-        from tests.test_site_state import filled, memory, plain
+        from tests.client.test_state import filled, memory, plain
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         context = filled(np.zeros((100, 100), np.float32))
         memory(Path({str(tmp_path)!r})).save(context)
@@ -294,7 +294,7 @@ def test_a_full_disk_costs_no_round_and_leaves_the_last_state(tmp_path):
 
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True, text=True, check=False, cwd=ROOT,
+        capture_output=True, text=True, check=False, cwd=REPOSITORY,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
@@ -309,13 +309,13 @@ def test_two_processes_of_one_site_leave_the_state_of_one_of_them_whole(tmp_path
         import sys
         from pathlib import Path
         import numpy as np
-        from tests.test_site_state import filled, memory
+        from tests.client.test_state import filled, memory
         for number in range(40):
             value = np.float32(int(sys.argv[1]) * 1000 + number)
             memory(Path({str(tmp_path)!r})).save(filled(np.full((2, 3), value)))
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    writers = [subprocess.Popen([*command, str(n)], cwd=ROOT) for n in (1, 2)]
+    writers = [subprocess.Popen([*command, str(n)], cwd=REPOSITORY) for n in (1, 2)]
 
     seen = set()
     while any(writer.poll() is None for writer in writers):
@@ -338,26 +338,26 @@ def test_two_processes_of_one_site_leave_the_state_of_one_of_them_whole(tmp_path
 
 def found(node=None, task=None, **settings):
     context = Context(1, 7, node or {}, RecordDict(), {})
-    return site_state("pump/1", task or {"run": "ab12"}, context, RoundSettings(**settings))
+    return site_state("pump/1", task or {"run": "ab12"}, context, StateSettings(**settings))
 
 
 def test_the_node_s_folder_comes_before_the_run_s(tmp_path):
-    state = found({"state.dir": str(tmp_path)}, state_dir="/elsewhere", state_limit_mb=2.5)
+    state = found({"state.dir": str(tmp_path)}, dir="/elsewhere", limit_mb=2.5)
 
     assert state == SiteState(tmp_path / "pump%2F1", "pump/1", "ab12", 2_500_000)
-    assert found(state_dir="/elsewhere").home == Path("/elsewhere/pump%2F1")
+    assert found(dir="/elsewhere").home == Path("/elsewhere/pump%2F1")
 
 
 def test_without_a_folder_or_a_run_nothing_is_kept_on_disk():
     assert found() is None
-    assert found({"state.dir": ""}, state_dir="/elsewhere") is None
-    assert found(task={"server-round": 1}, state_dir="/elsewhere") is None
+    assert found({"state.dir": ""}, dir="/elsewhere") is None
+    assert found(task={"server-round": 1}, dir="/elsewhere") is None
 
 
 @pytest.mark.parametrize("run", ["../ab", "ab/cd", "AB12", ".", "a" * 65, 12])
 def test_a_server_cannot_choose_another_folder_by_the_run_s_name(run):
     with pytest.raises(ReplyError, match="expected up to 64 hexadecimal digits"):
-        found(task={"run": run}, state_dir="/elsewhere")
+        found(task={"run": run}, dir="/elsewhere")
 
 
 @pytest.mark.parametrize("folder", [5, True, "state", "./state"])

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-DOCKER = Path(__file__).parents[2] / "docker"
+from tests.support.places import REPOSITORY
+
+DOCKER = REPOSITORY / "docker"
 FILE = DOCKER / "compose.yaml"
 TEXT = FILE.read_text()
 COMPOSE = yaml.safe_load(TEXT)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.places import REPOSITORY
 from tests.support.servers import free_port, serve
 
-ROOT = Path(__file__).parents[2]
-DOCKER = ROOT / "docker"
+DOCKER = REPOSITORY / "docker"
 IMAGES = sorted(DOCKER.glob("*.Dockerfile"))
 SERVICES = [DOCKER / "superlink.Dockerfile", DOCKER / "supernode.Dockerfile"]
 HADOLINT = Path(sys.executable).parent / "hadolint"
@@ -55,14 +55,16 @@ def test_hadolint_does_find_what_is_wrong(tmp_path):
 
 @pytest.mark.parametrize("dockerfile", IMAGES, ids=lambda path: path.stem)
 def test_what_an_image_copies_is_there_and_reaches_the_engine(dockerfile):
-    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"]
+    let_in = [
+        line[1:] for line in (REPOSITORY / ".dockerignore").read_text().split() if line[0] == "!"
+    ]
     for path in copied(dockerfile):
         assert any(fnmatch(path, pattern) for pattern in let_in), path
-        assert (ROOT / path).exists(), path
+        assert (REPOSITORY / path).exists(), path
 
 
 def test_nothing_else_reaches_the_engine():
-    rules = (ROOT / ".dockerignore").read_text().split("\n")
+    rules = (REPOSITORY / ".dockerignore").read_text().split("\n")
 
     assert rules[1] == "*"
     assert not any(fnmatch("certs/ca.key", r[1:]) for r in rules if r.startswith("!"))
@@ -89,7 +91,9 @@ def test_a_service_is_flowers_image_of_the_installed_version_with_the_start_scri
 @pytest.mark.parametrize("dockerfile", SERVICES, ids=lambda path: path.stem)
 def test_torch_comes_from_the_cpu_index_in_the_tested_version(dockerfile):
     (argument,) = instructions(dockerfile, "ARG")
-    (torch,) = re.findall(r"^torch==.*$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    (torch,) = re.findall(
+        r"^torch==.*$", (REPOSITORY / "constraints.txt").read_text(), re.MULTILINE
+    )
 
     assert argument == "TORCH_INDEX=https://download.pytorch.org/whl/cpu"
     assert torch == f"torch=={version('torch').partition('+')[0]}"

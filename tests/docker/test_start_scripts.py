@@ -11,7 +11,9 @@ from flwr.common.config import parse_config_args
 from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
 
-DOCKER = Path(__file__).parents[2] / "docker"
+from tests.support.places import REPOSITORY
+
+DOCKER = REPOSITORY / "docker"
 
 #: Stands where the Flower command would be and writes down how it was called.
 RECORDER = """#!/bin/sh

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-DOCKER = Path(__file__).parents[2] / "docker"
+from tests.support.places import REPOSITORY
+
+DOCKER = REPOSITORY / "docker"
 UNITS = sorted((DOCKER / "systemd").glob("*.service"))
 NODE = DOCKER / "systemd" / "dtfl-supernode@.service"
 

@@ -106,7 +106,7 @@ def test_no_seed_that_someone_set_gives_the_noise_away():
 
 
 def test_two_processes_draw_other_noise():
-    code = "from tests.test_privacy import *; s = params(a=np.zeros(4)); print(noised(s, s)['a'])"
+    code = f"from {__name__} import *; s = params(a=np.zeros(4)); print(noised(s, s)['a'])"
     command = [sys.executable, "-c", code]
 
     drawn = {

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from dtfl_app.operations.keys import write_key_pairs
+from tests.support.places import REPOSITORY
 from tests.support.servers import free_port
 
-DOCKER = Path(__file__).parents[2] / "docker"
+DOCKER = REPOSITORY / "docker"
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 

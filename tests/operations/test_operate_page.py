@@ -1,14 +1,14 @@
 """The page on operation speaks of variables, options and anchors that exist."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "operate.md").read_text()
+from tests.support.places import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "operate.md").read_text()
 
 
 def test_every_variable_of_the_page_is_read_by_a_script():
-    scripts = "".join(path.read_text() for path in (ROOT / "docker").glob("*.sh"))
+    scripts = "".join(path.read_text() for path in (REPOSITORY / "docker").glob("*.sh"))
     named = set(re.findall(r"DTFL_[A-Z_]*[A-Z]", PAGE))
 
     assert len(named) > 8 and {name for name in named if name not in scripts} == set()

@@ -1,11 +1,11 @@
 """The README's tables are the stored ones, and the files that pages name are there."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.support.places import REPOSITORY
+
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 RESULTS = REPOSITORY / "benchmarks" / "results"
 

@@ -21,13 +21,13 @@ import psutil
 
 from dtfl_app.operations.keys import write_key_pairs
 from tests.support.certificates import make_certificates
+from tests.support.places import REPOSITORY
 from tests.support.servers import free_port
 from tests.support.settings import keyed
 
 __all__ = ["LINK", "Fleet", "Process", "fleet", "wait_until"]
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "docker"
+SCRIPTS = REPOSITORY / "docker"
 LINK = "loopback"
 
 
@@ -192,9 +192,12 @@ class Fleet:
         chosen |= keyed(**settings)
         words = [f"{key}={value}" for key, value in chosen.items()]
         return subprocess.Popen(
-            [sys.executable, "-m", "dtfl_app.cli.main", "submit", LINK, "--app", str(ROOT), *words],
+            [
+                *(sys.executable, "-m", "dtfl_app.cli.main", "submit", LINK),
+                *("--app", str(REPOSITORY)), *words,
+            ],
             env=self.operator, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            stdin=subprocess.DEVNULL, cwd=ROOT,
+            stdin=subprocess.DEVNULL, cwd=REPOSITORY,
         )  # fmt: skip
 
     def submit(self, name: str, **settings: object) -> str:

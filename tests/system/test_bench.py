@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from dtfl_app.cli.main import app
 from dtfl_app.results.lines import read_lines
-from tests.system.conftest import REPOSITORY, SMALL
+from tests.support.places import REPOSITORY, SMALL
 from tests.system.test_launch import START
 
 # The second variant has no twin: there FedAvg ends well, then CWA fails, in the same run.

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from dtfl_app.results.lines import read_lines
+from tests.support.places import REPOSITORY
 from tests.support.servers import free_port
-from tests.system.conftest import REPOSITORY
 
 SITES = ("north", "east", "west")
 

@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.detection import figures
 from dtfl_app.sites.batadal import DATASET04
+from tests.support.places import REPOSITORY
 from tests.support.runs import Launcher
-from tests.system.conftest import REPOSITORY
 
 EVERYTHING = "instant,smoothed,plc,pump,balance"
 # As on a gateway: what trains and simulates is not there.

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dtfl_app.cli.main import app
 from dtfl_app.results.lines import read_lines
-from tests.system.conftest import REPOSITORY, SMALL
+from tests.support.places import REPOSITORY, SMALL
 
 
 def test_strategy_of_the_page_runs_beside_the_server_app(cache: Path, tmp_path: Path) -> None:

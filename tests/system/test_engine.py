@@ -12,8 +12,8 @@ from dtfl_app.core.errors import FederationError
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
+from tests.support.places import REPOSITORY, SMALL
 from tests.support.settings import keyed
-from tests.system.conftest import REPOSITORY, SMALL
 
 EVERYTHING = "instant,smoothed,plc,pump,balance"
 STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd"]

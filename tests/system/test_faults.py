@@ -13,9 +13,9 @@ from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.models import load_model
 from tests.support import faults
+from tests.support.places import SMALL
 from tests.support.refusals import REASONS
 from tests.support.settings import keyed
-from tests.system.conftest import SMALL
 
 STRATEGIES = ["fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd"]
 # Two bad replies a round, of other sites in the next; plant-01 is always honest.

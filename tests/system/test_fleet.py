@@ -13,8 +13,8 @@ from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.comparison import compare_runs
 from dtfl_app.results.lines import RoundLine, read_lines
 from tests.support.fleet import Fleet, Process, fleet, wait_until
+from tests.support.places import REPOSITORY
 from tests.support.site_folder import SITES, SiteFolder, make_site_folder
-from tests.system.conftest import REPOSITORY
 
 SETTINGS = {
     "dataset": "files",

@@ -10,7 +10,7 @@ import pytest
 
 from dtfl_app.core.errors import FederationError
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
-from tests.system.conftest import REPOSITORY, SMALL
+from tests.support.places import REPOSITORY, SMALL
 
 # A test run in the background of a script has SIGINT ignored, and would hand that on.
 START = """

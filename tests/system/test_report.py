@@ -13,7 +13,7 @@ import server_app
 from dtfl_app.cli.main import app
 from tests.support.browser import Visit, chromium, open_browser, visit
 from tests.support.in_process import InProcessGrid
-from tests.system.conftest import SMALL
+from tests.support.places import SMALL
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CHANNELS = "element => getComputedStyle(element).backgroundColor.match(/[0-9]+/g).map(Number)"

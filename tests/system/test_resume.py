@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from dtfl_app.engine.launch import SuperLink, simulate
-from tests.system.conftest import REPOSITORY, SMALL
+from tests.support.places import REPOSITORY, SMALL
 
 ROUNDS = 8
 # All that a checkpoint must hold: a twin's copy, layers that sites keep, moments, 8-bit changes in

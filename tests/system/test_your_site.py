@@ -15,8 +15,8 @@ from flwr.common.config import parse_config_args
 
 from dtfl_app.core.node_config import NodeConfig, OwnData
 from dtfl_app.results.lines import read_lines
+from tests.support.places import REPOSITORY
 from tests.support.station import station_frame, write_station
-from tests.system.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "your-site.md").read_text()
 
