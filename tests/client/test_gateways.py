@@ -13,6 +13,7 @@ from flwr.app import Context, RecordDict
 from dtfl_app.client.tasks import open_site
 from dtfl_app.sites.batadal import DATASET03, SCADA
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from tests.support.places import REPOSITORY
 from tests.support.station import write_station
 from twin.ctown.defaults import default_plant
 from twin.ctown.plant import SetPoint
@@ -28,7 +29,6 @@ import client_app
 before = sorted(set(sys.modules))
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
-from tests.support.places import REPOSITORY
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 run, node = json.loads(sys.argv[1])
 message = Message(RecordDict({}), message_type="query.profile", dst_node_id=7)
