@@ -1,4 +1,4 @@
-"""What a gateway scores with, in memory and as the files of a deployable folder."""
+"""What a gateway scores with, in memory and as the files of its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dtfl_app.sites.features import FeatureSpec
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.sites.site_schema import SiteSchema, read_site_schema
 
-__all__ = ["Deployment", "FeaturePlan", "decode", "encode"]
+__all__ = ["Bundle", "FeaturePlan", "decode", "encode"]
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class FeaturePlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Deployment:
+class Bundle:
     """A trained detector, ready to score.
 
     Parameters
@@ -77,7 +77,7 @@ class Deployment:
     graph: bytes
     version: str = ""
 
-    def for_site(self, path: Path) -> Deployment:
+    def for_site(self, path: Path) -> Bundle:
         """Read a site's file as its own schema says; SchemaError unless it is of this schema."""
         own, schema = read_site_schema(path), self.site_schema.schema
         if own.schema.digest() != schema.digest():
@@ -89,33 +89,33 @@ class Deployment:
         return replace(self, site_schema=own)
 
 
-def encode(deployment: Deployment) -> dict[str, bytes]:
-    """Return file name -> content; the same deployment gives the same bytes."""
-    plan = deployment.features
+def encode(bundle: Bundle) -> dict[str, bytes]:
+    """Return file name -> content; the same bundle gives the same bytes."""
+    plan = bundle.features
     files: dict[str, bytes] = {
-        "model.onnx": deployment.graph,
-        "scaler.json": _json({"features": list(plan.names), **deployment.scaler.to_dict()}),
-        "calibration.json": _json(_calibration_mapping(deployment)),
+        "model.onnx": bundle.graph,
+        "scaler.json": _json({"features": list(plan.names), **bundle.scaler.to_dict()}),
+        "calibration.json": _json(_calibration_mapping(bundle)),
         "features.json": _json(
             {
                 "window_s": plan.spec.window_s,
                 "step_s": plan.spec.step_s,
                 "statistics": list(plan.spec.statistics),
-                "channels": deployment.site_schema.schema.names,
+                "channels": bundle.site_schema.schema.names,
                 "names": list(plan.names),
                 "window": plan.window,
                 "unread": list(plan.unread),
                 "frozen_missing": plan.frozen_missing,
             }
         ),
-        "schema.toml": deployment.site_schema.to_toml().encode(),
+        "schema.toml": bundle.site_schema.to_toml().encode(),
     }
-    if deployment.physics is not None:
-        files["physics.json"] = _json(deployment.physics.to_mapping())
+    if bundle.physics is not None:
+        files["physics.json"] = _json(bundle.physics.to_mapping())
     return files
 
 
-def decode(files: Mapping[str, bytes], where: Path, version: str) -> Deployment:
+def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     """Inverse of `encode`, for the model `version` in folder `where`.
 
     Raises KeyError, TypeError or ValueError where a file lacks something.
@@ -133,7 +133,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Deployment:
         kind: np.array(shares, dtype=np.float64) for kind, shares in calibration["usual"].items()
     }
     physics = plain.get("physics.json")
-    return Deployment(
+    return Bundle(
         site_schema=read_site_schema(where / "schema.toml"),
         features=plan,
         scaler=Scaler.from_dict(plain["scaler.json"]),
@@ -153,16 +153,16 @@ def _json(content: object) -> bytes:
     return json.dumps(content, indent=1, allow_nan=False).encode()
 
 
-def _calibration_mapping(deployment: Deployment) -> dict[str, Any]:
-    calibration = deployment.calibration
-    thresholds = calibration.thresholds(deployment.rate)
+def _calibration_mapping(bundle: Bundle) -> dict[str, Any]:
+    calibration = bundle.calibration
+    thresholds = calibration.thresholds(bundle.rate)
     return {
-        "kinds": list(deployment.kinds),
-        "false_alarm_rate": deployment.rate,
-        "smoothing": deployment.smoothing,
+        "kinds": list(bundle.kinds),
+        "false_alarm_rate": bundle.rate,
+        "smoothing": bundle.smoothing,
         "thresholds": {
             kind: None if math.isnan(value) else float(value)
-            for kind, value in zip(deployment.kinds, thresholds, strict=True)
+            for kind, value in zip(bundle.kinds, thresholds, strict=True)
         },
         # A kind whose accuracy nobody knows has no floor, which JSON cannot write as a number.
         "floors": [None if math.isinf(floor) else float(floor) for floor in calibration.floors],
@@ -170,8 +170,8 @@ def _calibration_mapping(deployment: Deployment) -> dict[str, Any]:
             site: [{"count": s.count, "values": s.values.tolist()} for s in sketches]
             for site, sketches in sorted(calibration.sites.items())
         },
-        "usual": {kind: shares.tolist() for kind, shares in sorted(deployment.usual.items())},
-        "usual_of": deployment.usual_of,
+        "usual": {kind: shares.tolist() for kind, shares in sorted(bundle.usual.items())},
+        "usual_of": bundle.usual_of,
     }
 
 

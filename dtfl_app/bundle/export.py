@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.bundle.bundle import Deployment, FeaturePlan
+from dtfl_app.bundle.bundle import Bundle, FeaturePlan
 from dtfl_app.bundle.card import model_card
 from dtfl_app.bundle.folder import write_folder
 from dtfl_app.bundle.laws import Physics
@@ -77,18 +77,18 @@ def export_model(
 
     Raises ResultsError when it cannot be written.
     """
-    deployment, versions = _deployment(model, origin), _versions()
+    bundle, versions = _bundle(model, origin), _versions()
     card = model_card(
         strategy,
         origin.run,
         origin.config,
         origin.sites,
-        deployment,
+        bundle,
         versions,
         *_judged(model, origin),
     )
     about = {"run": origin.run, "strategy": strategy, "made_with": versions}
-    write_folder(path, deployment, weights.read_bytes(), card, about)
+    write_folder(path, bundle, weights.read_bytes(), card, about)
 
 
 def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
@@ -112,10 +112,10 @@ def frozen_as_missing(dataset: FederatedDataset) -> bool:
     return isinstance(dataset, ThreeWDataset | FilesDataset)
 
 
-def _deployment(model: SavedModel, origin: Origin) -> Deployment:
+def _bundle(model: SavedModel, origin: Origin) -> Bundle:
     spec = origin.dataset.feature_spec
     usual, usual_of = _usual(model, origin)
-    return Deployment(
+    return Bundle(
         site_schema=site_schema_of(origin.dataset),
         features=FeaturePlan(
             spec,

@@ -112,7 +112,7 @@ class LawStream:
         self._last, self._before = time, readings
         return found
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "last": self._last,
@@ -121,12 +121,12 @@ class LawStream:
             "hourly": [row.tolist() for row in self._hourly],
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._last = memory["last"]
-        self._before = np.array(memory["before"], dtype=np.float64)
-        self._held = np.array(memory["held"], dtype=np.float64)
-        rows = [np.array(row, dtype=np.float64) for row in memory["hourly"]]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._last = state["last"]
+        self._before = np.array(state["before"], dtype=np.float64)
+        self._held = np.array(state["held"], dtype=np.float64)
+        rows = [np.array(row, dtype=np.float64) for row in state["hourly"]]
         self._hourly = deque(rows, maxlen=BALANCE_HOURS)
 
     def _columns(self, readings: Floats) -> dict[str, Floats]:

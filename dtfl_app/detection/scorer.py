@@ -1,6 +1,6 @@
 """From one row of readings after the other to scores, alarms and drift: the detector on line.
 
-All that a row's outcome depends on is in `Scorer.memory`: a scorer that recalls it goes on as if it
+All that a row's outcome depends on is in `Scorer.state`: a scorer restored to it goes on as if it
 had never stopped, wherever that was.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.laws import LawStream
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChange
-from dtfl_app.detection.judging import ThresholdTable, Verdict
 from dtfl_app.detection.model import OnnxModel
+from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
 from dtfl_app.sites.stretches import GAP_PERIODS
 from twin.ctown.laws import law_channels
@@ -123,35 +123,35 @@ class Scorer:
 
     Parameters
     ----------
-    deployment : the trained detector.
+    bundle : the trained detector.
     site : name of the site, where the model knows several plants.
     ignored : channels known to be broken, taken as missing.
     drift_window, drift_limit : see `drift.Drift`.
 
-    `judge` and `drift` are attributes. Raises ConfigError for an unknown site or channel.
+    `thresholds` and `drift` are attributes. Raises ConfigError for an unknown site or channel.
     """
 
     def __init__(
         self,
-        deployment: Deployment,
+        bundle: Bundle,
         site: str = "",
         ignored: Collection[str] = (),
         drift_window: int = DRIFT_WINDOW,
         drift_limit: float = DRIFT_LIMIT,
     ) -> None:
-        schema, plan = deployment.site_schema.schema, deployment.features
-        self._deployment, self._kinds = deployment, deployment.kinds
+        schema, plan = bundle.site_schema.schema, bundle.features
+        self._bundle, self._kinds = bundle, bundle.kinds
         self._gap_ns = round(GAP_PERIODS * schema.period_s * 1e9)
         self._low = np.array([channel.low for channel in schema.channels])
         self._high = np.array([channel.high for channel in schema.channels])
-        self._names, self._absent = schema.names, _absent(deployment, schema, ignored)
-        self._model = OnnxModel(deployment.graph)
-        self.judge = ThresholdTable(deployment.calibration, deployment.rate)
+        self._names, self._absent = schema.names, _absent(bundle, schema, ignored)
+        self._model = OnnxModel(bundle.graph)
+        self.thresholds = ThresholdTable(bundle.calibration, bundle.rate)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
-        self._windows = InputWindows(plan, deployment.scaler, schema)
-        self._means = {"instant": TrailingMean(1), "smoothed": TrailingMean(deployment.smoothing)}
-        self._laws = _law_stream(deployment, site)
-        self.drift = Drift(self.judge, self._kinds, drift_window, drift_limit)
+        self._windows = InputWindows(plan, bundle.scaler, schema)
+        self._means = {"instant": TrailingMean(1), "smoothed": TrailingMean(bundle.smoothing)}
+        self._laws = _law_stream(bundle, site)
+        self.drift = Drift(self.thresholds, self._kinds, drift_window, drift_limit)
         self._place = _Place()
 
     @property
@@ -190,30 +190,30 @@ class Scorer:
             counts.impossible += len(names)
         return Outcome(False, begins, names, step, drift)
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "last": self._place.last,
             "alarm": self._place.alarm,
             "counts": asdict(self._place.counts),
-            "frozen": self._frozen.memory() if self._frozen else None,
-            "windows": self._windows.memory(),
-            "means": {name: mean.memory() for name, mean in self._means.items()},
-            "laws": self._laws.memory() if self._laws else None,
-            "drift": self.drift.memory(),
+            "frozen": self._frozen.state() if self._frozen else None,
+            "windows": self._windows.state(),
+            "means": {name: mean.state() for name, mean in self._means.items()},
+            "laws": self._laws.state() if self._laws else None,
+            "drift": self.drift.state(),
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory` of a scorer that was made alike."""
-        self._place = _Place(memory["last"], memory["alarm"], Counts(**memory["counts"]))
-        self._windows.recall(memory["windows"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state` of a scorer that was made alike."""
+        self._place = _Place(state["last"], state["alarm"], Counts(**state["counts"]))
+        self._windows.restore(state["windows"])
         for name, mean in self._means.items():
-            mean.recall(memory["means"][name])
+            mean.restore(state["means"][name])
         if self._frozen:
-            self._frozen.recall(memory["frozen"])
+            self._frozen.restore(state["frozen"])
         if self._laws:
-            self._laws.recall(memory["laws"])
-        self.drift.recall(memory["drift"])
+            self._laws.restore(state["laws"])
+        self.drift.restore(state["drift"])
 
     def _restart(self) -> None:
         self._place.counts.stretches += 1
@@ -235,7 +235,7 @@ class Scorer:
         features, inputs = made
         shares = self._shares(time, features.astype(np.float64), inputs)
         totals = {kind: _total(kind, found) for kind, found in shares.items()}
-        verdict = self.judge.judge(np.array([totals[kind] for kind in self._kinds]))
+        verdict = self.thresholds.verdict(np.array([totals[kind] for kind in self._kinds]))
         kind = self._kinds[verdict.foremost]
         step = Step(time, verdict, kind, self._causes(kind, shares[kind], features))
         return step, self._account(verdict)
@@ -262,9 +262,9 @@ class Scorer:
     def _causes(
         self, kind: str, shares: Floats, features: NDArray[np.float32]
     ) -> tuple[Cause, ...]:
-        names = self._deployment.features.names
+        names = self._bundle.features.names
         if kind in self._means:
-            shares, usual = shares[1:], self._deployment.usual[kind]
+            shares, usual = shares[1:], self._bundle.usual[kind]
             # The mean keeps features that are usually perfect from standing out by next to nothing.
             prominence = shares / (usual + usual.mean() + 1e-12)
             named: tuple[str, ...] = names
@@ -289,20 +289,20 @@ def _reading(value: np.float32) -> float | None:
     return None if np.isnan(value) else float(str(value))
 
 
-def _law_stream(deployment: Deployment, site: str) -> LawStream | None:
-    physics = deployment.physics
+def _law_stream(bundle: Bundle, site: str) -> LawStream | None:
+    physics = bundle.physics
     if physics is None:
         return None
-    names = deployment.features.names
-    return LawStream(physics.laws(site), physics.expected, deployment.kinds, names)
+    names = bundle.features.names
+    return LawStream(physics.laws(site), physics.expected, bundle.kinds, names)
 
 
-def _absent(deployment: Deployment, schema: Schema, ignored: Collection[str]) -> NDArray[np.bool_]:
+def _absent(bundle: Bundle, schema: Schema, ignored: Collection[str]) -> NDArray[np.bool_]:
     """Which channels are taken as missing: those to ignore, and those never read in training."""
     if unknown := sorted(set(ignored) - set(schema.names)):
         raise ConfigError(
             f"--ignore {unknown[0]}: no such channel; expected some of {', '.join(schema.names)}"
         )
-    plan = deployment.features
+    plan = bundle.features
     read = {name.partition(":")[0] for name in plan.names if name not in plan.unread}
     return np.array([name in ignored or name not in read for name in schema.names])

@@ -52,7 +52,7 @@ class FrozenChannels:
         frozen = ~self._moved & ~resting & (self._count >= FROZEN_SAMPLES)
         return np.where(frozen, np.nan, readings)
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "first": self._first.tolist(),
@@ -60,11 +60,11 @@ class FrozenChannels:
             "moved": self._moved.tolist(),
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._first = np.array(memory["first"], dtype=np.float64)
-        self._count = np.array(memory["count"], dtype=np.int64)
-        self._moved = np.array(memory["moved"], dtype=bool)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._first = np.array(state["first"], dtype=np.float64)
+        self._count = np.array(state["count"], dtype=np.int64)
+        self._moved = np.array(state["moved"], dtype=bool)
 
 
 class InputWindows:
@@ -109,7 +109,7 @@ class InputWindows:
         self._scaled.extend([scaled] * (1 if self._scaled else self._plan.window))
         return features, np.concatenate(self._scaled)[None, :]
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "position": self._position,
@@ -117,12 +117,12 @@ class InputWindows:
             "scaled": [row.tolist() for row in self._scaled],
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._position = memory["position"]
-        rows = [np.array(row, dtype=np.float64) for row in memory["rows"]]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._position = state["position"]
+        rows = [np.array(row, dtype=np.float64) for row in state["rows"]]
         self._rows = deque(rows, maxlen=self._samples)
-        scaled = [np.array(row, dtype=np.float32) for row in memory["scaled"]]
+        scaled = [np.array(row, dtype=np.float32) for row in state["scaled"]]
         self._scaled = deque(scaled, maxlen=self._plan.window)
 
     def _features(self) -> NDArray[np.float32]:
@@ -148,11 +148,11 @@ class TrailingMean:
         self._rows.append(row)
         return np.asarray(np.mean(self._rows, axis=0))
 
-    def memory(self) -> Sequence[Sequence[float]]:
+    def state(self) -> Sequence[Sequence[float]]:
         """All that later rows depend on, as plain values."""
         return [row.tolist() for row in self._rows]
 
-    def recall(self, memory: Sequence[Sequence[float]]) -> None:
-        """Go on from a `memory`."""
-        rows = [np.array(row, dtype=np.float64) for row in memory]
+    def restore(self, state: Sequence[Sequence[float]]) -> None:
+        """Go on from a `state`."""
+        rows = [np.array(row, dtype=np.float64) for row in state]
         self._rows = deque(rows, maxlen=self._rows.maxlen)

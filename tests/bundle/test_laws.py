@@ -66,14 +66,14 @@ def test_each_law_finds_what_it_finds_in_the_whole_recording(scada, expected):
         assert wanted.max() > 0.5
 
 
-def test_its_memory_goes_on_in_the_middle_of_a_contradiction(scada, expected):
+def test_a_restored_state_goes_on_in_the_middle_of_a_contradiction(scada, expected):
     whole, first, second = (stream(expected) for _ in range(3))
     rows = rows_of(scada)
     wanted = [whole.step(time, row) for time, row in rows][150:]
     for time, row in rows[:150]:
         first.step(time, row)
 
-    second.recall(json.loads(json.dumps(first.memory())))
+    second.restore(json.loads(json.dumps(first.state())))
 
     for (time, row), one in zip(rows[150:], wanted, strict=True):
         found = second.step(time, row)

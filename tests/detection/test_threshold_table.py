@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtfl_app.detection.drift import Drift
-from dtfl_app.detection.judging import ThresholdTable
+from dtfl_app.detection.threshold_table import ThresholdTable
 from dtfl_app.detector.calibration import Calibration, sketch_scores
 
 # Above 0, as every residual is: a threshold of 0 has no ratio to it.
@@ -31,8 +31,8 @@ def test_a_step_is_judged_as_the_calibration_judges_it(scores, kinds, steps):
     evidence = np.array([[step * (kind + 0.5) for kind in range(kinds)] for step in steps])
     wanted = calibration.judge(evidence, 0.05)
 
-    judge = ThresholdTable(calibration, 0.05)
-    found = [judge.judge(row) for row in evidence]
+    table = ThresholdTable(calibration, 0.05)
+    found = [table.verdict(row) for row in evidence]
 
     assert [verdict.score for verdict in found] == wanted.score.tolist()
     assert {verdict.threshold for verdict in found} == {wanted.threshold}
@@ -44,10 +44,10 @@ def test_a_step_is_judged_as_the_calibration_judges_it(scores, kinds, steps):
 @settings(max_examples=60, deadline=None)
 def test_the_range_of_a_p_value_holds_the_one_of_all_scores(scores, step):
     """Counted out, p lies between (above) / (N + 1) and (1 + at or above) / (N + 1)."""
-    judge = ThresholdTable(calibration_of((scores, []), 1), 0.05)
-    cell = judge.judge(np.array([step])).cells
+    table = ThresholdTable(calibration_of((scores, []), 1), 0.05)
+    cell = table.verdict(np.array([step])).cells
 
-    largest, smallest = judge.p_range(0, np.array(cell))
+    largest, smallest = table.p_range(0, np.array(cell))
 
     above, total = np.sum(np.array(scores) > step), len(scores)
     at_or_above = np.sum(np.array(scores) >= step)
@@ -56,7 +56,7 @@ def test_the_range_of_a_p_value_holds_the_one_of_all_scores(scores, step):
 
 
 def test_without_calibration_scores_nothing_is_an_alarm():
-    verdict = ThresholdTable(calibration_of(([], []), 2), 0.05).judge(np.array([1e9, 1e9]))
+    verdict = ThresholdTable(calibration_of(([], []), 2), 0.05).verdict(np.array([1e9, 1e9]))
 
     assert not verdict.alarm
     assert verdict.p_value == 1.0
@@ -66,11 +66,11 @@ class TestDrift:
     def drift(self, window=200, limit=0.25):
         rng = np.random.default_rng(1)
         scores = [rng.gamma(2.0, size=2000), rng.gamma(2.0, size=500)]
-        self.judge = ThresholdTable(calibration_of(scores, 1), 0.005)
-        return Drift(self.judge, ["smoothed"], window, limit)
+        self.table = ThresholdTable(calibration_of(scores, 1), 0.005)
+        return Drift(self.table, ["smoothed"], window, limit)
 
     def feed(self, drift, scores):
-        verdicts = [self.judge.judge(np.array([score])) for score in scores]
+        verdicts = [self.table.verdict(np.array([score])) for score in scores]
         return [change for verdict in verdicts for change in drift.add(verdict)]
 
     def test_scores_like_those_of_the_calibration_never_drift(self):
@@ -110,14 +110,14 @@ class TestDrift:
     def test_ties_are_no_drift(self):
         """A contradiction is 0 in nearly every hour, of calibration and of operation."""
         zeros = np.zeros(500)
-        judge = ThresholdTable(calibration_of((zeros, zeros), 1), 0.005)
-        drift = Drift(judge, ["plc"], 200, 0.05)
-        verdict = judge.judge(np.zeros(1))
+        table = ThresholdTable(calibration_of((zeros, zeros), 1), 0.005)
+        drift = Drift(table, ["plc"], 200, 0.05)
+        verdict = table.verdict(np.zeros(1))
 
         assert [change for _ in range(400) for change in drift.add(verdict)] == []
         assert drift.distances()["plc"] == 0.0
 
-    def test_its_memory_goes_on_as_if_it_had_never_stopped(self):
+    def test_a_restored_state_goes_on_as_if_it_had_never_stopped(self):
         drift, rng = self.drift(), np.random.default_rng(4)
         scores = 1.6 * rng.gamma(2.0, size=600)
         whole = self.feed(drift, scores)
@@ -125,7 +125,7 @@ class TestDrift:
         first = self.drift()
         begun = self.feed(first, scores[:250])
         second = self.drift()
-        second.recall(first.memory())
+        second.restore(first.state())
 
         assert begun + self.feed(second, scores[250:]) == whole
-        assert second.memory() == drift.memory()
+        assert second.state() == drift.state()

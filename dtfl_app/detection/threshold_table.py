@@ -61,7 +61,7 @@ class ThresholdTable:
         """Number k of kinds of evidence."""
         return len(self._edges)
 
-    def judge(self, evidence: Floats) -> Verdict:
+    def verdict(self, evidence: Floats) -> Verdict:
         """Judge one step's evidence, shape (k,)."""
         cells = tuple(
             int(np.searchsorted(edges, value, side="left"))
