@@ -23,6 +23,7 @@ from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.config import RunConfig
+from dtfl_app.core.evidence import KINDS
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift
 from dtfl_app.detection.scorer import Scorer
 from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
@@ -38,7 +39,7 @@ from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "drift.md"
-EVIDENCE = ("instant", "smoothed", "plc", "pump", "balance")
+EVIDENCE = tuple(KINDS)
 WINDOWS = (250, 500, 1000)
 PARTS = {"first 60%": (0.0, 0.6), "last 60%": (0.4, 1.0)}
 # One channel per kind of sensor and level; its offset is 1% of its physical range.

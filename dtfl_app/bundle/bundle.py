@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.bundle.laws import Physics
 from dtfl_app.core.errors import SchemaError
+from dtfl_app.core.evidence import KINDS, EvidenceKind
 from dtfl_app.detector.calibration import Calibration, Sketch
 from dtfl_app.sites.features import FeatureSpec
 from dtfl_app.sites.scaling import Scaler
@@ -57,7 +58,7 @@ class Bundle:
     rate : wanted false-alarm rate.
     smoothing : time steps that the smoothed residual is averaged over.
     calibration : scores of normal operation at the sites.
-    usual : "instant" and "smoothed" -> median share of each feature, shape (d,); see `usual_of`.
+    usual : name of each kind that the model gives -> median share of each feature, shape (d,).
     usual_of : rows that `usual` is of: "twin", or "" (none were there; all 0).
     physics : what physical evidence needs; None where none is wanted.
     graph : the ONNX model.
@@ -67,7 +68,7 @@ class Bundle:
     site_schema: SiteSchema
     features: FeaturePlan
     scaler: Scaler
-    kinds: tuple[str, ...]
+    kinds: tuple[EvidenceKind, ...]
     rate: float
     smoothing: int
     calibration: Calibration
@@ -137,7 +138,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
         site_schema=read_site_schema(where / "schema.toml"),
         features=plan,
         scaler=Scaler.from_dict(plain["scaler.json"]),
-        kinds=tuple(calibration["kinds"]),
+        kinds=tuple(KINDS[name] for name in calibration["kinds"]),
         rate=calibration["false_alarm_rate"],
         smoothing=calibration["smoothing"],
         calibration=_calibration(calibration),
@@ -157,11 +158,11 @@ def _calibration_mapping(bundle: Bundle) -> dict[str, Any]:
     calibration = bundle.calibration
     thresholds = calibration.thresholds(bundle.rate)
     return {
-        "kinds": list(bundle.kinds),
+        "kinds": [kind.name for kind in bundle.kinds],
         "false_alarm_rate": bundle.rate,
         "smoothing": bundle.smoothing,
         "thresholds": {
-            kind: None if math.isnan(value) else float(value)
+            kind.name: None if math.isnan(value) else float(value)
             for kind, value in zip(bundle.kinds, thresholds, strict=True)
         },
         # A kind whose accuracy nobody knows has no floor, which JSON cannot write as a number.

@@ -76,7 +76,7 @@ def _what(strategy: str, run: str, config: RunConfig, sites: Sequence[str], bund
 def _thresholds(bundle: Bundle) -> str:
     found = bundle.calibration.thresholds(bundle.rate)
     rows = [
-        f"| {kind} | {threshold:.6g} | {_scores(bundle, column)} |"
+        f"| {kind.name} | {threshold:.6g} | {_scores(bundle, column)} |"
         for column, (kind, threshold) in enumerate(zip(bundle.kinds, found, strict=True))
     ]
     table = "\n".join(

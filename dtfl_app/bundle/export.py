@@ -18,7 +18,7 @@ from dtfl_app.bundle.folder import write_folder
 from dtfl_app.bundle.laws import Physics
 from dtfl_app.bundle.onnx_graph import score_graph
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.evidence import evidence_kinds
+from dtfl_app.core.evidence import MODEL_KINDS, evidence_kinds
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import build_model, set_params
 from dtfl_app.evaluation.evaluator import Evaluator
@@ -85,7 +85,7 @@ def export_model(
         origin.sites,
         bundle,
         versions,
-        *_judged(model, origin),
+        *_measured(model, origin),
     )
     about = {"run": origin.run, "strategy": strategy, "made_with": versions}
     write_folder(path, bundle, weights.read_bytes(), card, about)
@@ -154,18 +154,18 @@ def _usual(model: SavedModel, origin: Origin) -> tuple[dict[str, NDArray[np.floa
     Sites send no rows, and the evaluation set judges and does nothing else, so it is that of the
     twin's normal operation; all 0 without one.
     """
-    smoothing = {"instant": 1, "smoothed": model.smoothing}
     if origin.twin is None or not (origin.twin.features.label < 1).any():
-        return {kind: np.zeros(model.spec.features) for kind in smoothing}, ""
+        return {kind.name: np.zeros(model.spec.features) for kind in MODEL_KINDS}, ""
     normal, detector = origin.twin.features.label < 1, build_model(model.spec, 0)
     set_params(detector, model.params)
-    return {
-        kind: np.median(origin.twin.score(detector, steps).per_channel[normal], axis=0)
-        for kind, steps in smoothing.items()
-    }, "twin"
+    shares = {
+        kind.name: origin.twin.score(detector, kind.steps(model.smoothing)).per_channel
+        for kind in MODEL_KINDS
+    }
+    return {name: np.median(found[normal], axis=0) for name, found in shares.items()}, "twin"
 
 
-def _judged(model: SavedModel, origin: Origin) -> tuple[Metrics | None, pd.DataFrame | None]:
+def _measured(model: SavedModel, origin: Origin) -> tuple[Metrics | None, pd.DataFrame | None]:
     if origin.evaluator is None:
         return None, None
     metrics = origin.evaluator(model.params, model.calibration)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import evidence_kinds
+from dtfl_app.core.evidence import KINDS, MODEL_KINDS, evidence_kinds, kind_names, laws_among
 from dtfl_app.core.settings import Value, keys_of, read_settings, setting, to_mapping
 
 __all__ = [
@@ -236,8 +236,8 @@ class DetectorSettings:
     latent: int = setting(24, "width of the innermost layer", low=1)
     evidence: str = setting(
         "smoothed",
-        "what raises an alarm: one or more of instant, smoothed (the model's residual), plc, "
-        "pump, balance (laws of physics; C-Town plants)",
+        f"what raises an alarm: one or more of {kind_names(MODEL_KINDS)} (the model's residual), "
+        f"{kind_names(laws_among(KINDS.values()))} (laws of physics; C-Town plants)",
     )
     smoothing: int = setting(8, "smoothed residuals: mean of this many past steps", low=1)
     false_alarm_rate: float = setting(
@@ -249,7 +249,7 @@ class DetectorSettings:
         if len(evidence_kinds(self.evidence)) > 1 and self.model == "classifier":
             raise ConfigError(
                 f"run config: evidence = {self.evidence!r} weighs several kinds, which needs "
-                'model = "autoencoder"; a classifier takes one, "instant" or "smoothed"'
+                f'model = "autoencoder"; a classifier takes one of {kind_names(MODEL_KINDS)}'
             )
 
 

@@ -23,7 +23,7 @@ from twin.files import write_atomically
 
 __all__ = ["Following", "follow", "state_path"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.laws import LawStream
 from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.evidence import EvidenceKind, LawEvidence, ModelEvidence, laws_among
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChange
 from dtfl_app.detection.model import OnnxModel
 from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
 from dtfl_app.sites.stretches import GAP_PERIODS
-from twin.ctown.laws import law_channels
 from twin.schema import Schema
 
 __all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
@@ -149,9 +149,15 @@ class Scorer:
         self.thresholds = ThresholdTable(bundle.calibration, bundle.rate)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
         self._windows = InputWindows(plan, bundle.scaler, schema)
-        self._means = {"instant": TrailingMean(1), "smoothed": TrailingMean(bundle.smoothing)}
+        self._means = {
+            kind: TrailingMean(kind.steps(bundle.smoothing))
+            for kind in bundle.kinds
+            if isinstance(kind, ModelEvidence)
+        }
         self._laws = _law_stream(bundle, site)
-        self.drift = Drift(self.thresholds, self._kinds, drift_window, drift_limit)
+        self.drift = Drift(
+            self.thresholds, [k.name for k in self._kinds], drift_window, drift_limit
+        )
         self._place = _Place()
 
     @property
@@ -198,7 +204,7 @@ class Scorer:
             "counts": asdict(self._place.counts),
             "frozen": self._frozen.state() if self._frozen else None,
             "windows": self._windows.state(),
-            "means": {name: mean.state() for name, mean in self._means.items()},
+            "means": {kind.name: mean.state() for kind, mean in self._means.items()},
             "laws": self._laws.state() if self._laws else None,
             "drift": self.drift.state(),
         }
@@ -207,8 +213,8 @@ class Scorer:
         """Go on from a `state` of a scorer that was made alike."""
         self._place = _Place(state["last"], state["alarm"], Counts(**state["counts"]))
         self._windows.restore(state["windows"])
-        for name, mean in self._means.items():
-            mean.restore(state["means"][name])
+        for kind, mean in self._means.items():
+            mean.restore(state["means"][kind.name])
         if self._frozen:
             self._frozen.restore(state["frozen"])
         if self._laws:
@@ -233,11 +239,10 @@ class Scorer:
         if made is None:
             return None, ()
         features, inputs = made
-        shares = self._shares(time, features.astype(np.float64), inputs)
-        totals = {kind: _total(kind, found) for kind, found in shares.items()}
-        verdict = self.thresholds.verdict(np.array([totals[kind] for kind in self._kinds]))
+        found = self._evidence(time, features.astype(np.float64), inputs)
+        verdict = self.thresholds.verdict(np.array([found[kind.name][0] for kind in self._kinds]))
         kind = self._kinds[verdict.foremost]
-        step = Step(time, verdict, kind, self._causes(kind, shares[kind], features))
+        step = Step(time, verdict, kind.name, self._causes(kind, found[kind.name][1], features))
         return step, self._account(verdict)
 
     def _account(self, verdict: Verdict) -> tuple[DriftChange, ...]:
@@ -250,26 +255,28 @@ class Scorer:
         place.alarm = verdict.alarm
         return tuple(self.drift.add(verdict))
 
-    def _shares(
+    def _evidence(
         self, time: int, features: Floats, inputs: NDArray[np.float32]
-    ) -> dict[str, Floats]:
-        """Each kind's evidence by channel; of the model's, the total stands before the features."""
-        found = self._laws.step(time, features) if self._laws else {}
+    ) -> dict[str, tuple[float, Floats]]:
+        """Each kind's evidence: in all, and by feature or channel."""
+        laws = self._laws.step(time, features) if self._laws else {}
+        found = {name: (float(LawEvidence.total(shares)), shares) for name, shares in laws.items()}
         total, per_channel = self._model.score(inputs)
         row = np.concatenate([total, per_channel[0]])  # shape: (1 + d,)
-        return {**found, **{kind: mean.step(row) for kind, mean in self._means.items()}}
+        for kind, mean in self._means.items():
+            smoothed = mean.step(row)
+            found[kind.name] = float(smoothed[0]), smoothed[1:]
+        return found
 
     def _causes(
-        self, kind: str, shares: Floats, features: NDArray[np.float32]
+        self, kind: EvidenceKind, shares: Floats, features: NDArray[np.float32]
     ) -> tuple[Cause, ...]:
         names = self._bundle.features.names
-        if kind in self._means:
-            shares, usual = shares[1:], self._bundle.usual[kind]
-            # The mean keeps features that are usually perfect from standing out by next to nothing.
-            prominence = shares / (usual + usual.mean() + 1e-12)
-            named: tuple[str, ...] = names
+        if isinstance(kind, LawEvidence):
+            prominence, named = shares, kind.channels
         else:
-            prominence, named = shares, law_channels(kind)
+            prominence = kind.prominence(shares, self._bundle.usual[kind.name])
+            named = names
         whole = float(shares.sum())
         order = np.argsort(-prominence, kind="stable")[:_CAUSES]
         return tuple(
@@ -277,11 +284,6 @@ class Scorer:
             for i in order
             if shares[i] > 0.0
         )
-
-
-def _total(kind: str, shares: Floats) -> float:
-    """A kind's evidence: the model's total, or what is furthest off of a law's channels."""
-    return float(shares[0]) if kind in ("instant", "smoothed") else float(shares.max())
 
 
 def _reading(value: np.float32) -> float | None:
@@ -294,7 +296,7 @@ def _law_stream(bundle: Bundle, site: str) -> LawStream | None:
     if physics is None:
         return None
     names = bundle.features.names
-    return LawStream(physics.laws(site), physics.expected, bundle.kinds, names)
+    return LawStream(physics.laws(site), physics.expected, laws_among(bundle.kinds), names)
 
 
 def _absent(bundle: Bundle, schema: Schema, ignored: Collection[str]) -> NDArray[np.bool_]:
