@@ -21,8 +21,9 @@ from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChan
 from dtfl_app.detection.model import OnnxModel
 from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
-from dtfl_app.sites.stretches import GAP_PERIODS
-from twin.schema import Schema
+from dtfl_app.sites.features import channel_of
+from dtfl_app.sites.stretches import longest_step_ns
+from twin.schema import Schema, out_of_range
 
 __all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
 
@@ -141,7 +142,7 @@ class Scorer:
     ) -> None:
         schema, plan = bundle.site_schema.schema, bundle.features
         self._bundle, self._kinds = bundle, bundle.kinds
-        self._gap_ns = round(GAP_PERIODS * schema.period_s * 1e9)
+        self._longest_step_ns = longest_step_ns(schema.period_s)
         self._low = np.array([channel.low for channel in schema.channels])
         self._high = np.array([channel.high for channel in schema.channels])
         self._names, self._absent = schema.names, _absent(bundle, schema, ignored)
@@ -182,13 +183,13 @@ class Scorer:
         if place.last is not None and time <= place.last:
             counts.skipped += 1
             return Outcome(skipped=True)
-        begins = place.last is None or time - place.last > self._gap_ns
+        begins = place.last is None or time - place.last > self._longest_step_ns
         if begins:
             self._restart()
         place.last = time
         counts.rows += 1
         counts.missing += int(np.count_nonzero(np.isnan(readings)))
-        impossible = (readings < self._low) | (readings > self._high)
+        impossible = out_of_range(readings, self._low, self._high)
         step, drift = self._score(time, np.where(impossible | self._absent, np.nan, readings))
         names: tuple[str, ...] = ()
         if impossible.any():
@@ -306,5 +307,5 @@ def _absent(bundle: Bundle, schema: Schema, ignored: Collection[str]) -> NDArray
             f"--ignore {unknown[0]}: no such channel; expected some of {', '.join(schema.names)}"
         )
     plan = bundle.features
-    read = {name.partition(":")[0] for name in plan.names if name not in plan.unread}
+    read = {channel_of(name) for name in plan.names if name not in plan.unread}
     return np.array([name in ignored or name not in read for name in schema.names])

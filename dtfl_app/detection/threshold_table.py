@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detector.calibration import SKETCH_LEVELS, Calibration, Sketch, pooled_p_values
+from dtfl_app.detector.calibration import (
+    SKETCH_LEVELS,
+    Calibration,
+    Sketch,
+    bonferroni,
+    over_thresholds,
+    pooled_p_values,
+)
 
 __all__ = ["ThresholdTable", "Verdict"]
 
@@ -56,24 +63,16 @@ class ThresholdTable:
         self._p = [pooled_p_values(s, e) for s, e in zip(sketches, self._tops(), strict=True)]
         self._least = [_least_p(s, e) for s, e in zip(sketches, self._edges, strict=True)]
 
-    @property
-    def kinds(self) -> int:
-        """Number k of kinds of evidence."""
-        return len(self._edges)
-
     def verdict(self, evidence: Floats) -> Verdict:
         """Judge one step's evidence, shape (k,)."""
         cells = tuple(
             int(np.searchsorted(edges, value, side="left"))
             for edges, value in zip(self._edges, evidence, strict=True)
         )
-        smallest = min(float(self._p[kind][cell]) for kind, cell in enumerate(cells))
-        p_value = min(self.kinds * smallest, 1.0)
-        if self.kinds == 1:
-            return Verdict(float(evidence[0]), float(self._thresholds[0]), p_value, 0, cells)
-        # Without calibration scores there is no threshold, and without a threshold no alarm.
-        ratio = np.where(np.isnan(self._thresholds), 0.0, evidence / self._thresholds)
-        return Verdict(float(ratio.max()), 1.0, p_value, int(ratio.argmax()), cells)
+        p_values = [p[cell] for p, cell in zip(self._p, cells, strict=True)]
+        score, threshold, foremost = over_thresholds(evidence, self._thresholds)
+        p_value = float(bonferroni(np.array(p_values)))
+        return Verdict(float(score), threshold, p_value, int(foremost), cells)
 
     def p_range(self, kind: int, cells: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Return the largest and the smallest p-value that the sketches leave open, per cell."""

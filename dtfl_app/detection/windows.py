@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dtfl_app.bundle.bundle import FeaturePlan
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.sites.statistics import STATISTICS
-from dtfl_app.sites.stretches import FROZEN_SAMPLES
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest
 from twin.schema import Schema
 
 __all__ = ["FrozenChannels", "InputWindows", "TrailingMean"]
@@ -24,7 +24,7 @@ class FrozenChannels:
     """Takes channels that hold one value from the start of a stretch as missing.
 
     That of a dead sensor is known for sure only from `FROZEN_SAMPLES` readings on. A status may
-    rest for as long as it likes, and a flow at 0 (``quality.at_rest``).
+    rest for as long as it likes, and a flow at 0 (``stretches.at_rest``).
 
     Parameters
     ----------
@@ -32,15 +32,14 @@ class FrozenChannels:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._status = np.array([channel.kind == "status" for channel in schema.channels])
-        self._flow = np.array([channel.kind == "flow" for channel in schema.channels])
+        self._kinds = np.array([channel.kind for channel in schema.channels])
         self.restart()
 
     def restart(self) -> None:
         """Begin a stretch."""
-        self._first = np.full(len(self._status), np.nan)
-        self._count = np.zeros(len(self._status), dtype=np.int64)
-        self._moved = self._status.copy()
+        self._first = np.full(len(self._kinds), np.nan)
+        self._count = np.zeros(len(self._kinds), dtype=np.int64)
+        self._moved = np.zeros(len(self._kinds), dtype=bool)
 
     def step(self, readings: Floats) -> Floats:
         """Return the readings, shape (c,), NaN where the channel is frozen."""
@@ -48,8 +47,8 @@ class FrozenChannels:
         self._first = np.where(np.isnan(self._first), readings, self._first)
         self._moved |= present & (readings != self._first)
         self._count += present
-        resting = self._flow & (self._first == 0.0)
-        frozen = ~self._moved & ~resting & (self._count >= FROZEN_SAMPLES)
+        resting = self._moved | at_rest(self._kinds, self._first)
+        frozen = ~resting & (self._count >= FROZEN_SAMPLES)
         return np.where(frozen, np.nan, readings)
 
     def state(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dtfl_app.detector.metrics import (
     evaluate_scores,
     event_results,
     settled_steps,
+    share,
 )
 from dtfl_app.detector.models import Detector, Params, set_params
 from dtfl_app.inputs.preparation import Prepared
@@ -49,7 +50,7 @@ def evidence_metrics(
     metrics = evaluate_scores(alarm.score, alarm.threshold, features.label, features.event, step_s)
     settled = evidence[settled_steps(features.label, features.instance, step_s)]
     rates = {
-        name: _share(calibration.exceeds(settled, wanted)) for wanted, name in WANTED_RATES.items()
+        name: share(calibration.exceeds(settled, wanted)) for wanted, name in WANTED_RATES.items()
     }
     return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
 
@@ -217,7 +218,7 @@ def _observed(
     count, steps = int(raised.sum()), len(raised)
     kept = wanted * steps / 2 - 1 < count < 2 * wanted * steps + 1
     drift = "" if kept else "; ".join(reasons)
-    return ObservedRate(site, wanted, _share(raised), steps, after_events, kept, drift)
+    return ObservedRate(site, wanted, share(raised), steps, after_events, kept, drift)
 
 
 def _reasons(raised: NDArray[np.bool_], sources: NDArray[np.object_]) -> list[str]:
@@ -226,10 +227,6 @@ def _reasons(raised: NDArray[np.bool_], sources: NDArray[np.object_]) -> list[st
         return ["too few alarms"]
     most = pd.Series(sources[raised]).value_counts()
     return [f"{most.iloc[0]} of {int(raised.sum())} alarms: {most.index[0]}"]
-
-
-def _share(mask: NDArray[np.bool_]) -> float:
-    return float(mask.mean()) if mask.size else float("nan")
 
 
 def _owner(instance: str, calibration: Calibration) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from dtfl_app.bundle.folder import model_version, read_folder
 from dtfl_app.core.errors import BundleError, SchemaError
+from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.detection.detection import DetectionOptions
 from dtfl_app.detection.once import score_file
 from twin.ctown.channels import SCADA
@@ -50,7 +51,7 @@ def test_what_is_read_back_is_what_the_run_had(everything, model):
     assert found.site_schema.time == "DATETIME"
     assert found.features.names == saved.features
     assert found.features.unread == ()
-    assert found.kinds == tuple(saved.evidence.split(","))
+    assert found.kinds == evidence_kinds(saved.evidence)
     assert (found.rate, found.smoothing) == (saved.false_alarm_rate, saved.smoothing)
     np.testing.assert_array_equal(found.scaler.mean, saved.scaler["mean"])
     np.testing.assert_array_equal(found.calibration.floors, saved.calibration.floors)
