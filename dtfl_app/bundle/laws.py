@@ -28,8 +28,8 @@ class Physics:
     Parameters
     ----------
     plants : site -> its plant's laws; "" where all sites are of one plant.
-    expected : mean demand in L/s by district and hour of the week, shape (5, 168); None where the
-        balance is no evidence.
+    expected : mean demand in L/s by district and hour of the week, shape (5, 168); None where no
+        law needs it.
     """
 
     plants: Mapping[str, PlantLaws]

@@ -60,8 +60,10 @@ class ThresholdTable:
         self._thresholds = calibration.thresholds(rate)
         sketches = [calibration.sketches(kind) for kind in range(calibration.kinds)]
         self._edges = [_edges(one) for one in sketches]
-        self._p = [pooled_p_values(s, e) for s, e in zip(sketches, self._tops(), strict=True)]
-        self._least = [_least_p(s, e) for s, e in zip(sketches, self._edges, strict=True)]
+        # The highest score of each cell.
+        tops = [np.append(edges, np.inf) for edges in self._edges]
+        self._p = [pooled_p_values(s, t) for s, t in zip(sketches, tops, strict=True)]
+        self._least = [_least_p(s, t) for s, t in zip(sketches, tops, strict=True)]
 
     def verdict(self, evidence: Floats) -> Verdict:
         """Judge one step's evidence, shape (k,)."""
@@ -78,10 +80,6 @@ class ThresholdTable:
         """Return the largest and the smallest p-value that the sketches leave open, per cell."""
         return self._p[kind][cells], self._least[kind][cells]
 
-    def _tops(self) -> list[Floats]:
-        """Per kind, the highest score of each cell."""
-        return [np.concatenate([edges, [np.inf]]) for edges in self._edges]
-
 
 def _edges(sketches: list[Sketch]) -> Floats:
     """All sites' sketched scores of one kind, ascending; they bound the cells."""
@@ -89,11 +87,10 @@ def _edges(sketches: list[Sketch]) -> Floats:
     return np.unique(np.concatenate(filled)) if filled else np.zeros(0)
 
 
-def _least_p(sketches: list[Sketch], edges: Floats) -> Floats:
+def _least_p(sketches: list[Sketch], tops: Floats) -> Floats:
     """Smallest p-value of each cell: only scores that must lie above it are counted; (cells,)."""
     filled = [sketch for sketch in sketches if sketch.count]
     total = sum(sketch.count for sketch in filled)
-    tops = np.concatenate([edges, [np.inf]])
     if not total:
         return np.ones(len(tops))
     at_most = sum(_most_at_most(sketch, tops) for sketch in filled)

@@ -126,21 +126,21 @@ def measure(material: Material) -> Iterator[tuple[str, list[Metrics]]]:
     kinds = evidence_kinds(material.config.detector.evidence)
     everyone = range(len(material.sites))
 
-    def judged(evidence: Evidence, kinds: Sequence[EvidenceKind] = kinds) -> list[Metrics]:
-        return [_judge(material, evidence, kinds, everyone)]
+    def pooled(evidence: Evidence, kinds: Sequence[EvidenceKind] = kinds) -> list[Metrics]:
+        return [_metrics(material, evidence, kinds, everyone)]
 
-    yield "random score", judged(_random(material), MODEL_KINDS[:1])
-    yield "untrained model", judged(_evidence(material, _fresh(material)))
+    yield "random score", pooled(_random(material), MODEL_KINDS[:1])
+    yield "untrained model", pooled(_evidence(material, _fresh(material)))
     if laws := laws_among(kinds):
-        yield "physics alone", judged(_physical(laws), laws)
-    yield "one-class PCA", judged(_pca(material, kinds))
+        yield "physics alone", pooled(_physical(laws), laws)
+    yield "one-class PCA", pooled(_pca(material, kinds))
     if material.twin is not None:
-        yield "twin only", judged(_twin_only(material, material.twin))
+        yield "twin only", pooled(_twin_only(material, material.twin))
     yield "site alone", _alone(material, kinds)
-    yield "centralised", judged(_centralised(material))
+    yield "centralised", pooled(_centralised(material))
 
 
-def _judge(
+def _metrics(
     material: Material, evidence: Evidence, kinds: Sequence[EvidenceKind], sites: Iterable[int]
 ) -> Metrics:
     """Calibrate on the normal rows of these sites, then judge the evaluation set."""
@@ -151,8 +151,8 @@ def _judge(
         sketches[material.names[index]] = found
     calibration = Calibration(evidence_floors(kinds), sketches)
     rate, features = material.config.detector.false_alarm_rate, material.evaluation.features
-    judged = evidence(material.evaluation)
-    return evidence_metrics(judged, calibration, rate, features, material.step_s)
+    evaluated = evidence(material.evaluation)
+    return evidence_metrics(evaluated, calibration, rate, features, material.step_s)
 
 
 def _random(material: Material) -> Evidence:
@@ -203,7 +203,7 @@ def _alone(material: Material, kinds: Sequence[EvidenceKind]) -> list[Metrics]:
     for index, (training, _) in enumerate(material.sites):
         steps = _site_steps(material, training)
         model = _trained(material, [training], steps, material.config.train.lr)
-        results.append(_judge(material, _evidence(material, model), kinds, [index]))
+        results.append(_metrics(material, _evidence(material, model), kinds, [index]))
     return results
 
 
