@@ -2,7 +2,7 @@
 
 Run it from the repository: python -m benchmarks.drift
 BATADAL's year without attacks (dataset03) alone: CWA is trained on the first, then on the last six
-tenths of it and its deployable model scores the rest, as it is and altered. Dataset04 and the test
+tenths of it and its bundle scores the rest, as it is and altered. Dataset04 and the test
 file play no part. Writes benchmarks/results/drift.md. About six minutes on two cores.
 """
 

@@ -1,4 +1,4 @@
-"""The model card: what a deployable model is, what it was measured to do, and what not."""
+"""The model card: what a bundle's model is, what it was measured to do, and what not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def model_card(
     Parameters
     ----------
     strategy, run, config, sites : what trained it.
-    bundle : what is deployed.
+    bundle : what the card goes with.
     versions : package -> version that made it.
     metrics, alarms : of the last model on the evaluation set (`Evaluator`); None without one.
     """

@@ -66,11 +66,11 @@ class Origin:
 def export_model(
     path: Path, strategy: str, model: SavedModel, weights: Path, origin: Origin
 ) -> None:
-    """Write the deployable folder of a strategy's last model.
+    """Write the bundle of a strategy's last model.
 
     Parameters
     ----------
-    path : the folder.
+    path : its folder.
     strategy : who trained it.
     model : the model, and `weights` the file it is stored in.
     origin : the run.

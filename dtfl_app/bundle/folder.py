@@ -93,7 +93,7 @@ def read_folder(path: Path) -> Bundle:
     wanted = manifest["files"]
     if strange := sorted(found - set(wanted) - {MANIFEST}):
         raise BundleError(
-            f"{path / strange[0]} does not belong to the model; a deployable folder holds what its "
+            f"{path / strange[0]} does not belong to the model; its folder holds what its "
             f"{MANIFEST} lists and nothing else: remove it"
         )
     contents = {name: _checked(path / name, digest) for name, digest in wanted.items()}

@@ -30,7 +30,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def detect(
-    model: Annotated[Path, typer.Option(help="deployable folder: RUN/deploy/STRATEGY")],
+    model: Annotated[Path, typer.Option(help="folder of a model: RUN/deploy/STRATEGY")],
     data: Annotated[Path, typer.Option(help="the site's file: CSV, or Parquet without --follow")],
     out: Annotated[
         Path | None,
@@ -60,7 +60,7 @@ def detect(
         int, typer.Option(min=10, help="steps without alarm that drift is looked for in")
     ] = DRIFT_WINDOW,
 ) -> None:
-    """Score a site's readings with a deployable model; alarms go to a file, one JSON object a line.
+    """Score a site's readings with a trained model; alarms go to a file, one JSON object a line.
 
     Once, or with --follow as the file grows: every row exactly once, whatever stops the process.
     """

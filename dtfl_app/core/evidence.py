@@ -140,48 +140,29 @@ EvidenceKind: TypeAlias = ModelEvidence | LawEvidence
 # head, a tenth of a standard deviation.
 _KINDS: tuple[EvidenceKind, ...] = (
     ModelEvidence(
-        "instant",
-        "the model's residual of this step: mean squared reconstruction error",
-        unit="",
-        floor=-math.inf,
-        smoothed=False,
+        "instant", "the model's residual of this step: mean squared reconstruction error",
+        unit="", floor=-math.inf, smoothed=False,
     ),
     ModelEvidence(
-        "smoothed",
-        "mean of the last `smoothing` residuals: lasting weak events",
-        unit="",
-        floor=-math.inf,
-        smoothed=True,
+        "smoothed", "mean of the last `smoothing` residuals: lasting weak events",
+        unit="", floor=-math.inf, smoothed=True,
     ),
     LawEvidence(
-        "plc",
-        "by how much a pump's or valve's status contradicts its set-points",
-        unit="m",
-        floor=0.01,
-        channels=PLC_CHANNELS,
-        recording=plc_contradiction,
-        hourly=plc_hour,
+        "plc", "by how much a pump's or valve's status contradicts its set-points",
+        unit="m", floor=0.01,
+        channels=PLC_CHANNELS, recording=plc_contradiction, hourly=plc_hour,
     ),
     LawEvidence(
-        "pump",
-        "what a pump station's head gain misses its pumps' curves by",
-        unit="m",
-        floor=0.1,
-        channels=PUMP_CHANNELS,
-        recording=pump_residual,
-        hourly=pump_hour,
+        "pump", "what a pump station's head gain misses its pumps' curves by",
+        unit="m", floor=0.1,
+        channels=PUMP_CHANNELS, recording=pump_residual, hourly=pump_hour,
     ),
     LawEvidence(
-        "balance",
-        "a district's water balance over four hours against the demand to expect",
-        unit="standard deviations",
-        floor=0.1,
-        channels=BALANCE_CHANNELS,
-        recording=balance_residual,
-        hourly=balance_hour,
-        needs_demand=True,
+        "balance", "a district's water balance over four hours against the demand to expect",
+        unit="standard deviations", floor=0.1, needs_demand=True,
+        channels=BALANCE_CHANNELS, recording=balance_residual, hourly=balance_hour,
     ),
-)
+)  # fmt: skip
 #: Name -> kind of evidence.
 KINDS = {kind.name: kind for kind in _KINDS}
 #: Those that the model gives.

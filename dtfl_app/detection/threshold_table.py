@@ -23,11 +23,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the calibration says of one step; see `detector.calibration.Alarm`.
+    """What the calibration says of one step, as `detector.calibration.Alarm` does of many.
 
     Parameters
     ----------
-    score, threshold, p_value : as there.
+    score, threshold, p_value : as of an `Alarm`.
     foremost : index of the evidence that stands out most over its threshold.
     cells : per kind of evidence, between which pooled calibration scores the step's lies.
     """

@@ -69,15 +69,11 @@ class SitePhysics:
         `expected` is the mean demand in L/s, shape (5, 168); None where no law needs it.
         """
         plants = self._plants(features)
-        return {
-            kind.name: np.concatenate(
-                [
-                    np.zeros((0, len(kind.channels))),
-                    *(kind.on_recording(rows, plant, expected) for rows, plant in plants),
-                ]
-            )
-            for kind in self.kinds
-        }
+        found = {}
+        for kind in self.kinds:
+            parts = [kind.on_recording(rows, plant, expected) for rows, plant in plants]
+            found[kind.name] = np.concatenate([np.zeros((0, len(kind.channels))), *parts])
+        return found
 
     def _plants(self, features: Features) -> list[tuple[pd.DataFrame, PlantModel]]:
         """The readings plant by plant, in the features' order."""

@@ -1,4 +1,4 @@
-"""A deployable folder: whole or refused, the same for the same run, and telling what it is."""
+"""A bundle's folder: whole or refused, the same for the same run, and telling what it is."""
 
 import hashlib
 import json
