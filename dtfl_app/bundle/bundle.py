@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.bundle.laws import Physics
-from dtfl_app.core.errors import SchemaError
+from dtfl_app.core.errors import BundleError, SchemaError
 from dtfl_app.core.evidence import KINDS, EvidenceKind
 from dtfl_app.detector.calibration import Calibration, Sketch
 from dtfl_app.sites.features import FeatureSpec
@@ -119,7 +119,8 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
 def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     """Inverse of `encode`, for the model `version` in folder `where`.
 
-    Raises KeyError, TypeError or ValueError where a file lacks something.
+    Raises KeyError, TypeError or ValueError where a file lacks something, BundleError where the
+    model weighs evidence that this version does not know.
     """
     plain = {name: json.loads(files[name]) for name in files if name.endswith(".json")}
     features, calibration = plain["features.json"], plain["calibration.json"]
@@ -138,7 +139,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
         site_schema=read_site_schema(where / "schema.toml"),
         features=plan,
         scaler=Scaler.from_dict(plain["scaler.json"]),
-        kinds=tuple(KINDS[name] for name in calibration["kinds"]),
+        kinds=_kinds(calibration["kinds"], where),
         rate=calibration["false_alarm_rate"],
         smoothing=calibration["smoothing"],
         calibration=_calibration(calibration),
@@ -148,6 +149,15 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
         graph=files["model.onnx"],
         version=version,
     )
+
+
+def _kinds(names: Sequence[str], where: Path) -> tuple[EvidenceKind, ...]:
+    if unknown := [name for name in names if name not in KINDS]:
+        raise BundleError(
+            f"{where}: the model weighs evidence {unknown}; this version knows {', '.join(KINDS)}. "
+            "Install the version that card.md names"
+        )
+    return tuple(KINDS[name] for name in names)
 
 
 def _json(content: object) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from dtfl_app.bundle.bundle import decode
 from dtfl_app.bundle.folder import model_version, read_folder
 from dtfl_app.core.errors import BundleError, SchemaError
 from dtfl_app.core.evidence import evidence_kinds
@@ -146,6 +147,16 @@ def test_a_folder_that_is_no_model_says_which_is_meant(everything, tmp_path):
     for folder in (everything.path, tmp_path / "none"):
         with pytest.raises(BundleError, match="RUN/deploy/STRATEGY"):
             read_folder(folder)
+
+
+def test_evidence_that_this_version_does_not_know_is_named(model):
+    files = files_of(model)
+    files["calibration.json"] = files["calibration.json"].replace(b'"plc"', b'"twin"')
+
+    with pytest.raises(
+        BundleError, match=r"evidence \['twin'\]; this version knows instant, .*card"
+    ):
+        decode(files, model, "1")
 
 
 def test_a_site_names_its_own_columns_and_nothing_else(model, dataset04, tmp_path):
