@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.core.evidence import KINDS, PHYSICAL, evidence_kinds
+from dtfl_app.core.evidence import KINDS, evidence_kinds, laws_among
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.metrics import evaluate_scores
 from dtfl_app.evaluation.saved_model import file_evidence, find_model
@@ -77,7 +77,7 @@ def attack_scores(run: Path, strategy: str) -> dict[Choice, dict[str, float]]:
     """Return choice -> attack -> S of that attack, for one run's model on dataset04."""
     folder, path = find_model(run, strategy)
     saved = load_model(path)
-    kinds = evidence_kinds(saved.evidence)
+    kinds = [kind.name for kind in evidence_kinds(saved.evidence)]
     data = DATA / "batadal" / "BATADAL_dataset04.csv"
     features, evidence = file_evidence(folder, path, data, str(DATA))
     scores: dict[Choice, dict[str, float]] = {}
@@ -96,7 +96,8 @@ def attack_scores(run: Path, strategy: str) -> dict[Choice, dict[str, float]]:
 def subsets(kinds: Sequence[str]) -> list[tuple[str, ...]]:
     """All subsets of the kinds with at least one of the model's, and physics alone."""
     every = [c for n in range(1, len(kinds) + 1) for c in combinations(kinds, n)]
-    return [c for c in every if set(c) - set(PHYSICAL) or set(c) == set(PHYSICAL)]
+    physical = {law.name for law in laws_among(KINDS.values())}
+    return [c for c in every if set(c) - physical or set(c) == physical]
 
 
 def per_attack(

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
+from dtfl_app.core import evidence
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.tables import markdown
 from dtfl_app.sites.federation import resolve_data_dir
@@ -24,7 +25,7 @@ from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "detection.md"
-KINDS = {"smoothed": "smoothed", "all five": "instant,smoothed,plc,pump,balance"}
+KINDS = {"smoothed": "smoothed", "all five": ",".join(evidence.KINDS)}
 MOST_MB, MOST_MS = 200.0, 5.0
 
 

@@ -2,7 +2,7 @@
 
 Run it from the repository: python -m benchmarks.drift
 BATADAL's year without attacks (dataset03) alone: CWA is trained on the first, then on the last six
-tenths of it and its deployable model scores the rest, as it is and altered. Dataset04 and the test
+tenths of it and its bundle scores the rest, as it is and altered. Dataset04 and the test
 file play no part. Writes benchmarks/results/drift.md. About six minutes on two cores.
 """
 
@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.config import RunConfig
+from dtfl_app.core.evidence import KINDS
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift
-from dtfl_app.detection.judging import ThresholdTable, Verdict
 from dtfl_app.detection.scorer import Scorer
+from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.inputs.twin_data import own_plant
 from dtfl_app.results.tables import markdown
@@ -38,7 +39,7 @@ from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "drift.md"
-EVIDENCE = ("instant", "smoothed", "plc", "pump", "balance")
+EVIDENCE = tuple(KINDS)
 WINDOWS = (250, 500, 1000)
 PARTS = {"first 60%": (0.0, 0.6), "last 60%": (0.4, 1.0)}
 # One channel per kind of sensor and level; its offset is 1% of its physical range.
@@ -53,13 +54,13 @@ class Trained:
     Parameters
     ----------
     part : which part.
-    deployment : the model.
+    bundle : the model.
     rest : the hours it was not trained on.
     config : its run's settings.
     """
 
     part: str
-    deployment: Deployment
+    bundle: Bundle
     rest: pd.DataFrame
     config: RunConfig
 
@@ -123,9 +124,9 @@ def train(link: SuperLink, folder: Path, part: str) -> Trained:
 
 def normal_rows(model: Trained) -> Iterator[list[str]]:
     """Per window, the largest distance of each kind of evidence, and the drifts that begin."""
-    judge, verdicts = verdicts_of(model.deployment, model.rest)
+    table, verdicts = verdicts_of(model.bundle, model.rest)
     for window in WINDOWS:
-        drift, largest, begun = Drift(judge, EVIDENCE, window), dict.fromkeys(EVIDENCE, 0.0), 0
+        drift, largest, begun = Drift(table, EVIDENCE, window), dict.fromkeys(EVIDENCE, 0.0), 0
         for step, verdict in enumerate(verdicts):
             begun += sum(change.begins for change in drift.add(verdict))
             if step >= window + 50 and step % 5 == 0:
@@ -137,8 +138,8 @@ def normal_rows(model: Trained) -> Iterator[list[str]]:
 def altered_rows(model: Trained, folder: Path) -> Iterator[list[str]]:
     """What each change of operation begins, with the default window and limit."""
     for name, series in {**offsets(model.rest), **demands(model, folder)}.items():
-        judge, verdicts = verdicts_of(model.deployment, series)
-        drift, begun = Drift(judge, EVIDENCE), []
+        table, verdicts = verdicts_of(model.bundle, series)
+        drift, begun = Drift(table, EVIDENCE), []
         for step, verdict in enumerate(verdicts, start=1):
             begun += [f"{c.kind} after {step}" for c in drift.add(verdict) if c.begins]
         share = np.mean([verdict.alarm for verdict in verdicts])
@@ -168,15 +169,13 @@ def demands(model: Trained, folder: Path) -> dict[str, pd.DataFrame]:
     return found
 
 
-def verdicts_of(
-    deployment: Deployment, series: pd.DataFrame
-) -> tuple[ThresholdTable, list[Verdict]]:
+def verdicts_of(bundle: Bundle, series: pd.DataFrame) -> tuple[ThresholdTable, list[Verdict]]:
     """Score a labelled series row by row."""
-    scorer = Scorer(deployment)
+    scorer = Scorer(bundle)
     times = series["time"].to_numpy("datetime64[ns]").astype(np.int64)
     rows = series[SCADA.names].to_numpy(dtype=np.float64)
     outcomes = [scorer.step(int(time), row) for time, row in zip(times, rows, strict=True)]
-    return scorer.judge, [outcome.step.verdict for outcome in outcomes if outcome.step]
+    return scorer.thresholds, [outcome.step.verdict for outcome in outcomes if outcome.step]
 
 
 NOTES = """\

@@ -64,7 +64,10 @@ def places(storeys: Iterable[list[str]]) -> dict[str, tuple[float, float]]:
         # Rooms of neighbouring floors stand beside each other, so arrows pass between them.
         shift = step / 6 * (-1 if floor % 2 else 1)
         for n, name in enumerate(names, start=1):
-            found[name] = (n * step + shift, 40 + (len(storeys) - 1 - floor) * (HIGH + GAP) + HIGH / 2)
+            found[name] = (
+                n * step + shift,
+                40 + (len(storeys) - 1 - floor) * (HIGH + GAP) + HIGH / 2,
+            )
     return found
 
 
@@ -92,11 +95,14 @@ def _arrow(
     y, to_y = y + HIGH / 2, to_y - HIGH / 2
     bend = (to_y - y) / 2
     style = {"stroke": "#33475b", "stroke-width": 1.4} if dark else {"stroke": "#d5dbe1"}
-    path = f"M{x:.0f} {y:.0f} C{x:.0f} {y + bend:.0f} {to_x:.0f} {to_y - bend:.0f} {to_x:.0f} {to_y:.0f}"
+    path = f"M{x:.0f} {y:.0f} C{x:.0f} {y + bend:.0f} {to_x:.0f} {to_y - bend:.0f} "
+    path += f"{to_x:.0f} {to_y:.0f}"
     line = _add(svg, "path", {"d": path, "fill": "none", **style})
     _add(line, "title", {}, title)
     if dark:
-        head = f"M{to_x - 4:.0f} {to_y - 8:.0f} L{to_x:.0f} {to_y:.0f} L{to_x + 4:.0f} {to_y - 8:.0f}"
+        head = (
+            f"M{to_x - 4:.0f} {to_y - 8:.0f} L{to_x:.0f} {to_y:.0f} L{to_x + 4:.0f} {to_y - 8:.0f}"
+        )
         _add(svg, "path", {"d": head, "fill": "none", **style})
 
 
@@ -106,7 +112,12 @@ def _box(svg: ET.Element, name: str, x: float, y: float, lines: int) -> None:
     _add(svg, "rect", {**corner, "width": BOX, "height": HIGH, **colour})
     middle = {"x": f"{x:.0f}", "text-anchor": "middle", "fill": "#14202b"}
     _add(svg, "text", {**middle, "y": f"{y - 2:.0f}", "font-size": 15}, name)
-    _add(svg, "text", {**middle, "y": f"{y + 15:.0f}", "font-size": 11}, f"{lines / 1000:.1f} thousand lines")
+    _add(
+        svg,
+        "text",
+        {**middle, "y": f"{y + 15:.0f}", "font-size": 11},
+        f"{lines / 1000:.1f}k lines",
+    )
 
 
 def _add(

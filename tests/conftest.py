@@ -49,7 +49,7 @@ def everything(launcher: Launcher) -> Run:
 
 @pytest.fixture(scope="module")
 def model(everything: Run) -> Path:
-    """The deployable folder of that run, exported once per module."""
+    """The bundle of that run, exported once per module."""
     return everything.path / "deploy" / "cwa"
 
 

@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from twin.errors import SchemaError
 
@@ -44,6 +45,7 @@ __all__ = [
     "ChannelKind",
     "Schema",
     "iter_instances",
+    "out_of_range",
 ]
 
 INSTANCE, TIME, LABEL, EVENT = "instance", "time", "label", "event"
@@ -153,7 +155,7 @@ class Schema:
     def _validate_ranges(self, series: pd.DataFrame, where: str) -> None:
         for channel in self.channels:
             values = series[channel.name].to_numpy(dtype=np.float64)
-            bad = np.flatnonzero((values < channel.low) | (values > channel.high))
+            bad = np.flatnonzero(out_of_range(values, channel.low, channel.high))
             if bad.size:
                 row = int(bad[0])
                 raise SchemaError(
@@ -171,6 +173,15 @@ class Schema:
                     f"{where}: instance {name!r}: time goes back or repeats at "
                     f"{rows[TIME].iloc[int(bad[0]) + 1]}; sort the rows and drop duplicates"
                 )
+
+
+def out_of_range(
+    values: npt.NDArray[np.float64],
+    low: float | npt.NDArray[np.float64],
+    high: float | npt.NDArray[np.float64],
+) -> npt.NDArray[np.bool_]:
+    """Tell which readings are outside the physical range of their channel; NaN never is."""
+    return (values < low) | (values > high)
 
 
 def iter_instances(series: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,10 +1,10 @@
-"""What a gateway scores with, in memory and as the files of a deployable folder."""
+"""What a gateway scores with, in memory and as the files of its folder."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.bundle.laws import Physics
-from dtfl_app.core.errors import SchemaError
+from dtfl_app.core.errors import BundleError, SchemaError
+from dtfl_app.core.evidence import KINDS, EvidenceKind
 from dtfl_app.detector.calibration import Calibration, Sketch
 from dtfl_app.sites.features import FeatureSpec
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.sites.site_schema import SiteSchema, read_site_schema
 
-__all__ = ["Deployment", "FeaturePlan", "decode", "encode"]
+__all__ = ["Bundle", "FeaturePlan", "decode", "encode"]
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ class FeaturePlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Deployment:
+class Bundle:
     """A trained detector, ready to score.
 
     Parameters
@@ -57,7 +58,7 @@ class Deployment:
     rate : wanted false-alarm rate.
     smoothing : time steps that the smoothed residual is averaged over.
     calibration : scores of normal operation at the sites.
-    usual : "instant" and "smoothed" -> median share of each feature, shape (d,); see `usual_of`.
+    usual : name of each kind that the model gives -> median share of each feature, shape (d,).
     usual_of : rows that `usual` is of: "twin", or "" (none were there; all 0).
     physics : what physical evidence needs; None where none is wanted.
     graph : the ONNX model.
@@ -67,7 +68,7 @@ class Deployment:
     site_schema: SiteSchema
     features: FeaturePlan
     scaler: Scaler
-    kinds: tuple[str, ...]
+    kinds: tuple[EvidenceKind, ...]
     rate: float
     smoothing: int
     calibration: Calibration
@@ -77,7 +78,7 @@ class Deployment:
     graph: bytes
     version: str = ""
 
-    def for_site(self, path: Path) -> Deployment:
+    def for_site(self, path: Path) -> Bundle:
         """Read a site's file as its own schema says; SchemaError unless it is of this schema."""
         own, schema = read_site_schema(path), self.site_schema.schema
         if own.schema.digest() != schema.digest():
@@ -89,36 +90,37 @@ class Deployment:
         return replace(self, site_schema=own)
 
 
-def encode(deployment: Deployment) -> dict[str, bytes]:
-    """Return file name -> content; the same deployment gives the same bytes."""
-    plan = deployment.features
+def encode(bundle: Bundle) -> dict[str, bytes]:
+    """Return file name -> content; the same bundle gives the same bytes."""
+    plan = bundle.features
     files: dict[str, bytes] = {
-        "model.onnx": deployment.graph,
-        "scaler.json": _json({"features": list(plan.names), **deployment.scaler.to_dict()}),
-        "calibration.json": _json(_calibration_mapping(deployment)),
+        "model.onnx": bundle.graph,
+        "scaler.json": _json({"features": list(plan.names), **bundle.scaler.to_dict()}),
+        "calibration.json": _json(_calibration_mapping(bundle)),
         "features.json": _json(
             {
                 "window_s": plan.spec.window_s,
                 "step_s": plan.spec.step_s,
                 "statistics": list(plan.spec.statistics),
-                "channels": deployment.site_schema.schema.names,
+                "channels": bundle.site_schema.schema.names,
                 "names": list(plan.names),
                 "window": plan.window,
                 "unread": list(plan.unread),
                 "frozen_missing": plan.frozen_missing,
             }
         ),
-        "schema.toml": deployment.site_schema.to_toml().encode(),
+        "schema.toml": bundle.site_schema.to_toml().encode(),
     }
-    if deployment.physics is not None:
-        files["physics.json"] = _json(deployment.physics.to_mapping())
+    if bundle.physics is not None:
+        files["physics.json"] = _json(bundle.physics.to_mapping())
     return files
 
 
-def decode(files: Mapping[str, bytes], where: Path, version: str) -> Deployment:
+def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     """Inverse of `encode`, for the model `version` in folder `where`.
 
-    Raises KeyError, TypeError or ValueError where a file lacks something.
+    Raises KeyError, TypeError or ValueError where a file lacks something, BundleError where the
+    model weighs evidence that this version does not know.
     """
     plain = {name: json.loads(files[name]) for name in files if name.endswith(".json")}
     features, calibration = plain["features.json"], plain["calibration.json"]
@@ -133,11 +135,11 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Deployment:
         kind: np.array(shares, dtype=np.float64) for kind, shares in calibration["usual"].items()
     }
     physics = plain.get("physics.json")
-    return Deployment(
+    return Bundle(
         site_schema=read_site_schema(where / "schema.toml"),
         features=plan,
         scaler=Scaler.from_dict(plain["scaler.json"]),
-        kinds=tuple(calibration["kinds"]),
+        kinds=_kinds(calibration["kinds"], where),
         rate=calibration["false_alarm_rate"],
         smoothing=calibration["smoothing"],
         calibration=_calibration(calibration),
@@ -149,20 +151,29 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Deployment:
     )
 
 
+def _kinds(names: Sequence[str], where: Path) -> tuple[EvidenceKind, ...]:
+    if unknown := [name for name in names if name not in KINDS]:
+        raise BundleError(
+            f"{where}: the model weighs evidence {unknown}; this version knows {', '.join(KINDS)}. "
+            "Install the version that card.md names"
+        )
+    return tuple(KINDS[name] for name in names)
+
+
 def _json(content: object) -> bytes:
     return json.dumps(content, indent=1, allow_nan=False).encode()
 
 
-def _calibration_mapping(deployment: Deployment) -> dict[str, Any]:
-    calibration = deployment.calibration
-    thresholds = calibration.thresholds(deployment.rate)
+def _calibration_mapping(bundle: Bundle) -> dict[str, Any]:
+    calibration = bundle.calibration
+    thresholds = calibration.thresholds(bundle.rate)
     return {
-        "kinds": list(deployment.kinds),
-        "false_alarm_rate": deployment.rate,
-        "smoothing": deployment.smoothing,
+        "kinds": [kind.name for kind in bundle.kinds],
+        "false_alarm_rate": bundle.rate,
+        "smoothing": bundle.smoothing,
         "thresholds": {
-            kind: None if math.isnan(value) else float(value)
-            for kind, value in zip(deployment.kinds, thresholds, strict=True)
+            kind.name: None if math.isnan(value) else float(value)
+            for kind, value in zip(bundle.kinds, thresholds, strict=True)
         },
         # A kind whose accuracy nobody knows has no floor, which JSON cannot write as a number.
         "floors": [None if math.isinf(floor) else float(floor) for floor in calibration.floors],
@@ -170,8 +181,8 @@ def _calibration_mapping(deployment: Deployment) -> dict[str, Any]:
             site: [{"count": s.count, "values": s.values.tolist()} for s in sketches]
             for site, sketches in sorted(calibration.sites.items())
         },
-        "usual": {kind: shares.tolist() for kind, shares in sorted(deployment.usual.items())},
-        "usual_of": deployment.usual_of,
+        "usual": {kind: shares.tolist() for kind, shares in sorted(bundle.usual.items())},
+        "usual_of": bundle.usual_of,
     }
 
 

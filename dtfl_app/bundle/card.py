@@ -1,4 +1,4 @@
-"""The model card: what a deployable model is, what it was measured to do, and what not."""
+"""The model card: what a bundle's model is, what it was measured to do, and what not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.config import RunConfig
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
@@ -20,7 +20,7 @@ def model_card(
     run: str,
     config: RunConfig,
     sites: Sequence[str],
-    deployment: Deployment,
+    bundle: Bundle,
     versions: Mapping[str, str],
     metrics: Metrics | None,
     alarms: pd.DataFrame | None,
@@ -30,22 +30,22 @@ def model_card(
     Parameters
     ----------
     strategy, run, config, sites : what trained it.
-    deployment : what is deployed.
+    bundle : what the card goes with.
     versions : package -> version that made it.
     metrics, alarms : of the last model on the evaluation set (`Evaluator`); None without one.
     """
     parts = [
         "# Model {version}",
-        _what(strategy, run, config, sites, deployment)
+        _what(strategy, run, config, sites, bundle)
         + f"\n- made with {', '.join(f'{name} {found}' for name, found in versions.items())}",
         "## Evidence and thresholds",
-        _thresholds(deployment),
+        _thresholds(bundle),
         "## Measured",
         _measured(metrics, alarms) if metrics is not None and alarms is not None else _UNJUDGED,
         "## Intended use",
         _USE,
         "## Limits",
-        _limits(deployment),
+        _limits(bundle),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -58,14 +58,12 @@ _USE = (
 )
 
 
-def _what(
-    strategy: str, run: str, config: RunConfig, sites: Sequence[str], deployment: Deployment
-) -> str:
-    detector, schema = config.detector, deployment.site_schema.schema
+def _what(strategy: str, run: str, config: RunConfig, sites: Sequence[str], bundle: Bundle) -> str:
+    detector, schema = config.detector, bundle.site_schema.schema
     return "\n".join(
         [
             f"- {detector.model} of {detector.hidden}-{detector.latent} units, window "
-            f"{detector.window}, {len(deployment.features.names)} features of "
+            f"{detector.window}, {len(bundle.features.names)} features of "
             f"{len(schema.channels)} channels every {schema.period_s:g} s (schema {schema.name})",
             f"- trained by {strategy} in {config.run.rounds} rounds at most, {len(sites)} sites, "
             f"seed {config.run.seed}",
@@ -75,23 +73,23 @@ def _what(
     )
 
 
-def _thresholds(deployment: Deployment) -> str:
-    found = deployment.calibration.thresholds(deployment.rate)
+def _thresholds(bundle: Bundle) -> str:
+    found = bundle.calibration.thresholds(bundle.rate)
     rows = [
-        f"| {kind} | {threshold:.6g} | {_scores(deployment, column)} |"
-        for column, (kind, threshold) in enumerate(zip(deployment.kinds, found, strict=True))
+        f"| {kind.name} | {threshold:.6g} | {_scores(bundle, column)} |"
+        for column, (kind, threshold) in enumerate(zip(bundle.kinds, found, strict=True))
     ]
     table = "\n".join(
         ["| evidence | threshold | calibration scores |", "| --- | --- | --- |", *rows]
     )
     return (
-        f"Wanted false-alarm rate: {deployment.rate:.3%} of the steps of normal operation. "
-        f"Smoothed evidence is the mean of {deployment.smoothing} steps.\n\n{table}"
+        f"Wanted false-alarm rate: {bundle.rate:.3%} of the steps of normal operation. "
+        f"Smoothed evidence is the mean of {bundle.smoothing} steps.\n\n{table}"
     )
 
 
-def _scores(deployment: Deployment, column: int) -> int:
-    return sum(sketch.count for sketch in deployment.calibration.sketches(column))
+def _scores(bundle: Bundle, column: int) -> int:
+    return sum(sketch.count for sketch in bundle.calibration.sketches(column))
 
 
 def _measured(metrics: Metrics, alarms: pd.DataFrame) -> str:
@@ -124,21 +122,21 @@ def _worst(alarms: pd.DataFrame) -> str:
     )
 
 
-def _limits(deployment: Deployment) -> str:
-    plan = deployment.features
+def _limits(bundle: Bundle) -> str:
+    plan = bundle.features
     limits = [
         "- Thresholds hold for operation like that of the calibration rows; `dtfl detect` warns "
         "when scores of normal operation drift away from them.",
         "- Missing readings count as the federation's mean; an event seen by missing channels "
         "alone is not found.",
         f"- Channels behind an alarm say where to look, not what happened; for the model's "
-        f"evidence they are judged against {_usual(deployment.usual_of)}.",
+        f"evidence they are judged against {_usual(bundle.usual_of)}.",
     ]
     if plan.unread:
         limits.append(
             f"- No site had a reading of {', '.join(plan.unread)}: always taken as missing."
         )
-    if deployment.physics is not None:
+    if bundle.physics is not None:
         limits.append("- Physical evidence holds for the plant in physics.json as it is now.")
     return "\n".join(limits)
 

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.bundle.bundle import Deployment, FeaturePlan
+from dtfl_app.bundle.bundle import Bundle, FeaturePlan
 from dtfl_app.bundle.card import model_card
 from dtfl_app.bundle.folder import write_folder
 from dtfl_app.bundle.laws import Physics
 from dtfl_app.bundle.onnx_graph import score_graph
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.evidence import evidence_kinds
+from dtfl_app.core.evidence import MODEL_KINDS, evidence_kinds
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import build_model, set_params
 from dtfl_app.evaluation.evaluator import Evaluator
@@ -66,29 +66,29 @@ class Origin:
 def export_model(
     path: Path, strategy: str, model: SavedModel, weights: Path, origin: Origin
 ) -> None:
-    """Write the deployable folder of a strategy's last model.
+    """Write the bundle of a strategy's last model.
 
     Parameters
     ----------
-    path : the folder.
+    path : its folder.
     strategy : who trained it.
     model : the model, and `weights` the file it is stored in.
     origin : the run.
 
     Raises ResultsError when it cannot be written.
     """
-    deployment, versions = _deployment(model, origin), _versions()
+    bundle, versions = _bundle(model, origin), _versions()
     card = model_card(
         strategy,
         origin.run,
         origin.config,
         origin.sites,
-        deployment,
+        bundle,
         versions,
-        *_judged(model, origin),
+        *_measured(model, origin),
     )
     about = {"run": origin.run, "strategy": strategy, "made_with": versions}
-    write_folder(path, deployment, weights.read_bytes(), card, about)
+    write_folder(path, bundle, weights.read_bytes(), card, about)
 
 
 def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
@@ -112,10 +112,10 @@ def frozen_as_missing(dataset: FederatedDataset) -> bool:
     return isinstance(dataset, ThreeWDataset | FilesDataset)
 
 
-def _deployment(model: SavedModel, origin: Origin) -> Deployment:
+def _bundle(model: SavedModel, origin: Origin) -> Bundle:
     spec = origin.dataset.feature_spec
     usual, usual_of = _usual(model, origin)
-    return Deployment(
+    return Bundle(
         site_schema=site_schema_of(origin.dataset),
         features=FeaturePlan(
             spec,
@@ -154,18 +154,18 @@ def _usual(model: SavedModel, origin: Origin) -> tuple[dict[str, NDArray[np.floa
     Sites send no rows, and the evaluation set judges and does nothing else, so it is that of the
     twin's normal operation; all 0 without one.
     """
-    smoothing = {"instant": 1, "smoothed": model.smoothing}
     if origin.twin is None or not (origin.twin.features.label < 1).any():
-        return {kind: np.zeros(model.spec.features) for kind in smoothing}, ""
+        return {kind.name: np.zeros(model.spec.features) for kind in MODEL_KINDS}, ""
     normal, detector = origin.twin.features.label < 1, build_model(model.spec, 0)
     set_params(detector, model.params)
-    return {
-        kind: np.median(origin.twin.score(detector, steps).per_channel[normal], axis=0)
-        for kind, steps in smoothing.items()
-    }, "twin"
+    shares = {
+        kind.name: origin.twin.score(detector, kind.steps(model.smoothing)).per_channel
+        for kind in MODEL_KINDS
+    }
+    return {name: np.median(found[normal], axis=0) for name, found in shares.items()}, "twin"
 
 
-def _judged(model: SavedModel, origin: Origin) -> tuple[Metrics | None, pd.DataFrame | None]:
+def _measured(model: SavedModel, origin: Origin) -> tuple[Metrics | None, pd.DataFrame | None]:
     if origin.evaluator is None:
         return None, None
     metrics = origin.evaluator(model.params, model.calibration)

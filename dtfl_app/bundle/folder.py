@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dtfl_app.bundle.bundle import Deployment, decode, encode
+from dtfl_app.bundle.bundle import Bundle, decode, encode
 from dtfl_app.core.errors import BundleError, ResultsError
 from twin.files import write_atomically
 
@@ -33,21 +33,21 @@ _CARD = "card.md"
 
 
 def write_folder(
-    path: Path, deployment: Deployment, weights: bytes, card: str, about: Mapping[str, object]
+    path: Path, bundle: Bundle, weights: bytes, card: str, about: Mapping[str, object]
 ) -> str:
     """Write the folder, in one move, in place of an earlier one; return the model's version.
 
     Parameters
     ----------
     path : the folder.
-    deployment : what to score with.
+    bundle : what to score with.
     weights : the model file, copied byte for byte.
     card : the model card; ``{version}`` in it becomes the model's version.
     about : what the manifest says of the run and of the packages.
 
     Raises ResultsError when it cannot be written.
     """
-    files = {**encode(deployment), "model.safetensors": weights}
+    files = {**encode(bundle), "model.safetensors": weights}
     version = model_version({name: _sha256(content) for name, content in files.items()})
     files[_CARD] = card.replace("{version}", version).encode()
     manifest = {
@@ -83,7 +83,7 @@ def model_version(hashes: Mapping[str, str]) -> str:
     return _sha256("".join(told).encode())[:12]
 
 
-def read_folder(path: Path) -> Deployment:
+def read_folder(path: Path) -> Bundle:
     """Read and check a folder that `write_folder` wrote.
 
     Raises BundleError naming the file that is missing, changed or does not belong there.
@@ -93,7 +93,7 @@ def read_folder(path: Path) -> Deployment:
     wanted = manifest["files"]
     if strange := sorted(found - set(wanted) - {MANIFEST}):
         raise BundleError(
-            f"{path / strange[0]} does not belong to the model; a deployable folder holds what its "
+            f"{path / strange[0]} does not belong to the model; its folder holds what its "
             f"{MANIFEST} lists and nothing else: remove it"
         )
     contents = {name: _checked(path / name, digest) for name, digest in wanted.items()}

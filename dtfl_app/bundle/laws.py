@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,18 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import PHYSICAL
-from twin.ctown.laws import BALANCE_HOURS, DMAS, SLOTS, STATIONS, PlantLaws
-from twin.ctown.scada import LINKS
+from dtfl_app.core.evidence import LawEvidence
+from twin.ctown.hourly import Hour
+from twin.ctown.laws import PlantLaws, slot_before
 
 __all__ = ["LawStream", "Physics"]
 
 Floats = NDArray[np.float64]
 
-_HOUR_NS = 3_600_000_000_000
 _SECOND_NS = 1_000_000_000
-# 1970-01-01 was a Thursday.
-_EPOCH_SLOT = 3 * 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +28,8 @@ class Physics:
     Parameters
     ----------
     plants : site -> its plant's laws; "" where all sites are of one plant.
-    expected : mean demand in L/s by district and hour of the week, shape (5, 168); None where the
-        balance is no evidence.
+    expected : mean demand in L/s by district and hour of the week, shape (5, 168); None where no
+        law needs it.
     """
 
     plants: Mapping[str, PlantLaws]
@@ -74,19 +70,22 @@ class LawStream:
     ----------
     laws : the plant's.
     expected : see `Physics`.
-    kinds : kinds of evidence that are wanted; those that no law gives are left to others.
+    kinds : the laws that are wanted as evidence.
     names : channels, in the order of a row's readings.
     """
 
     def __init__(
-        self, laws: PlantLaws, expected: Floats | None, kinds: Sequence[str], names: Sequence[str]
+        self,
+        laws: PlantLaws,
+        expected: Floats | None,
+        kinds: Sequence[LawEvidence],
+        names: Sequence[str],
     ) -> None:
         self._laws, self._expected, self._names = laws, expected, tuple(names)
-        self._kinds = tuple(kind for kind in kinds if kind in PHYSICAL)
+        self._kinds = tuple(kinds)
         self._last: int | None = None
         self._before = np.full(len(names), np.nan)
-        self._held = np.zeros(len(LINKS))
-        self._hourly: deque[Floats] = deque(maxlen=BALANCE_HOURS)
+        self._kept = self._nothing_kept()
 
     def restart(self) -> None:
         """Forget all that was before: the next row begins a stretch."""
@@ -94,60 +93,38 @@ class LawStream:
 
     def step(self, time: int, readings: Floats) -> dict[str, Floats]:
         """Return what each law finds in the row of `time` (ns since 1970), kind -> (c,), >= 0."""
-        begins = self._last is None or time // _SECOND_NS - self._last // _SECOND_NS != 3600
-        if begins:
+        if self._last is None or time // _SECOND_NS - self._last // _SECOND_NS != 3600:
             self._before = readings
-            self._held = np.zeros(len(LINKS))
-            self._hourly.clear()
-        now, before = self._columns(readings), self._columns(self._before)
-        found: dict[str, Floats] = {}
+            self._kept = self._nothing_kept()
+        hour = Hour(
+            self._columns(readings), self._columns(self._before), slot_before(np.array([time]))
+        )
+        found = {}
         for kind in self._kinds:
-            if kind == "plc":
-                found[kind] = self._contradictions(now, before)
-            elif kind == "pump":
-                missed = [self._laws.missed_head(tank, now) for tank in STATIONS]
-                found[kind] = np.abs(np.concatenate(missed))
-            else:
-                found[kind] = self._imbalance(time, now, before, begins)
+            found[kind.name], self._kept[kind.name] = kind.on_hour(
+                self._laws, hour, self._kept[kind.name], self._expected
+            )
         self._last, self._before = time, readings
         return found
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "last": self._last,
             "before": self._before.tolist(),
-            "held": self._held.tolist(),
-            "hourly": [row.tolist() for row in self._hourly],
+            "kept": {name: rows.tolist() for name, rows in self._kept.items()},
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._last = memory["last"]
-        self._before = np.array(memory["before"], dtype=np.float64)
-        self._held = np.array(memory["held"], dtype=np.float64)
-        rows = [np.array(row, dtype=np.float64) for row in memory["hourly"]]
-        self._hourly = deque(rows, maxlen=BALANCE_HOURS)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._last = state["last"]
+        self._before = np.array(state["before"], dtype=np.float64)
+        for kind in self._kinds:
+            rows = np.array(state["kept"][kind.name], dtype=np.float64)
+            self._kept[kind.name] = rows.reshape(-1, len(kind.channels))
+
+    def _nothing_kept(self) -> dict[str, Floats]:
+        return {kind.name: np.zeros((0, len(kind.channels))) for kind in self._kinds}
 
     def _columns(self, readings: Floats) -> dict[str, Floats]:
         return {name: readings[i : i + 1] for i, name in enumerate(self._names)}
-
-    def _contradictions(self, now: Mapping[str, Floats], before: Mapping[str, Floats]) -> Floats:
-        for column, link in enumerate(LINKS):
-            beyond, ends = self._laws.contradiction(link, now, before)
-            held = 0.0 if ends[0] else self._held[column]
-            self._held[column] = max(held, beyond[0])
-        return self._held.copy()
-
-    def _imbalance(
-        self, time: int, now: Mapping[str, Floats], before: Mapping[str, Floats], begins: bool
-    ) -> Floats:
-        assert self._expected is not None
-        hour = np.zeros(len(DMAS))
-        if not begins:
-            slot = np.array([((time - _HOUR_NS) // _HOUR_NS + _EPOCH_SLOT) % SLOTS])
-            for row, name in enumerate(DMAS):
-                missed = self._laws.imbalance(name, now, before, self._expected[row], slot)[0]
-                hour[row] = 0.0 if np.isnan(missed) else missed
-        self._hourly.append(hour)
-        return np.asarray(np.abs(np.mean(self._hourly, axis=0)))

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.errors import ConfigError, ResultsError
@@ -30,7 +30,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def detect(
-    model: Annotated[Path, typer.Option(help="deployable folder: RUN/deploy/STRATEGY")],
+    model: Annotated[Path, typer.Option(help="folder of a model: RUN/deploy/STRATEGY")],
     data: Annotated[Path, typer.Option(help="the site's file: CSV, or Parquet without --follow")],
     out: Annotated[
         Path | None,
@@ -60,44 +60,42 @@ def detect(
         int, typer.Option(min=10, help="steps without alarm that drift is looked for in")
     ] = DRIFT_WINDOW,
 ) -> None:
-    """Score a site's readings with a deployable model; alarms go to a file, one JSON object a line.
+    """Score a site's readings with a trained model; alarms go to a file, one JSON object a line.
 
     Once, or with --follow as the file grows: every row exactly once, whatever stops the process.
     """
     _log_to_stderr()
     with clear_errors():
-        deployment = read_folder(model)
+        bundle = read_folder(model)
         if schema is not None:
-            deployment = deployment.for_site(schema)
+            bundle = bundle.for_site(schema)
         options = DetectionOptions(site, every_step, tuple(ignore or ()), drift_window)
         target = out or Path(f"{data.stem}.alarms.jsonl")
         if follow_file:
             _refuse_unfollowable(data, target)
-            _follow(deployment, options, Following(data, target, interval, until_idle), reset)
+            _follow(bundle, options, Following(data, target, interval, until_idle), reset)
         else:
-            _once(deployment, options, data, target)
+            _once(bundle, options, data, target)
 
 
-def _follow(
-    deployment: Deployment, options: DetectionOptions, following: Following, reset: bool
-) -> None:
+def _follow(bundle: Bundle, options: DetectionOptions, following: Following, reset: bool) -> None:
     if reset:
         state_path(following.out).unlink(missing_ok=True)
         following.out.unlink(missing_ok=True)
     with _StopSignals() as stopped:
         began = time.perf_counter()
-        detection = follow(deployment, options, following, stopped)
+        detection = follow(bundle, options, following, stopped)
     _summarise(detection, time.perf_counter() - began, following.out)
 
 
-def _once(deployment: Deployment, options: DetectionOptions, data: Path, target: Path) -> None:
+def _once(bundle: Bundle, options: DetectionOptions, data: Path, target: Path) -> None:
     if state_path(target).exists():
         raise ConfigError(
             f"{target} is of a followed file: {state_path(target).name} is beside it; "
             "name another file with --out"
         )
     began = time.perf_counter()
-    detection, lines = score_file(deployment, options, data)
+    detection, lines = score_file(bundle, options, data)
     if str(target) == "-":
         for line in lines:
             sys.stdout.write(f"{line}\n")

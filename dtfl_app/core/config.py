@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import evidence_kinds
+from dtfl_app.core.evidence import KINDS, MODEL_KINDS, evidence_kinds, kind_names, laws_among
 from dtfl_app.core.renamed import refuse_old
 from dtfl_app.core.settings import Role, Value, fields_of, read_settings, setting, to_mapping
 
@@ -288,8 +288,8 @@ class DetectorSettings:
     latent: int = setting(24, "width of the innermost layer", low=1)
     evidence: str = setting(
         "smoothed",
-        "what raises an alarm: one or more of instant, smoothed (the model's residual), plc, "
-        "pump, balance (laws of physics; C-Town plants)",
+        f"what raises an alarm: one or more of {kind_names(MODEL_KINDS)} (the model's residual), "
+        f"{kind_names(laws_among(KINDS.values()))} (laws of physics; C-Town plants)",
     )
     smoothing: int = setting(8, "smoothed residuals: mean of this many past steps", low=1)
     false_alarm_rate: float = setting(
@@ -301,8 +301,8 @@ class DetectorSettings:
         if len(evidence_kinds(self.evidence)) > 1 and self.model == "classifier":
             raise ConfigError(
                 f"run config: detector.evidence = {self.evidence!r} weighs several kinds, which "
-                'needs detector.model = "autoencoder"; a classifier takes one, "instant" or '
-                '"smoothed"'
+                'needs detector.model = "autoencoder"; a classifier takes one of '
+                f"{kind_names(MODEL_KINDS)}"
             )
 
 

@@ -6,7 +6,7 @@ DTFLError
 │   └── SchemaError    channels, units, ranges or sampling differ from the schema
 ├── TwinError          the digital twin cannot be built or its scenario did not run
 │   └── ScenarioError  one scenario failed; the others are unaffected
-├── BundleError        a deployable model is incomplete or changed, or detection began with another
+├── BundleError        a model's bundle is incomplete or changed, or detection began with another
 ├── CheckpointError    a checkpoint, or a site's state, is corrupt, cut short, or of another run
 ├── CredentialError    a certificate or key cannot be made, or is not fit for its use
 ├── FederationError    the federation as a whole cannot go on (no sites, too few replies)
@@ -43,7 +43,7 @@ class ConfigError(DTFLError):
 
 
 class BundleError(DTFLError):
-    """A deployable model is incomplete or changed, or detection began with another."""
+    """A model's bundle is incomplete or changed, or detection began with another."""
 
 
 class CheckpointError(DTFLError):

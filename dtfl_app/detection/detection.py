@@ -1,4 +1,4 @@
-"""A site's file scored line by line: what finished and growing files have in common."""
+"""A site's file scored line by line: what finished files and tailed ones have in common."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
-from dtfl_app.detection.rate_limited_log import SparingWarnings
+from dtfl_app.detection.rate_limited_log import RateLimitedLog
 from dtfl_app.detection.rows import RowReader, SensorRow, split_line
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
 
@@ -54,17 +54,17 @@ class Detection:
 
     Parameters
     ----------
-    deployment : the trained detector.
-    options : see there.
+    bundle : the trained detector.
+    options : what a person chose.
     where : the site's file, for messages.
     """
 
-    def __init__(self, deployment: Deployment, options: DetectionOptions, where: str) -> None:
-        self._deployment, self._options, self._where = deployment, options, where
-        self.scorer = Scorer(deployment, options.site, options.ignored, options.drift_window)
+    def __init__(self, bundle: Bundle, options: DetectionOptions, where: str) -> None:
+        self._bundle, self._options, self._where = bundle, options, where
+        self.scorer = Scorer(bundle, options.site, options.ignored, options.drift_window)
         self._reader: RowReader | None = None
         self._header_due = True
-        self._warnings = SparingWarnings(log)
+        self._warnings = RateLimitedLog(log)
         for name in self.scorer.missing:
             log.info("channel %s is taken as missing", name)
 
@@ -85,23 +85,23 @@ class Detection:
         """Score rows; return lines of output, without their ends."""
         return [text for row in rows for text in self._row(row)]
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later lines depend on, as plain values."""
         reader = self._reader
         return {
             "header": reader.header if reader else None,
             "form": reader.form if reader else "",
             "header_due": self._header_due,
-            "scorer": self.scorer.memory(),
+            "scorer": self.scorer.state(),
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        if memory["header"] is not None:
-            self._reader = self._read_header(memory["header"])
-            self._reader.form = memory["form"]
-        self._header_due = memory["header_due"]
-        self.scorer.recall(memory["scorer"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        if state["header"] is not None:
+            self._reader = self._read_header(state["header"])
+            self._reader.form = state["form"]
+        self._header_due = state["header_due"]
+        self.scorer.restore(state["scorer"])
 
     def _line(self, line: bytes) -> list[str]:
         text = line.decode("utf-8-sig" if self._header_due else "utf-8", errors="replace").strip(
@@ -109,7 +109,7 @@ class Detection:
         )
         if not text.strip():
             return []
-        cells = split_line(text, self._deployment.site_schema.csv.separator)
+        cells = split_line(text, self._bundle.site_schema.csv.separator)
         if self._header_due:
             self._take_header(cells)
             return []
@@ -144,7 +144,7 @@ class Detection:
 
     def _read_header(self, header: list[str]) -> RowReader:
         optional: Collection[str] = self.scorer.missing
-        return RowReader(self._deployment.site_schema, header, self._where, optional)
+        return RowReader(self._bundle.site_schema, header, self._where, optional)
 
     def _tell(self, row: SensorRow, outcome: Outcome) -> None:
         if outcome.skipped:
@@ -173,7 +173,7 @@ class Detection:
                 {"channel": c.channel, "share": round(c.share, 4), "reading": c.reading}
                 for c in step.causes
             ],
-            "model": self._deployment.version,
+            "model": self._bundle.version,
         }
         return json.dumps(found, ensure_ascii=False, allow_nan=False)
 
@@ -196,7 +196,7 @@ class Detection:
             "distance": round(change.distance, 4),
             "limit": change.limit,
             "steps": self.scorer.drift.window,
-            "model": self._deployment.version,
+            "model": self._bundle.version,
         }
         return json.dumps(found, ensure_ascii=False, allow_nan=False)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detection.judging import ThresholdTable, Verdict
+from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 
 __all__ = ["ALARMS", "DRIFT_LIMIT", "DRIFT_WINDOW", "Drift", "DriftChange"]
 
@@ -58,20 +58,21 @@ class Drift:
 
     Parameters
     ----------
-    judge : knows what each cell of scores means.
-    kinds : names of the judge's kinds of evidence.
+    thresholds : knows what each cell of scores means.
+    kinds : names of its kinds of evidence.
     window : steps N that are looked at together, >= 1.
     limit : distance above which it is a drift, in (0, 1].
     """
 
     def __init__(
         self,
-        judge: ThresholdTable,
+        thresholds: ThresholdTable,
         kinds: Sequence[str],
         window: int = DRIFT_WINDOW,
         limit: float = DRIFT_LIMIT,
     ) -> None:
-        self._judge, self._kinds, self.window, self.limit = judge, tuple(kinds), window, limit
+        self._thresholds, self._kinds = thresholds, tuple(kinds)
+        self.window, self.limit = window, limit
         self._cells: deque[tuple[int, ...]] = deque(maxlen=window)
         self._alarms: deque[bool] = deque(maxlen=window)
         self.under_way: set[str] = set()
@@ -100,7 +101,7 @@ class Drift:
             return {}
         return {kind: max(self._distances(column)) for column, kind in enumerate(self._kinds)}
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later steps depend on, as plain values."""
         return {
             "cells": list(map(list, self._cells)),
@@ -108,11 +109,11 @@ class Drift:
             "under_way": sorted(self.under_way),
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._cells = deque(map(tuple, memory["cells"]), maxlen=self.window)
-        self._alarms = deque(map(bool, memory["alarms"]), maxlen=self.window)
-        self.under_way = set(memory["under_way"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._cells = deque(map(tuple, state["cells"]), maxlen=self.window)
+        self._alarms = deque(map(bool, state["alarms"]), maxlen=self.window)
+        self.under_way = set(state["under_way"])
 
     def _change(
         self, kind: str, distance: float, limit: float, *, higher: bool
@@ -129,7 +130,7 @@ class Drift:
     def _distances(self, column: int) -> tuple[float, float]:
         """How far scores are higher, and lower, than in calibration."""
         cells = np.array([row[column] for row in self._cells], dtype=np.intp)
-        largest, smallest = self._judge.p_range(column, cells)
+        largest, smallest = self._thresholds.p_range(column, cells)
         return _excess(np.sort(largest)), _lack(np.sort(smallest))
 
 

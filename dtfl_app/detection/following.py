@@ -1,7 +1,7 @@
-"""A growing file followed: every row is scored exactly once, whatever happens to the process.
+"""A file followed as it grows: every row is scored exactly once, whatever happens to the process.
 
 After each batch of lines the output is flushed to disk, then the output's length, the place in the
-file and the scorer's whole memory are written in one move. A process that was killed in between
+file and the scorer's whole state are written in one move. A process that was killed in between
 finds an output longer than that length, cuts it back and scores the batch again, to the same bytes.
 """
 
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import BundleError, ResultsError
 from dtfl_app.detection.detection import Detection, DetectionOptions, log
-from dtfl_app.detection.tail import Batch, GrowingFile
+from dtfl_app.detection.tail import Batch, Tail
 from twin.files import write_atomically
 
 __all__ = ["Following", "follow", "state_path"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Following:
 
     Parameters
     ----------
-    data : the growing file.
+    data : the file that grows.
     out : file that output is appended to.
     interval : seconds from one look to the next where nothing came, > 0.
     until_idle : seconds without a new line after which it ends; 0 = never.
@@ -50,7 +50,7 @@ def state_path(out: Path) -> Path:
 
 
 def follow(
-    deployment: Deployment,
+    bundle: Bundle,
     options: DetectionOptions,
     following: Following,
     stopped: Callable[[float], bool],
@@ -59,27 +59,27 @@ def follow(
 
     Parameters
     ----------
-    deployment, options : the detector and what a person chose.
+    bundle, options : the detector and what a person chose.
     following : files and times.
     stopped : waits so many seconds, less when it is to stop, and tells whether it is.
 
     Raises BundleError when the state beside the output is of another model, file or options.
     """
-    detection = Detection(deployment, options, str(following.data))
-    source = GrowingFile(following.data)
+    detection = Detection(bundle, options, str(following.data))
+    source = Tail(following.data)
     binding = {
         "format": _FORMAT,
-        "model": deployment.version,
+        "model": bundle.version,
         "input": str(following.data.absolute()),
         "options": options.to_mapping(),
     }
     with _Output(following.out, binding) as output:
-        if output.memory is None:
+        if output.resumed is None:
             # Whose output it is must be known before there is any.
-            output.commit([], _memory(detection, source))
+            output.commit([], _state(detection, source))
         else:
-            detection.recall(output.memory["detection"])
-            source.recall(output.memory["file"])
+            detection.restore(output.resumed["detection"])
+            source.restore(output.resumed["file"])
             log.info("going on after %d rows", detection.counts.rows)
         if not following.data.exists():
             log.info("waiting for %s", following.data)
@@ -97,7 +97,7 @@ def follow(
     return detection
 
 
-def _score(detection: Detection, batch: Batch, output: _Output, source: GrowingFile) -> None:
+def _score(detection: Detection, batch: Batch, output: _Output, source: Tail) -> None:
     if batch.cut:
         log.warning("the file was replaced; its last line was never finished and is left out")
     if batch.new_file:
@@ -105,11 +105,11 @@ def _score(detection: Detection, batch: Batch, output: _Output, source: GrowingF
         detection.new_file()
     if batch.lines or batch.new_file:
         found = detection.lines(batch.lines)
-        output.commit(found, _memory(detection, source))
+        output.commit(found, _state(detection, source))
 
 
-def _memory(detection: Detection, source: GrowingFile) -> dict[str, Any]:
-    return {"file": source.memory(), "detection": detection.memory()}
+def _state(detection: Detection, source: Tail) -> dict[str, Any]:
+    return {"file": source.state(), "detection": detection.state()}
 
 
 class _Output:
@@ -125,13 +125,13 @@ class _Output:
         self._path, self._state, self._binding = path, state_path(path), binding
         self._file: BinaryIO | None = None
         self._length = 0
-        self.memory: dict[str, Any] | None = None
+        self.resumed: dict[str, Any] | None = None
 
     def __enter__(self) -> _Output:
         try:
             found = self._stored()
             if found is not None:
-                self.memory, self._length = found, found["committed"]
+                self.resumed, self._length = found, found["committed"]
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab")
             self._claim()
@@ -147,7 +147,7 @@ class _Output:
         if self._file is not None:
             self._file.close()
 
-    def commit(self, lines: list[str], memory: Mapping[str, Any]) -> None:
+    def commit(self, lines: list[str], state: Mapping[str, Any]) -> None:
         """Append lines, and keep what goes on from there; both are on disk when it returns."""
         assert self._file is not None
         content = "".join(f"{line}\n" for line in lines).encode()
@@ -157,8 +157,8 @@ class _Output:
                 self._file.flush()
                 os.fsync(self._file.fileno())
             self._length += len(content)
-            state = {**self._binding, "committed": self._length, **memory}
-            write_atomically(self._state, json.dumps(state).encode())
+            whole = {**self._binding, "committed": self._length, **state}
+            write_atomically(self._state, json.dumps(whole).encode())
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -16,7 +16,7 @@ class OnnxModel:
 
     Parameters
     ----------
-    graph : a model that `graph.score_graph` wrote; BundleError when it is not one.
+    graph : a model that `onnx_graph.score_graph` wrote; BundleError when it is not one.
     """
 
     def __init__(self, graph: bytes) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.rows import SensorRow
@@ -21,17 +21,17 @@ _LINES = 256
 
 
 def score_file(
-    deployment: Deployment, options: DetectionOptions, data: Path
+    bundle: Bundle, options: DetectionOptions, data: Path
 ) -> tuple[Detection, Iterator[str]]:
     """Score a CSV or Parquet file; return the detection and its lines of output as they come.
 
     Raises DataError when the file is missing, of another kind, or not in the model's layout.
     """
-    detection = Detection(deployment, options, str(data))
+    detection = Detection(bundle, options, str(data))
     if not data.is_file():
         raise DataError(f"{data}: no such file; check the path, or wait for it with --follow")
     if data.suffix.lower() == ".parquet":
-        rows = _parquet_rows(data, deployment.site_schema, detection.scorer.missing)
+        rows = _parquet_rows(data, bundle.site_schema, detection.scorer.missing)
         return detection, (text for row in rows for text in detection.rows([row]))
     return detection, _csv_output(data, detection)
 

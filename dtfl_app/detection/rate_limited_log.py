@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import Callable
 
-__all__ = ["SparingWarnings"]
+__all__ = ["RateLimitedLog"]
 
 _HOUR_S = 3600.0
 
 
-class SparingWarnings:
+class RateLimitedLog:
     """Logs a warning unless one about the same was logged less than an hour ago.
 
     Parameters

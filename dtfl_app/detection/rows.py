@@ -6,20 +6,15 @@ import csv
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
+from dtfl_app.sites.cells import MISSING, fitting_format, parse_number, parse_time
 from dtfl_app.sites.site_schema import SiteSchema
 
 __all__ = ["RowReader", "SensorRow", "split_line"]
-
-_EPOCH = datetime(1970, 1, 1)
-_MICROSECOND = timedelta(microseconds=1)
-# What writers of CSV put for "no reading", as pandas reads it.
-_EMPTY = {"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "-nan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,38 +82,13 @@ class RowReader:
         readings, bad = np.full(self._width, np.nan), []
         for place, name, column in self._places:
             cell = cells[column]
-            value = _number(cell, self._decimal)
+            value = parse_number(cell, self._decimal)
             readings[place] = value
-            if math.isnan(value) and cell.lower() not in _EMPTY:
+            if math.isnan(value) and cell not in MISSING:
                 bad.append(name)
         return SensorRow(time, readings, tuple(bad))
 
     def _read_time(self, text: str) -> int | None:
         """The first format that fits the first row is used for all, as in training."""
-        for form in [self.form] if self.form else self._formats:
-            time = _time(text, form)
-            if time is not None:
-                self.form = form
-                return time
-        return None
-
-
-def _time(text: str, form: str) -> int | None:
-    try:
-        iso = form == "ISO8601"
-        found = datetime.fromisoformat(text) if iso else datetime.strptime(text, form)
-    except ValueError:
-        return None
-    if found.tzinfo is not None:
-        found = found.astimezone(UTC).replace(tzinfo=None)
-    return (found - _EPOCH) // _MICROSECOND * 1000
-
-
-def _number(cell: str, decimal: str) -> float:
-    # Python would read 1_000 as a thousand; no file means that.
-    strange = "_" in cell or (decimal != "." and "." in cell)
-    try:
-        value = math.nan if strange else float(cell.replace(decimal, "."))
-    except ValueError:
-        return math.nan
-    return value
+        self.form = self.form or fitting_format(text, self._formats) or ""
+        return parse_time(text, self.form) if self.form else None

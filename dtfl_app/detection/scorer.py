@@ -1,6 +1,6 @@
 """From one row of readings after the other to scores, alarms and drift: the detector on line.
 
-All that a row's outcome depends on is in `Scorer.memory`: a scorer that recalls it goes on as if it
+All that a row's outcome depends on is in `Scorer.state`: a scorer restored to it goes on as if it
 had never stopped, wherever that was.
 """
 
@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.bundle.bundle import Deployment
+from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.laws import LawStream
 from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.evidence import EvidenceKind, LawEvidence, ModelEvidence, laws_among
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChange
-from dtfl_app.detection.judging import ThresholdTable, Verdict
 from dtfl_app.detection.model import OnnxModel
+from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
-from dtfl_app.sites.stretches import GAP_PERIODS
-from twin.ctown.laws import law_channels
-from twin.schema import Schema
+from dtfl_app.sites.features import channel_of
+from dtfl_app.sites.stretches import longest_step_ns
+from twin.schema import Schema, out_of_range
 
 __all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
 
@@ -123,35 +124,41 @@ class Scorer:
 
     Parameters
     ----------
-    deployment : the trained detector.
+    bundle : the trained detector.
     site : name of the site, where the model knows several plants.
     ignored : channels known to be broken, taken as missing.
     drift_window, drift_limit : see `drift.Drift`.
 
-    `judge` and `drift` are attributes. Raises ConfigError for an unknown site or channel.
+    `thresholds` and `drift` are attributes. Raises ConfigError for an unknown site or channel.
     """
 
     def __init__(
         self,
-        deployment: Deployment,
+        bundle: Bundle,
         site: str = "",
         ignored: Collection[str] = (),
         drift_window: int = DRIFT_WINDOW,
         drift_limit: float = DRIFT_LIMIT,
     ) -> None:
-        schema, plan = deployment.site_schema.schema, deployment.features
-        self._deployment, self._kinds = deployment, deployment.kinds
-        self._gap_ns = round(GAP_PERIODS * schema.period_s * 1e9)
+        schema, plan = bundle.site_schema.schema, bundle.features
+        self._bundle, self._kinds = bundle, bundle.kinds
+        self._longest_step_ns = longest_step_ns(schema.period_s)
         self._low = np.array([channel.low for channel in schema.channels])
         self._high = np.array([channel.high for channel in schema.channels])
-        self._names, self._absent = schema.names, _absent(deployment, schema, ignored)
-        self._model = OnnxModel(deployment.graph)
-        self.judge = ThresholdTable(deployment.calibration, deployment.rate)
+        self._names, self._absent = schema.names, _absent(bundle, schema, ignored)
+        self._model = OnnxModel(bundle.graph)
+        self.thresholds = ThresholdTable(bundle.calibration, bundle.rate)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
-        self._windows = InputWindows(plan, deployment.scaler, schema)
-        self._means = {"instant": TrailingMean(1), "smoothed": TrailingMean(deployment.smoothing)}
-        self._laws = _law_stream(deployment, site)
-        self.drift = Drift(self.judge, self._kinds, drift_window, drift_limit)
+        self._windows = InputWindows(plan, bundle.scaler, schema)
+        self._means = {
+            kind: TrailingMean(kind.steps(bundle.smoothing))
+            for kind in bundle.kinds
+            if isinstance(kind, ModelEvidence)
+        }
+        self._laws = _law_stream(bundle, site)
+        self.drift = Drift(
+            self.thresholds, [k.name for k in self._kinds], drift_window, drift_limit
+        )
         self._place = _Place()
 
     @property
@@ -176,13 +183,13 @@ class Scorer:
         if place.last is not None and time <= place.last:
             counts.skipped += 1
             return Outcome(skipped=True)
-        begins = place.last is None or time - place.last > self._gap_ns
+        begins = place.last is None or time - place.last > self._longest_step_ns
         if begins:
             self._restart()
         place.last = time
         counts.rows += 1
         counts.missing += int(np.count_nonzero(np.isnan(readings)))
-        impossible = (readings < self._low) | (readings > self._high)
+        impossible = out_of_range(readings, self._low, self._high)
         step, drift = self._score(time, np.where(impossible | self._absent, np.nan, readings))
         names: tuple[str, ...] = ()
         if impossible.any():
@@ -190,30 +197,30 @@ class Scorer:
             counts.impossible += len(names)
         return Outcome(False, begins, names, step, drift)
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "last": self._place.last,
             "alarm": self._place.alarm,
             "counts": asdict(self._place.counts),
-            "frozen": self._frozen.memory() if self._frozen else None,
-            "windows": self._windows.memory(),
-            "means": {name: mean.memory() for name, mean in self._means.items()},
-            "laws": self._laws.memory() if self._laws else None,
-            "drift": self.drift.memory(),
+            "frozen": self._frozen.state() if self._frozen else None,
+            "windows": self._windows.state(),
+            "means": {kind.name: mean.state() for kind, mean in self._means.items()},
+            "laws": self._laws.state() if self._laws else None,
+            "drift": self.drift.state(),
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory` of a scorer that was made alike."""
-        self._place = _Place(memory["last"], memory["alarm"], Counts(**memory["counts"]))
-        self._windows.recall(memory["windows"])
-        for name, mean in self._means.items():
-            mean.recall(memory["means"][name])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state` of a scorer that was made alike."""
+        self._place = _Place(state["last"], state["alarm"], Counts(**state["counts"]))
+        self._windows.restore(state["windows"])
+        for kind, mean in self._means.items():
+            mean.restore(state["means"][kind.name])
         if self._frozen:
-            self._frozen.recall(memory["frozen"])
+            self._frozen.restore(state["frozen"])
         if self._laws:
-            self._laws.recall(memory["laws"])
-        self.drift.recall(memory["drift"])
+            self._laws.restore(state["laws"])
+        self.drift.restore(state["drift"])
 
     def _restart(self) -> None:
         self._place.counts.stretches += 1
@@ -233,11 +240,10 @@ class Scorer:
         if made is None:
             return None, ()
         features, inputs = made
-        shares = self._shares(time, features.astype(np.float64), inputs)
-        totals = {kind: _total(kind, found) for kind, found in shares.items()}
-        verdict = self.judge.judge(np.array([totals[kind] for kind in self._kinds]))
+        found = self._evidence(time, features.astype(np.float64), inputs)
+        verdict = self.thresholds.verdict(np.array([found[kind.name][0] for kind in self._kinds]))
         kind = self._kinds[verdict.foremost]
-        step = Step(time, verdict, kind, self._causes(kind, shares[kind], features))
+        step = Step(time, verdict, kind.name, self._causes(kind, found[kind.name][1], features))
         return step, self._account(verdict)
 
     def _account(self, verdict: Verdict) -> tuple[DriftChange, ...]:
@@ -250,26 +256,28 @@ class Scorer:
         place.alarm = verdict.alarm
         return tuple(self.drift.add(verdict))
 
-    def _shares(
+    def _evidence(
         self, time: int, features: Floats, inputs: NDArray[np.float32]
-    ) -> dict[str, Floats]:
-        """Each kind's evidence by channel; of the model's, the total stands before the features."""
-        found = self._laws.step(time, features) if self._laws else {}
+    ) -> dict[str, tuple[float, Floats]]:
+        """Each kind's evidence: in all, and by feature or channel."""
+        laws = self._laws.step(time, features) if self._laws else {}
+        found = {name: (float(LawEvidence.total(shares)), shares) for name, shares in laws.items()}
         total, per_channel = self._model.score(inputs)
         row = np.concatenate([total, per_channel[0]])  # shape: (1 + d,)
-        return {**found, **{kind: mean.step(row) for kind, mean in self._means.items()}}
+        for kind, mean in self._means.items():
+            smoothed = mean.step(row)
+            found[kind.name] = float(smoothed[0]), smoothed[1:]
+        return found
 
     def _causes(
-        self, kind: str, shares: Floats, features: NDArray[np.float32]
+        self, kind: EvidenceKind, shares: Floats, features: NDArray[np.float32]
     ) -> tuple[Cause, ...]:
-        names = self._deployment.features.names
-        if kind in self._means:
-            shares, usual = shares[1:], self._deployment.usual[kind]
-            # The mean keeps features that are usually perfect from standing out by next to nothing.
-            prominence = shares / (usual + usual.mean() + 1e-12)
-            named: tuple[str, ...] = names
+        names = self._bundle.features.names
+        if isinstance(kind, LawEvidence):
+            prominence, named = shares, kind.channels
         else:
-            prominence, named = shares, law_channels(kind)
+            prominence = kind.prominence(shares, self._bundle.usual[kind.name])
+            named = names
         whole = float(shares.sum())
         order = np.argsort(-prominence, kind="stable")[:_CAUSES]
         return tuple(
@@ -279,30 +287,25 @@ class Scorer:
         )
 
 
-def _total(kind: str, shares: Floats) -> float:
-    """A kind's evidence: the model's total, or what is furthest off of a law's channels."""
-    return float(shares[0]) if kind in ("instant", "smoothed") else float(shares.max())
-
-
 def _reading(value: np.float32) -> float | None:
     # By way of its text: the shortest number that is this one, 33.44 and not 33.439998626708984.
     return None if np.isnan(value) else float(str(value))
 
 
-def _law_stream(deployment: Deployment, site: str) -> LawStream | None:
-    physics = deployment.physics
+def _law_stream(bundle: Bundle, site: str) -> LawStream | None:
+    physics = bundle.physics
     if physics is None:
         return None
-    names = deployment.features.names
-    return LawStream(physics.laws(site), physics.expected, deployment.kinds, names)
+    names = bundle.features.names
+    return LawStream(physics.laws(site), physics.expected, laws_among(bundle.kinds), names)
 
 
-def _absent(deployment: Deployment, schema: Schema, ignored: Collection[str]) -> NDArray[np.bool_]:
+def _absent(bundle: Bundle, schema: Schema, ignored: Collection[str]) -> NDArray[np.bool_]:
     """Which channels are taken as missing: those to ignore, and those never read in training."""
     if unknown := sorted(set(ignored) - set(schema.names)):
         raise ConfigError(
             f"--ignore {unknown[0]}: no such channel; expected some of {', '.join(schema.names)}"
         )
-    plan = deployment.features
-    read = {name.partition(":")[0] for name in plan.names if name not in plan.unread}
+    plan = bundle.features
+    read = {channel_of(name) for name in plan.names if name not in plan.unread}
     return np.array([name in ignored or name not in read for name in schema.names])

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from dtfl_app.core.errors import DataError
 
-__all__ = ["Batch", "GrowingFile"]
+__all__ = ["Batch", "Tail"]
 
 # Lines of one commit: a second's work, and what a crash makes be scored again.
 _BLOCK = 65536
@@ -41,8 +41,8 @@ class Batch:
     cut: bool = False
 
 
-class GrowingFile:
-    """Reads a file as it grows.
+class Tail:
+    """Reads the lines that a file grows by.
 
     Parameters
     ----------
@@ -73,14 +73,14 @@ class GrowingFile:
             self._file.close()
             self._file = None
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """Where reading stopped, as plain values."""
         return {"offset": self._offset, "head_bytes": self._head[0], "head_sha256": self._head[1]}
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._offset = memory["offset"]
-        self._head = (memory["head_bytes"], memory["head_sha256"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._offset = state["offset"]
+        self._head = (state["head_bytes"], state["head_sha256"])
 
     def _poll(self) -> Batch:
         if self._file is None and not self._open():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dtfl_app.bundle.bundle import FeaturePlan
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.sites.statistics import STATISTICS
-from dtfl_app.sites.stretches import FROZEN_SAMPLES
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest
 from twin.schema import Schema
 
 __all__ = ["FrozenChannels", "InputWindows", "TrailingMean"]
@@ -24,7 +24,7 @@ class FrozenChannels:
     """Takes channels that hold one value from the start of a stretch as missing.
 
     That of a dead sensor is known for sure only from `FROZEN_SAMPLES` readings on. A status may
-    rest for as long as it likes, and a flow at 0 (``quality.at_rest``).
+    rest for as long as it likes, and a flow at 0 (``stretches.at_rest``).
 
     Parameters
     ----------
@@ -32,15 +32,14 @@ class FrozenChannels:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._status = np.array([channel.kind == "status" for channel in schema.channels])
-        self._flow = np.array([channel.kind == "flow" for channel in schema.channels])
+        self._kinds = np.array([channel.kind for channel in schema.channels])
         self.restart()
 
     def restart(self) -> None:
         """Begin a stretch."""
-        self._first = np.full(len(self._status), np.nan)
-        self._count = np.zeros(len(self._status), dtype=np.int64)
-        self._moved = self._status.copy()
+        self._first = np.full(len(self._kinds), np.nan)
+        self._count = np.zeros(len(self._kinds), dtype=np.int64)
+        self._moved = np.zeros(len(self._kinds), dtype=bool)
 
     def step(self, readings: Floats) -> Floats:
         """Return the readings, shape (c,), NaN where the channel is frozen."""
@@ -48,11 +47,11 @@ class FrozenChannels:
         self._first = np.where(np.isnan(self._first), readings, self._first)
         self._moved |= present & (readings != self._first)
         self._count += present
-        resting = self._flow & (self._first == 0.0)
-        frozen = ~self._moved & ~resting & (self._count >= FROZEN_SAMPLES)
+        resting = self._moved | at_rest(self._kinds, self._first)
+        frozen = ~resting & (self._count >= FROZEN_SAMPLES)
         return np.where(frozen, np.nan, readings)
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "first": self._first.tolist(),
@@ -60,11 +59,11 @@ class FrozenChannels:
             "moved": self._moved.tolist(),
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._first = np.array(memory["first"], dtype=np.float64)
-        self._count = np.array(memory["count"], dtype=np.int64)
-        self._moved = np.array(memory["moved"], dtype=bool)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._first = np.array(state["first"], dtype=np.float64)
+        self._count = np.array(state["count"], dtype=np.int64)
+        self._moved = np.array(state["moved"], dtype=bool)
 
 
 class InputWindows:
@@ -109,7 +108,7 @@ class InputWindows:
         self._scaled.extend([scaled] * (1 if self._scaled else self._plan.window))
         return features, np.concatenate(self._scaled)[None, :]
 
-    def memory(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "position": self._position,
@@ -117,12 +116,12 @@ class InputWindows:
             "scaled": [row.tolist() for row in self._scaled],
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`."""
-        self._position = memory["position"]
-        rows = [np.array(row, dtype=np.float64) for row in memory["rows"]]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._position = state["position"]
+        rows = [np.array(row, dtype=np.float64) for row in state["rows"]]
         self._rows = deque(rows, maxlen=self._samples)
-        scaled = [np.array(row, dtype=np.float32) for row in memory["scaled"]]
+        scaled = [np.array(row, dtype=np.float32) for row in state["scaled"]]
         self._scaled = deque(scaled, maxlen=self._plan.window)
 
     def _features(self) -> NDArray[np.float32]:
@@ -148,11 +147,11 @@ class TrailingMean:
         self._rows.append(row)
         return np.asarray(np.mean(self._rows, axis=0))
 
-    def memory(self) -> Sequence[Sequence[float]]:
+    def state(self) -> Sequence[Sequence[float]]:
         """All that later rows depend on, as plain values."""
         return [row.tolist() for row in self._rows]
 
-    def recall(self, memory: Sequence[Sequence[float]]) -> None:
-        """Go on from a `memory`."""
-        rows = [np.array(row, dtype=np.float64) for row in memory]
+    def restore(self, state: Sequence[Sequence[float]]) -> None:
+        """Go on from a `state`."""
+        rows = [np.array(row, dtype=np.float64) for row in state]
         self._rows = deque(rows, maxlen=self._rows.maxlen)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,9 @@ __all__ = [
     "Alarm",
     "Calibration",
     "Sketch",
+    "bonferroni",
     "conformal_threshold",
+    "over_thresholds",
     "pooled_p_values",
     "pooled_threshold",
     "sketch_scores",
@@ -83,7 +86,7 @@ def pooled_threshold(sketches: Sequence[Sketch], alpha: float) -> float:
     total = sum(s.count for s in filled)
     wanted = min((1.0 - alpha) * (total + 1) / total, 1.0)
     candidates = np.unique(np.concatenate([s.values for s in filled]))
-    reached = sum(s.count * _share_at_most(s, candidates) for s in filled) / total
+    reached = sum(s.count * _share(s, candidates, "right") for s in filled) / total
     # 1e-12: the sum of weighted shares may miss 1 by rounding
     return float(candidates[np.flatnonzero(reached >= wanted - 1e-12)[0]])
 
@@ -99,8 +102,30 @@ def pooled_p_values(sketches: Sequence[Sketch], scores: FloatArray) -> FloatArra
     total = sum(s.count for s in filled)
     if not total:
         return np.ones(len(scores))
-    below = sum(s.count * _share_below(s, scores) for s in filled)
+    below = sum(s.count * _share(s, scores, "left") for s in filled)
     return np.asarray((1.0 + np.maximum(total - below, 0.0)) / (total + 1.0))
+
+
+def bonferroni(p_values: FloatArray) -> FloatArray:
+    """Combine the p-values of k kinds, shape (k, ...): k times the smallest, at most 1."""
+    return np.asarray(np.minimum(len(p_values) * np.min(p_values, axis=0), 1.0))
+
+
+def over_thresholds(
+    evidence: FloatArray, thresholds: FloatArray
+) -> tuple[FloatArray, float, NDArray[np.intp]]:
+    """Weigh k kinds of evidence, shape (..., k), by their thresholds, shape (k,).
+
+    Returns
+    -------
+    Score, threshold and foremost kind as of `Alarm`, score and kind of shape (...).
+    """
+    if len(thresholds) == 1:
+        first = np.zeros(evidence.shape[:-1], dtype=np.intp)
+        return evidence[..., 0], float(thresholds[0]), first
+    # Without calibration scores there is no threshold, and without a threshold no alarm.
+    ratio = np.where(np.isnan(thresholds), 0.0, evidence / thresholds)
+    return ratio.max(axis=-1), 1.0, ratio.argmax(axis=-1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,29 +192,15 @@ class Calibration:
     def p_values(self, evidence: FloatArray) -> FloatArray:
         """Conformal p-values of evidence of shape (n, k): k times the smallest, at most 1."""
         each = [pooled_p_values(self.sketches(j), evidence[:, j]) for j in range(self.kinds)]
-        combined: FloatArray = np.minimum(self.kinds * np.min(each, axis=0), 1.0)
-        return combined
+        return bonferroni(np.array(each))
 
     def judge(self, evidence: FloatArray, alpha: float) -> Alarm:
         """Judge `evidence` of shape (n, k) for false-alarm rate `alpha` in (0, 1)."""
-        thresholds, p_value = self.thresholds(alpha), self.p_values(evidence)
-        if self.kinds == 1:
-            first = np.zeros(len(evidence), dtype=np.intp)
-            return Alarm(evidence[:, 0], float(thresholds[0]), p_value, first)
-        # Without calibration scores there is no threshold, and without a threshold no alarm.
-        ratio = np.where(np.isnan(thresholds), 0.0, evidence / thresholds)
-        return Alarm(ratio.max(axis=1), 1.0, p_value, ratio.argmax(axis=1))
+        score, threshold, foremost = over_thresholds(evidence, self.thresholds(alpha))
+        return Alarm(score, threshold, self.p_values(evidence), foremost)
 
 
-def _share_below(sketch: Sketch, points: FloatArray) -> FloatArray:
-    """Guaranteed share of the site's scores that are < each point."""
-    position = np.searchsorted(sketch.values, points, side="left")
+def _share(sketch: Sketch, points: FloatArray, side: Literal["left", "right"]) -> FloatArray:
+    """Guaranteed share of the site's scores that are < (left) or <= (right) each point."""
     levels: FloatArray = np.concatenate([[0.0], SKETCH_LEVELS])
-    return levels[position]
-
-
-def _share_at_most(sketch: Sketch, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Guaranteed share of the site's scores that are <= each point."""
-    position = np.searchsorted(sketch.values, points, side="right")
-    levels = np.concatenate([[0.0], SKETCH_LEVELS])
-    return levels[position]
+    return levels[np.searchsorted(sketch.values, points, side)]

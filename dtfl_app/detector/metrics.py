@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-__all__ = ["EventResult", "Metrics", "evaluate_scores", "event_results", "settled_steps"]
+__all__ = ["EventResult", "Metrics", "evaluate_scores", "event_results", "settled_steps", "share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ def evaluate_scores(
     known = label >= 0
     scores, truth, event = scores[known], label[known] == 1, event[known]
     alarm = scores > threshold
-    recall, specificity = _share(alarm[truth]), _share(~alarm[~truth])
-    precision = _share(truth[alarm])
+    recall, specificity = share(alarm[truth]), share(~alarm[~truth])
+    precision = share(truth[alarm])
     found = event_results(alarm, event)
     delays = [r.delay for r in found if r.delay is not None]
     s_ttd = _s_ttd(found)
@@ -97,7 +97,7 @@ def evaluate_scores(
     return Metrics(
         auc_pr=float(average_precision_score(truth, scores)) if both else math.nan,
         roc_auc=float(roc_auc_score(truth, scores)) if both else math.nan,
-        base_rate=_share(truth),
+        base_rate=share(truth),
         threshold=float(threshold),
         balanced_accuracy=s_clf,
         precision=precision,
@@ -147,7 +147,8 @@ def _s_ttd(results: list[EventResult]) -> float:
     return 1.0 - float(np.mean(lost)) if lost else math.nan
 
 
-def _share(mask: NDArray[np.bool_]) -> float:
+def share(mask: NDArray[np.bool_]) -> float:
+    """Return the share of True in a mask; NaN where it is empty."""
     return float(mask.mean()) if mask.size else math.nan
 
 

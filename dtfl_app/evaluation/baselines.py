@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import PHYSICAL, evidence_floors, evidence_kinds
+from dtfl_app.core.evidence import (
+    MODEL_KINDS,
+    EvidenceKind,
+    LawEvidence,
+    evidence_floors,
+    evidence_kinds,
+    laws_among,
+)
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import Detector, build_model
-from dtfl_app.detector.scoring import smooth
 from dtfl_app.detector.training import Rows, TrainingSpec, train
-from dtfl_app.evaluation.evaluator import judge_evidence
+from dtfl_app.evaluation.evaluator import evidence_metrics
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared, model_spec, prepare, sketch_evidence
 from dtfl_app.inputs.twin_data import make_twin_data
@@ -120,23 +126,22 @@ def measure(material: Material) -> Iterator[tuple[str, list[Metrics]]]:
     kinds = evidence_kinds(material.config.detector.evidence)
     everyone = range(len(material.sites))
 
-    def judged(evidence: Evidence, kinds: Sequence[str] = kinds) -> list[Metrics]:
-        return [_judge(material, evidence, kinds, everyone)]
+    def pooled(evidence: Evidence, kinds: Sequence[EvidenceKind] = kinds) -> list[Metrics]:
+        return [_metrics(material, evidence, kinds, everyone)]
 
-    yield "random score", judged(_random(material), ("instant",))
-    yield "untrained model", judged(_evidence(material, _fresh(material)))
-    physical = tuple(kind for kind in kinds if kind in PHYSICAL)
-    if physical:
-        yield "physics alone", judged(_physical(physical), physical)
-    yield "one-class PCA", judged(_pca(material, kinds))
+    yield "random score", pooled(_random(material), MODEL_KINDS[:1])
+    yield "untrained model", pooled(_evidence(material, _fresh(material)))
+    if laws := laws_among(kinds):
+        yield "physics alone", pooled(_physical(laws), laws)
+    yield "one-class PCA", pooled(_pca(material, kinds))
     if material.twin is not None:
-        yield "twin only", judged(_twin_only(material, material.twin))
+        yield "twin only", pooled(_twin_only(material, material.twin))
     yield "site alone", _alone(material, kinds)
-    yield "centralised", judged(_centralised(material))
+    yield "centralised", pooled(_centralised(material))
 
 
-def _judge(
-    material: Material, evidence: Evidence, kinds: Sequence[str], sites: Iterable[int]
+def _metrics(
+    material: Material, evidence: Evidence, kinds: Sequence[EvidenceKind], sites: Iterable[int]
 ) -> Metrics:
     """Calibrate on the normal rows of these sites, then judge the evaluation set."""
     sketches = {}
@@ -146,8 +151,8 @@ def _judge(
         sketches[material.names[index]] = found
     calibration = Calibration(evidence_floors(kinds), sketches)
     rate, features = material.config.detector.false_alarm_rate, material.evaluation.features
-    judged = evidence(material.evaluation)
-    return judge_evidence(judged, calibration, rate, features, material.step_s)
+    evaluated = evidence(material.evaluation)
+    return evidence_metrics(evaluated, calibration, rate, features, material.step_s)
 
 
 def _random(material: Material) -> Evidence:
@@ -155,8 +160,10 @@ def _random(material: Material) -> Evidence:
     return lambda prepared: rng.random((len(prepared.x), 1))
 
 
-def _physical(kinds: Sequence[str]) -> Evidence:
-    return lambda prepared: np.stack([prepared.physics[kind].total for kind in kinds], axis=1)
+def _physical(laws: Sequence[LawEvidence]) -> Evidence:
+    return lambda prepared: np.stack(
+        [law.total(prepared.physics[law.name]) for law in laws], axis=1
+    )
 
 
 def _evidence(material: Material, model: Detector) -> Evidence:
@@ -191,12 +198,12 @@ def _site_steps(material: Material, training: Prepared) -> int:
     return material.config.run.rounds * settings.epochs * batches
 
 
-def _alone(material: Material, kinds: Sequence[str]) -> list[Metrics]:
+def _alone(material: Material, kinds: Sequence[EvidenceKind]) -> list[Metrics]:
     results = []
     for index, (training, _) in enumerate(material.sites):
         steps = _site_steps(material, training)
         model = _trained(material, [training], steps, material.config.train.lr)
-        results.append(_judge(material, _evidence(material, model), kinds, [index]))
+        results.append(_metrics(material, _evidence(material, model), kinds, [index]))
     return results
 
 
@@ -206,7 +213,7 @@ def _centralised(material: Material) -> Evidence:
     return _evidence(material, _trained(material, parts, steps, material.config.train.lr))
 
 
-def _pca(material: Material, kinds: Sequence[str]) -> Evidence:
+def _pca(material: Material, kinds: Sequence[EvidenceKind]) -> Evidence:
     """Residual outside the principal subspace of the pooled covariance, one round of sums."""
     normal = [
         training.x[training.features.label < 1].astype(float) for training, _ in material.sites
@@ -221,9 +228,6 @@ def _pca(material: Material, kinds: Sequence[str]) -> Evidence:
 
     def evidence(prepared: Prepared) -> FloatArray:
         outside = (((prepared.x - mean) @ residual) ** 2).sum(axis=1)
-        columns = {kind: found.total for kind, found in prepared.physics.items()}
-        columns["instant"] = outside
-        columns["smoothed"] = smooth(outside[:, None], prepared.features.instance, smoothing)[:, 0]
-        return np.stack([columns[kind] for kind in kinds], axis=1)
+        return prepared.weigh(outside, kinds, smoothing)
 
     return evidence

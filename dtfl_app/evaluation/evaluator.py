@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.config import DetectorSettings
-from dtfl_app.core.evidence import evidence_kinds
+from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds, kind_names
 from dtfl_app.detector.calibration import Alarm, Calibration
 from dtfl_app.detector.metrics import (
     EventResult,
@@ -19,12 +19,13 @@ from dtfl_app.detector.metrics import (
     evaluate_scores,
     event_results,
     settled_steps,
+    share,
 )
 from dtfl_app.detector.models import Detector, Params, set_params
 from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.sites.features import Features
 
-__all__ = ["WANTED_RATES", "Evaluator", "ObservedRate", "judge_evidence"]
+__all__ = ["WANTED_RATES", "Evaluator", "ObservedRate", "evidence_metrics"]
 
 #: Wanted false-alarm rates that the observed ones are compared with -> their name in `Metrics`.
 WANTED_RATES: Mapping[float, str] = {
@@ -32,10 +33,9 @@ WANTED_RATES: Mapping[float, str] = {
     0.005: "far_at_05pct",
     0.001: "far_at_01pct",
 }
-_MODEL_KINDS = ("instant", "smoothed")
 
 
-def judge_evidence(
+def evidence_metrics(
     evidence: NDArray[np.float64],
     calibration: Calibration,
     rate: float,
@@ -50,7 +50,7 @@ def judge_evidence(
     metrics = evaluate_scores(alarm.score, alarm.threshold, features.label, features.event, step_s)
     settled = evidence[settled_steps(features.label, features.instance, step_s)]
     rates = {
-        name: _share(calibration.exceeds(settled, wanted)) for wanted, name in WANTED_RATES.items()
+        name: share(calibration.exceeds(settled, wanted)) for wanted, name in WANTED_RATES.items()
     }
     return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
 
@@ -116,7 +116,7 @@ class Evaluator:
         """Return all figures of these parameters with this calibration."""
         rate = self._settings.false_alarm_rate
         features = self._prepared.features
-        return judge_evidence(self.evidence(params), calibration, rate, features, self._step_s)
+        return evidence_metrics(self.evidence(params), calibration, rate, features, self._step_s)
 
     def alarms(self, params: Params, calibration: Calibration) -> pd.DataFrame:
         """Per time step: instance, time, label, event, score, alarm, p-value and what stands out.
@@ -128,7 +128,7 @@ class Evaluator:
         """
         evidence = self.evidence(params)
         alarm = calibration.judge(evidence, self._settings.false_alarm_rate)
-        features, kinds = self._prepared.features, np.array(self._kinds)
+        features, names = self._prepared.features, np.array([kind.name for kind in self._kinds])
         return pd.DataFrame(
             {
                 "instance": features.instance,
@@ -139,7 +139,7 @@ class Evaluator:
                 "threshold": alarm.threshold,
                 "alarm": alarm.score > alarm.threshold,
                 "p_value": alarm.p_value,
-                "evidence": kinds[alarm.foremost],
+                "evidence": names[alarm.foremost],
                 "channel": self._channels(alarm.foremost),
             }
         )
@@ -168,7 +168,7 @@ class Evaluator:
         return event_results(known["alarm"].to_numpy(), known["event"].to_numpy(dtype=str))
 
     @property
-    def _kinds(self) -> tuple[str, ...]:
+    def _kinds(self) -> tuple[EvidenceKind, ...]:
         return evidence_kinds(self._settings.evidence)
 
     def evidence(self, params: Params) -> NDArray[np.float64]:
@@ -181,14 +181,14 @@ class Evaluator:
         features = self._prepared.features
         named = np.empty((len(features), len(self._kinds)), dtype=object)
         for column, kind in enumerate(self._kinds):
-            if kind in _MODEL_KINDS:
-                smoothing = self._settings.smoothing if kind == "smoothed" else 1
-                shares = self._prepared.score(self._model, smoothing).per_channel
-                named[:, column] = [features.names[i] for i in _foremost(shares)]
+            if isinstance(kind, LawEvidence):
+                names, prominence = kind.channels, self._prepared.physics[kind.name]
             else:
-                physical = self._prepared.physics[kind]
-                worst = physical.per_channel.argmax(axis=1)
-                named[:, column] = [physical.channels[i] for i in worst]
+                steps = kind.steps(self._settings.smoothing)
+                shares = self._prepared.score(self._model, steps).per_channel
+                usual = np.median(shares, axis=0)
+                names, prominence = features.names, kind.prominence(shares, usual)
+            named[:, column] = np.array(names)[prominence.argmax(axis=1)]
         return [str(name) for name in named[np.arange(len(features)), foremost]]
 
     def _too_few(self, calibration: Calibration, wanted: float) -> list[str]:
@@ -196,11 +196,11 @@ class Evaluator:
         if not short:
             return []
         needed = len(self._kinds) / wanted - 1
-        return [f"fewer than the {needed:.0f} calibration scores it takes of {', '.join(short)}"]
+        return [f"fewer than the {needed:.0f} calibration scores it takes of {kind_names(short)}"]
 
     def _sources(self, alarm: Alarm) -> NDArray[np.object_]:
         """Say of each step which evidence stands out, and at which channel."""
-        kinds = np.array(self._kinds)[alarm.foremost]
+        kinds = [self._kinds[i].name for i in alarm.foremost]
         channels = self._channels(alarm.foremost)
         return np.array(
             [f"{k} evidence, {c}" for k, c in zip(kinds, channels, strict=True)], object
@@ -218,7 +218,7 @@ def _observed(
     count, steps = int(raised.sum()), len(raised)
     kept = wanted * steps / 2 - 1 < count < 2 * wanted * steps + 1
     drift = "" if kept else "; ".join(reasons)
-    return ObservedRate(site, wanted, _share(raised), steps, after_events, kept, drift)
+    return ObservedRate(site, wanted, share(raised), steps, after_events, kept, drift)
 
 
 def _reasons(raised: NDArray[np.bool_], sources: NDArray[np.object_]) -> list[str]:
@@ -229,19 +229,7 @@ def _reasons(raised: NDArray[np.bool_], sources: NDArray[np.object_]) -> list[st
     return [f"{most.iloc[0]} of {int(raised.sum())} alarms: {most.index[0]}"]
 
 
-def _share(mask: NDArray[np.bool_]) -> float:
-    return float(mask.mean()) if mask.size else float("nan")
-
-
 def _owner(instance: str, calibration: Calibration) -> str:
     """The site that an instance was recorded at, by its name up to a slash."""
     name = instance.partition("/")[0]
     return name if name in calibration.sites else "evaluation"
-
-
-def _foremost(shares: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Index of the feature that stands out per row; `shares` has shape (n, d), all >= 0."""
-    usual = np.median(shares, axis=0)
-    # The mean keeps features that are usually perfect from standing out by next to nothing.
-    foremost: NDArray[np.intp] = (shares / (usual + usual.mean() + 1e-12)).argmax(axis=1)
-    return foremost

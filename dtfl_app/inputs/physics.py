@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import PHYSICAL, PhysicalEvidence, evidence_kinds
+from dtfl_app.core.evidence import (
+    MODEL_KINDS,
+    LawEvidence,
+    evidence_kinds,
+    kind_names,
+    laws_among,
+)
 from dtfl_app.inputs.twin_data import is_ctown, own_plant
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
-from twin.ctown.laws import law_channels
 from twin.ctown.plant import PlantModel
-from twin.ctown.residuals import (
-    DemandSums,
-    balance_residual,
-    demand_sums,
-    plc_contradiction,
-    pump_residual,
-)
+from twin.ctown.residuals import DemandSums, demand_sums
 from twin.schema import INSTANCE, LABEL, TIME
 
 __all__ = ["SitePhysics", "open_physics"]
@@ -46,37 +45,34 @@ class SitePhysics:
 
     Parameters
     ----------
-    kinds : the physical kinds of evidence that are wanted.
+    kinds : the laws that are wanted as evidence.
     plant_of : name of a plant -> its model. An instance's name begins with its plant's, up to a
         slash; where all data is of one plant the name does not matter.
     """
 
-    kinds: tuple[str, ...]
+    kinds: tuple[LawEvidence, ...]
     plant_of: Callable[[str], PlantModel]
 
     @property
     def needs_demand(self) -> bool:
         """Whether the federation must agree on expected demands first."""
-        return "balance" in self.kinds
+        return any(kind.needs_demand for kind in self.kinds)
 
     def demand_sums(self, features: Features) -> DemandSums:
         """Sum the demands of normal hours; what leaves a site for the federation's expectation."""
         parts = [demand_sums(rows, plant) for rows, plant in self._plants(features)]
         return sum(parts, DemandSums.none())
 
-    def evidence(
-        self, features: Features, expected: FloatArray | None
-    ) -> dict[str, PhysicalEvidence]:
-        """Return the evidence per wanted kind.
+    def evidence(self, features: Features, expected: FloatArray | None) -> dict[str, FloatArray]:
+        """Return what each law finds, its name -> shape (n, c), >= 0.
 
-        `expected` is the mean demand in L/s, shape (5, 168), for the kind "balance".
+        `expected` is the mean demand in L/s, shape (5, 168); None where no law needs it.
         """
-        parts = [self._of_plant(rows, plant, expected) for rows, plant in self._plants(features)]
+        plants = self._plants(features)
         found = {}
         for kind in self.kinds:
-            channels = law_channels(kind)
-            rows = [part[kind] for part in parts] or [np.zeros((0, len(channels)))]
-            found[kind] = PhysicalEvidence(np.concatenate(rows), channels)
+            parts = [kind.on_recording(rows, plant, expected) for rows, plant in plants]
+            found[kind.name] = np.concatenate([np.zeros((0, len(kind.channels))), *parts])
         return found
 
     def _plants(self, features: Features) -> list[tuple[pd.DataFrame, PlantModel]]:
@@ -92,26 +88,13 @@ class SitePhysics:
             if len(rows)
         ]
 
-    def _of_plant(
-        self, scada: pd.DataFrame, plant: PlantModel, expected: FloatArray | None
-    ) -> dict[str, FloatArray]:
-        found: dict[str, FloatArray] = {}
-        if "plc" in self.kinds:
-            found["plc"] = plc_contradiction(scada, plant).to_numpy()
-        if "pump" in self.kinds:
-            found["pump"] = np.abs(pump_residual(scada, plant).to_numpy())
-        if "balance" in self.kinds:
-            assert expected is not None
-            found["balance"] = np.abs(balance_residual(scada, plant, expected).to_numpy())
-        return found
-
 
 def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | None:
     """Return the site's physics if the setting `evidence` asks for it, else None.
 
     Raises ConfigError where the data is not that of a C-Town plant, or not hour by hour.
     """
-    kinds = tuple(k for k in evidence_kinds(config.detector.evidence) if k in PHYSICAL)
+    kinds = laws_among(evidence_kinds(config.detector.evidence))
     if not kinds:
         return None
     spec = dataset.feature_spec
@@ -120,8 +103,8 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
         raise ConfigError(
             f"run config: detector.evidence = {config.detector.evidence!r} needs hourly readings "
             f"of a C-Town plant, and dataset = {config.run.dataset!r} gives windows of "
-            f"{spec.window_s:g} s with {spec.statistics}; use "
-            'detector.evidence = "instant,smoothed"'
+            f"{spec.window_s:g} s with {spec.statistics}; use one or more of "
+            f"{kind_names(MODEL_KINDS)}"
         )
     if isinstance(dataset, _ManyPlants):
         return SitePhysics(kinds, dataset.plant_named)

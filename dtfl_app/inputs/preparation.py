@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dtfl_app.core.config import DetectorSettings
-from dtfl_app.core.evidence import PHYSICAL, PhysicalEvidence, evidence_kinds
+from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds
 from dtfl_app.detector.calibration import Sketch, sketch_scores
 from dtfl_app.detector.models import Detector, ModelSpec
 from dtfl_app.detector.scoring import Scores, score, smooth, stack_windows
@@ -36,12 +36,12 @@ class Prepared:
     ----------
     x : detector inputs, float32, shape (n, w*d).
     features : the same n rows in physical units, with labels and times.
-    physics : physical evidence on the same rows, by kind; empty where none is wanted.
+    physics : what each law that is wanted finds on the same rows, name -> shape (n, c).
     """
 
     x: NDArray[np.float32]
     features: Features
-    physics: Mapping[str, PhysicalEvidence] = field(default_factory=dict)
+    physics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def rows(self, device: torch.device) -> Rows:
         """Return the rows as training material on `device`."""
@@ -53,19 +53,28 @@ class Prepared:
 
     def evidence(self, model: Detector, settings: DetectorSettings) -> NDArray[np.float64]:
         """Return all evidence that the settings ask for, shape (n, k), kinds in their order."""
-        instance = self.features.instance
-        residual = score(model, self.x, instance, smoothing=1).total
-        columns = {kind: found.total for kind, found in self.physics.items()}
-        columns["instant"] = residual
-        columns["smoothed"] = smooth(residual[:, None], instance, settings.smoothing)[:, 0]
-        return np.stack([columns[kind] for kind in evidence_kinds(settings.evidence)], axis=1)
+        residual = self.score(model, smoothing=1).total
+        return self.weigh(residual, evidence_kinds(settings.evidence), settings.smoothing)
+
+    def weigh(
+        self, residual: NDArray[np.float64], kinds: Sequence[EvidenceKind], smoothing: int
+    ) -> NDArray[np.float64]:
+        """Return the kinds of evidence, shape (n, k), that go with a model's residuals (n,)."""
+        return np.stack([self._total(kind, residual, smoothing) for kind in kinds], axis=1)
+
+    def _total(
+        self, kind: EvidenceKind, residual: NDArray[np.float64], smoothing: int
+    ) -> NDArray[np.float64]:
+        if isinstance(kind, LawEvidence):
+            return kind.total(self.physics[kind.name])
+        return smooth(residual[:, None], self.features.instance, kind.steps(smoothing))[:, 0]
 
 
 def prepare(
     features: Features,
     scaler: Scaler,
     window: int,
-    physics: Mapping[str, PhysicalEvidence] | None = None,
+    physics: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Prepared:
     """Scale the features and give each row its window of past rows."""
     scaled = scaler.transform(features.values)
@@ -73,7 +82,10 @@ def prepare(
 
 
 def sketch_evidence(
-    kinds: Sequence[str], evidence: NDArray[np.float64], training: Prepared, calibration: Prepared
+    kinds: Sequence[EvidenceKind],
+    evidence: NDArray[np.float64],
+    training: Prepared,
+    calibration: Prepared,
 ) -> list[Sketch]:
     """Sketch each kind of evidence on the normal rows of a site that it was not trained on.
 
@@ -87,8 +99,9 @@ def sketch_evidence(
     sketches = []
     for column, kind in enumerate(kinds):
         scores = evidence[normal[1], column]
-        if kind in PHYSICAL:
-            scores = np.concatenate([training.physics[kind].total[normal[0]], scores])
+        if isinstance(kind, LawEvidence):
+            trained = kind.total(training.physics[kind.name])[normal[0]]
+            scores = np.concatenate([trained, scores])
         sketches.append(sketch_scores(scores))
     return sketches
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from dtfl_app.sites.findings import FileFinding
 from dtfl_app.sites.own_files import OwnFile
-from dtfl_app.sites.quality import FROZEN_SAMPLES, at_rest, frozen, out_of_range
-from dtfl_app.sites.stretches import run_numbers
-from twin.schema import Channel
+from dtfl_app.sites.quality import frozen
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest, run_numbers
+from twin.schema import Channel, out_of_range
 
 __all__ = ["ChannelSummary", "channel_findings", "summarise"]
 
@@ -56,7 +56,7 @@ def summarise(found: OwnFile, channel: Channel, column: str) -> ChannelSummary:
     """Return the figures of one channel of a file."""
     values = _values(found, channel)
     readings = values[~np.isnan(values)]
-    outside = out_of_range(values, channel)
+    outside = out_of_range(values, channel.low, channel.high)
     smallest, median, largest = (
         (float(f(readings)) if readings.size else None) for f in (np.min, np.median, np.max)
     )
@@ -85,7 +85,7 @@ def channel_findings(
     `kept` : the channel's readings as `quality.clean` left them, shape (n,).
     """
     values = _values(found, channel)
-    missing, outside = np.isnan(values), out_of_range(values, channel)
+    missing, outside = np.isnan(values), out_of_range(values, channel.low, channel.high)
     if missing.any():
         yield _missing(found, channel.name, missing)
     if outside.any():
@@ -100,7 +100,7 @@ def channel_findings(
             "sets them to missing: a dead sensor",
             'check the sensor; what may rest is of kind "status", or "flow" where it rests at 0',
         )
-    elif not at_rest(channel, values[~missing]).all():
+    elif not at_rest(channel.kind, values[~missing]).all():
         yield from _stuck(found, channel.name, values)
 
 

@@ -22,7 +22,15 @@ from twin.schema import EVENT, INSTANCE, LABEL, TIME, Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STATISTICS", "FeatureSpec", "Features", "concat", "feature_spans", "make_features"]
+__all__ = [
+    "STATISTICS",
+    "FeatureSpec",
+    "Features",
+    "channel_of",
+    "concat",
+    "feature_spans",
+    "make_features",
+]
 
 _SEPARATOR = ":"
 # Windows per batch: bounds the memory of the gathered samples (2048 x 300 x 8 bytes = 5 MB).
@@ -186,7 +194,12 @@ def _statistics(
     return np.stack([STATISTICS[name](s) for name in statistics for s in samples], axis=1)
 
 
+def channel_of(feature: str) -> str:
+    """Return the channel that a feature is of."""
+    return feature.partition(_SEPARATOR)[0]
+
+
 def feature_spans(names: Sequence[str], schema: Schema) -> NDArray[np.float64]:
     """Width of the physical range of each feature's channel, in its unit; shape (d,), > 0."""
     spans = {channel.name: channel.high - channel.low for channel in schema.channels}
-    return np.array([spans[name.split(_SEPARATOR)[0]] for name in names], dtype=np.float64)
+    return np.array([spans[channel_of(name)] for name in names], dtype=np.float64)

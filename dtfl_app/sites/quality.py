@@ -10,18 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.stretches import FROZEN_SAMPLES, run_numbers
-from twin.schema import INSTANCE, Channel, Schema
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest, run_numbers
+from twin.schema import INSTANCE, Channel, Schema, out_of_range
 
 __all__ = [
-    "FROZEN_SAMPLES",
     "ChannelQuality",
     "QualityReport",
     "assess",
-    "at_rest",
     "clean",
     "frozen",
-    "out_of_range",
 ]
 
 # When most readings are impossible the unit is wrong; a broken sensor spoils fewer.
@@ -90,8 +87,8 @@ def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame
     channels = []
     for channel in schema.channels:
         values = series[channel.name].to_numpy(dtype=np.float64)
-        dead = _constant_recordings(series, values) & ~at_rest(channel, values)
-        broken = out_of_range(values, channel) & ~dead
+        dead = _constant_recordings(series, values) & ~at_rest(channel.kind, values)
+        broken = out_of_range(values, channel.low, channel.high) & ~dead
         _reject_wrong_unit(site, channel, values[~dead & (values != 0)])
         removed = dead | broken
         cleaned[channel.name] = np.where(removed, np.nan, values)
@@ -107,7 +104,7 @@ def _quality(
         channel.name,
         missing=float(np.isnan(values).mean()),
         frozen=float(frozen(series, values).mean()),
-        impossible=float(out_of_range(values, channel).mean()),
+        impossible=float(out_of_range(values, channel.low, channel.high).mean()),
         removed=float(removed.mean()),
         done=done,
     )
@@ -120,14 +117,6 @@ def frozen(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool
     return np.bincount(run)[run] >= FROZEN_SAMPLES
 
 
-def at_rest(channel: Channel, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which of n readings may stay as they are for ever: a pump that stands by gives them."""
-    if channel.kind == "status":
-        return np.ones(len(values), dtype=bool)
-    nothing_flows: NDArray[np.bool_] = (values == 0.0) & (channel.kind == "flow")
-    return nothing_flows
-
-
 def _constant_recordings(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
     readings = pd.Series(values).groupby(series[INSTANCE].to_numpy())
     constant = (readings.transform("min") == readings.transform("max")) & (
@@ -136,14 +125,9 @@ def _constant_recordings(series: pd.DataFrame, values: NDArray[np.float64]) -> N
     return constant.to_numpy() & ~np.isnan(values)
 
 
-def out_of_range(values: NDArray[np.float64], channel: Channel) -> NDArray[np.bool_]:
-    """Tell which of n readings are outside the channel's physical range."""
-    return (values < channel.low) | (values > channel.high)
-
-
 def _reject_wrong_unit(site: str, channel: Channel, values: NDArray[np.float64]) -> None:
     readings = values[~np.isnan(values)]
-    bad = out_of_range(readings, channel)
+    bad = out_of_range(readings, channel.low, channel.high)
     if bad.size and bad.mean() > _WRONG_UNIT_SHARE:
         raise SchemaError(
             f"{site}: column {channel.name!r}: {bad.mean():.0%} of the readings, "

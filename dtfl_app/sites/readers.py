@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
+from dtfl_app.sites.cells import MISSING, fitting_format
 from dtfl_app.sites.site_schema import CsvDialect
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
@@ -43,6 +44,8 @@ def _read_csv(path: Path, dialect: CsvDialect) -> pd.DataFrame:
         sep=dialect.separator,
         decimal=dialect.decimal,
         skipinitialspace=True,
+        keep_default_na=False,
+        na_values=sorted(MISSING),
         low_memory=False,
     )
 
@@ -121,8 +124,8 @@ def parse_times(
     The first of `formats` (as in ``pandas.to_datetime``) that fits the first row is used for all.
     Raises DataError at the first cell that does not fit it.
     """
-    fits = [f for f in formats if _to_times(column.iloc[:1], f).notna().all()]
-    parsed = _to_times(column, fits[0] if fits else formats[0])
+    first = str(column.iloc[0]) if len(column) else ""
+    parsed = _to_times(column, fitting_format(first, formats) or formats[0])
     bad = np.flatnonzero(parsed.isna().to_numpy())
     if bad.size:
         row = int(bad[0])

@@ -7,18 +7,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FROZEN_SAMPLES", "GAP_PERIODS", "interruptions", "run_numbers", "stretch_names"]
+from twin.schema import ChannelKind
+
+__all__ = [
+    "FROZEN_SAMPLES",
+    "at_rest",
+    "interruptions",
+    "longest_step_ns",
+    "run_numbers",
+    "stretch_names",
+]
 
 #: Readings that repeat for this many samples count as frozen: 10 minutes at 1 Hz, 25 days by the
 #: hour. Shorter repeats are the resolution of the sensor.
 FROZEN_SAMPLES = 600
-#: A step above this many periods is an interruption; jitter of half a period is not.
-GAP_PERIODS = 1.5
+# A step above this many periods is an interruption; jitter of half a period is not.
+_GAP_PERIODS = 1.5
+
+
+def at_rest(kind: ChannelKind | NDArray[np.str_], values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which readings may stay as they are for ever: a pump that stands by gives them.
+
+    `kind` is that of the channel, or has the shape of the readings of several.
+    """
+    return np.asarray((kind == "status") | ((kind == "flow") & (values == 0.0)), dtype=bool)
+
+
+def longest_step_ns(period_s: float) -> int:
+    """Return the longest step in ns between two readings of one stretch."""
+    return round(_GAP_PERIODS * period_s * 1e9)
 
 
 def interruptions(time: NDArray[np.datetime64], period_s: float) -> NDArray[np.bool_]:
     """Tell for each of the n - 1 steps in `time` whether the recording was interrupted there."""
-    limit = np.timedelta64(round(GAP_PERIODS * period_s * 1e9), "ns")
+    limit = np.timedelta64(longest_step_ns(period_s), "ns")
     return np.diff(time.astype("datetime64[ns]")) > limit
 
 

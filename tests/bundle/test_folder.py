@@ -1,4 +1,4 @@
-"""A deployable folder: whole or refused, the same for the same run, and telling what it is."""
+"""A bundle's folder: whole or refused, the same for the same run, and telling what it is."""
 
 import hashlib
 import json
@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
+from dtfl_app.bundle.bundle import decode
 from dtfl_app.bundle.folder import model_version, read_folder
 from dtfl_app.core.errors import BundleError, SchemaError
+from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.detection.detection import DetectionOptions
 from dtfl_app.detection.once import score_file
 from twin.ctown.channels import SCADA
@@ -50,7 +52,7 @@ def test_what_is_read_back_is_what_the_run_had(everything, model):
     assert found.site_schema.time == "DATETIME"
     assert found.features.names == saved.features
     assert found.features.unread == ()
-    assert found.kinds == tuple(saved.evidence.split(","))
+    assert found.kinds == evidence_kinds(saved.evidence)
     assert (found.rate, found.smoothing) == (saved.false_alarm_rate, saved.smoothing)
     np.testing.assert_array_equal(found.scaler.mean, saved.scaler["mean"])
     np.testing.assert_array_equal(found.calibration.floors, saved.calibration.floors)
@@ -147,6 +149,16 @@ def test_a_folder_that_is_no_model_says_which_is_meant(everything, tmp_path):
     for folder in (everything.path, tmp_path / "none"):
         with pytest.raises(BundleError, match="RUN/deploy/STRATEGY"):
             read_folder(folder)
+
+
+def test_evidence_that_this_version_does_not_know_is_named(model):
+    files = files_of(model)
+    files["calibration.json"] = files["calibration.json"].replace(b'"plc"', b'"twin"')
+
+    with pytest.raises(
+        BundleError, match=r"evidence \['twin'\]; this version knows instant, .*card"
+    ):
+        decode(files, model, "1")
 
 
 def test_a_site_names_its_own_columns_and_nothing_else(model, dataset04, tmp_path):

@@ -8,19 +8,15 @@ import pytest
 
 from dtfl_app.bundle.laws import LawStream, Physics
 from dtfl_app.core.errors import ConfigError, TwinError
+from dtfl_app.core.evidence import KINDS, laws_among
 from dtfl_app.sites.batadal import read_batadal
 from twin.ctown.channels import SCADA
 from twin.ctown.defaults import default_plant
 from twin.ctown.laws import PlantLaws
-from twin.ctown.residuals import (
-    balance_residual,
-    demand_sums,
-    plc_contradiction,
-    pump_residual,
-)
+from twin.ctown.residuals import demand_sums
 
 PLANT = default_plant()
-KINDS = ("plc", "pump", "balance")
+LAWS = laws_among(KINDS.values())
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +38,7 @@ def expected(scada):
 
 def stream(expected) -> LawStream:
     laws = PlantLaws.from_mapping(json.loads(json.dumps(PlantLaws.of(PLANT).to_mapping())))
-    return LawStream(laws, expected, KINDS, SCADA.names)
+    return LawStream(laws, expected, LAWS, SCADA.names)
 
 
 def rows_of(scada):
@@ -55,30 +51,26 @@ def test_each_law_finds_what_it_finds_in_the_whole_recording(scada, expected):
 
     found = [laws.step(time, row) for time, row in rows_of(scada)]
 
-    whole = {
-        "plc": plc_contradiction(scada, PLANT),
-        "pump": pump_residual(scada, PLANT).abs(),
-        "balance": balance_residual(scada, PLANT, expected).abs(),
-    }
-    for kind in KINDS:
-        wanted = whole[kind].to_numpy()
-        np.testing.assert_allclose([one[kind] for one in found], wanted, rtol=1e-9, atol=1e-9)
+    for law in LAWS:
+        wanted = law.on_recording(scada, PLANT, expected)
+        np.testing.assert_allclose([one[law.name] for one in found], wanted, rtol=1e-9, atol=1e-9)
         assert wanted.max() > 0.5
 
 
-def test_its_memory_goes_on_in_the_middle_of_a_contradiction(scada, expected):
+def test_a_restored_state_goes_on_in_the_middle_of_a_contradiction(scada, expected):
     whole, first, second = (stream(expected) for _ in range(3))
     rows = rows_of(scada)
     wanted = [whole.step(time, row) for time, row in rows][150:]
     for time, row in rows[:150]:
         first.step(time, row)
 
-    second.recall(json.loads(json.dumps(first.memory())))
+    second.restore(json.loads(json.dumps(first.state())))
 
     for (time, row), one in zip(rows[150:], wanted, strict=True):
         found = second.step(time, row)
-        for kind in KINDS:
-            np.testing.assert_array_equal(found[kind], one[kind])
+        assert set(found) == {law.name for law in LAWS}
+        for name, residuals in found.items():
+            np.testing.assert_array_equal(residuals, one[name])
 
 
 def test_a_model_of_several_plants_asks_which(expected):

@@ -88,6 +88,6 @@ def test_a_c_town_site_has_physical_evidence_of_its_own_plant(ctown):
     found = [site.physics.plant_of(site.name).setpoints["PU2"].on_below for site in sites]
     assert found == [plant.setpoints["PU2"].on_below, 0.2]
     rows = sites[1].data.features_train
-    evidence = [site.physics.evidence(rows, None)["plc"].total for site in sites]
+    evidence = [site.physics.evidence(rows, None)["plc"].max(axis=1) for site in sites]
     assert len(evidence[0]) == len(rows)
     assert evidence[1].max() > evidence[0].max() + 0.1

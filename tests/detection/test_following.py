@@ -1,4 +1,4 @@
-"""A growing file: every row once, whatever is cut, rotated, broken or restarted in between."""
+"""A file that grows: every row once, whatever is cut, rotated, broken or restarted in between."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ OPTIONS = DetectionOptions(every_step=True, drift_window=10)
 
 
 @pytest.fixture(scope="module")
-def deployment(model):
+def bundle(model):
     return read_folder(model)
 
 
@@ -31,11 +31,11 @@ def lines(dataset04):
 
 
 @pytest.fixture(scope="module")
-def whole(deployment, lines, tmp_path_factory):
+def whole(bundle, lines, tmp_path_factory):
     """What one pass over the finished file gives."""
     data = tmp_path_factory.mktemp("whole") / "site.csv"
     data.write_bytes(b"".join(lines))
-    _, found = score_file(deployment, OPTIONS, data)
+    _, found = score_file(bundle, OPTIONS, data)
     return "".join(f"{line}\n" for line in found)
 
 
@@ -44,9 +44,9 @@ def following(tmp_path):
     return Following(tmp_path / "site.csv", tmp_path / "out.jsonl", until_idle=1e-9)
 
 
-def run(deployment, following, options=OPTIONS) -> Detection:
+def run(bundle, following, options=OPTIONS) -> Detection:
     """Follow until nothing more is there."""
-    return follow(deployment, options, following, lambda seconds: False)
+    return follow(bundle, options, following, lambda seconds: False)
 
 
 def append(following, content: bytes):
@@ -59,10 +59,10 @@ def times(following):
     return [line["time"] for line in found if "score" in line]
 
 
-def test_the_whole_file_at_once_gives_the_bytes_of_one_shot(deployment, following, lines, whole):
+def test_the_whole_file_at_once_gives_the_bytes_of_one_shot(bundle, following, lines, whole):
     append(following, b"".join(lines))
 
-    detection = run(deployment, following)
+    detection = run(bundle, following)
 
     assert following.out.read_text() == whole
     assert detection.counts.steps == 80
@@ -76,7 +76,7 @@ def test_the_whole_file_at_once_gives_the_bytes_of_one_shot(deployment, followin
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_cut_into_chunks_with_restarts_gives_the_bytes_of_one_shot(
-    cuts, deployment, lines, whole, tmp_path_factory
+    cuts, bundle, lines, whole, tmp_path_factory
 ):
     """Chunks end anywhere, within a row too.
 
@@ -89,39 +89,39 @@ def test_any_cut_into_chunks_with_restarts_gives_the_bytes_of_one_shot(
         append(following, content[done:end])
         done = max(done, min(end, len(content)))
         if restarts:
-            run(deployment, following)
+            run(bundle, following)
         if crashed and following.out.exists():
             with following.out.open("ab") as file:
                 file.write(b'{"time": "half a li')
 
-    run(deployment, following)
+    run(bundle, following)
 
     assert following.out.read_text() == whole
     shutil.rmtree(folder)
 
 
-def test_line_ends_and_marks_of_other_systems_change_nothing(deployment, following, lines, whole):
+def test_line_ends_and_marks_of_other_systems_change_nothing(bundle, following, lines, whole):
     windows = b"\xef\xbb\xbf" + b"".join(lines).replace(b"\n", b"\r\n") + b"\r\n"
     append(following, windows)
 
-    run(deployment, following)
+    run(bundle, following)
 
     assert following.out.read_text() == whole
 
 
-def test_a_line_that_is_not_finished_waits_for_its_end(deployment, following, lines):
+def test_a_line_that_is_not_finished_waits_for_its_end(bundle, following, lines):
     append(following, b"".join(lines[:3]) + lines[3][:50])
-    run(deployment, following)
+    run(bundle, following)
     before = times(following)
 
     append(following, lines[3][50:])
-    run(deployment, following)
+    run(bundle, following)
 
     assert len(before) == 2
     assert len(times(following)) == 3
 
 
-def test_a_file_that_is_not_there_yet_is_waited_for(deployment, following, lines):
+def test_a_file_that_is_not_there_yet_is_waited_for(bundle, following, lines):
     asked = []
 
     def stopped(seconds):
@@ -131,7 +131,7 @@ def test_a_file_that_is_not_there_yet_is_waited_for(deployment, following, lines
         return len(asked) > 6
 
     patient = Following(following.data, following.out, interval=0.25)
-    follow(deployment, OPTIONS, patient, stopped)
+    follow(bundle, OPTIONS, patient, stopped)
 
     assert len(times(following)) == 4
     assert asked[:3] == [0.0, 0.25, 0.25]
@@ -140,7 +140,7 @@ def test_a_file_that_is_not_there_yet_is_waited_for(deployment, following, lines
 @pytest.mark.parametrize("running", [True, False])
 @pytest.mark.parametrize("how", ["renamed", "cut back"])
 def test_a_rotated_file_goes_on_with_rows_later_than_the_last(
-    deployment, following, lines, how, running, whole
+    bundle, following, lines, how, running, whole
 ):
     """The new file repeats two rows that were scored already; they are left out."""
 
@@ -161,17 +161,17 @@ def test_a_rotated_file_goes_on_with_rows_later_than_the_last(
                 rotate()
             return len(asked) > 6
 
-        detection = follow(deployment, OPTIONS, Following(following.data, following.out), stopped)
+        detection = follow(bundle, OPTIONS, Following(following.data, following.out), stopped)
     else:
-        run(deployment, following)
+        run(bundle, following)
         rotate()
-        detection = run(deployment, following)
+        detection = run(bundle, following)
 
     assert following.out.read_text() == whole
     assert detection.counts.skipped == 2
 
 
-def test_rows_written_before_a_rename_are_read_first(deployment, following, lines, whole):
+def test_rows_written_before_a_rename_are_read_first(bundle, following, lines, whole):
     append(following, b"".join(lines[:31]))
     asked = []
 
@@ -183,21 +183,21 @@ def test_rows_written_before_a_rename_are_read_first(deployment, following, line
             append(following, b"".join([lines[0], *lines[40:]]))
         return len(asked) > 8
 
-    follow(deployment, OPTIONS, Following(following.data, following.out), stopped)
+    follow(bundle, OPTIONS, Following(following.data, following.out), stopped)
 
     assert following.out.read_text() == whole
 
 
-def test_a_header_that_changes_is_refused(deployment, following, lines):
+def test_a_header_that_changes_is_refused(bundle, following, lines):
     append(following, b"".join(lines[:5]))
-    run(deployment, following)
+    run(bundle, following)
     following.data.write_bytes(lines[0].replace(b"L_T1", b"LEVEL"))
 
     with pytest.raises(DataError, match=r"site\.csv: its header changed.*--reset"):
-        run(deployment, following)
+        run(bundle, following)
 
 
-def test_bad_cells_and_rows_are_counted_and_said_once(deployment, following, lines, caplog):
+def test_bad_cells_and_rows_are_counted_and_said_once(bundle, following, lines, caplog):
     """A word, an impossible level and a short row, again and again; nothing stops."""
     header = lines[0].decode().strip().split(",")
     level = [name.strip() for name in header].index("L_T1")
@@ -210,7 +210,7 @@ def test_bad_cells_and_rows_are_counted_and_said_once(deployment, following, lin
 
     with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
         logging.getLogger("dtfl.detect").propagate = True
-        detection = run(deployment, following)
+        detection = run(bundle, following)
 
     counts = detection.counts
     assert (counts.steps, counts.skipped, counts.missing, counts.impossible) == (30, 30, 15, 15)
@@ -220,9 +220,9 @@ def test_bad_cells_and_rows_are_counted_and_said_once(deployment, following, lin
 
 class TestState:
     @pytest.fixture
-    def begun(self, deployment, following, lines):
+    def begun(self, bundle, following, lines):
         append(following, b"".join(lines[:20]))
-        run(deployment, following)
+        run(bundle, following)
         return following
 
     def test_another_model_is_refused(self, begun, launcher):
@@ -231,54 +231,54 @@ class TestState:
         with pytest.raises(BundleError, match=r"begun with model .*--reset"):
             run(read_folder(other), begun)
 
-    def test_other_options_are_refused(self, begun, deployment):
+    def test_other_options_are_refused(self, begun, bundle):
         with pytest.raises(BundleError, match=r"begun with options .*--reset"):
-            run(deployment, begun, DetectionOptions(every_step=True, ignored=("L_T1",)))
+            run(bundle, begun, DetectionOptions(every_step=True, ignored=("L_T1",)))
 
-    def test_another_file_is_refused(self, begun, deployment):
+    def test_another_file_is_refused(self, begun, bundle):
         other = Following(begun.data.with_name("other.csv"), begun.out)
 
         with pytest.raises(BundleError, match=r"begun with input .*site\.csv"):
-            run(deployment, other)
+            run(bundle, other)
 
-    def test_a_damaged_state_is_refused(self, begun, deployment):
+    def test_a_damaged_state_is_refused(self, begun, bundle):
         state_path(begun.out).write_text("{")
 
         with pytest.raises(BundleError, match=r"out\.jsonl\.state.*--reset"):
-            run(deployment, begun)
+            run(bundle, begun)
 
-    def test_alarms_of_somebody_else_are_not_written_to(self, begun, deployment):
+    def test_alarms_of_somebody_else_are_not_written_to(self, begun, bundle):
         state_path(begun.out).unlink()
 
         with pytest.raises(BundleError, match=r"no out\.jsonl\.state beside it"):
-            run(deployment, begun)
+            run(bundle, begun)
 
-    def test_alarms_that_were_cut_are_refused(self, begun, deployment):
+    def test_alarms_that_were_cut_are_refused(self, begun, bundle):
         begun.out.write_bytes(begun.out.read_bytes()[:100])
 
         with pytest.raises(BundleError, match="has 100 bytes"):
-            run(deployment, begun)
+            run(bundle, begun)
 
-    def test_two_processes_do_not_write_one_file(self, begun, deployment):
+    def test_two_processes_do_not_write_one_file(self, begun, bundle):
         def second(seconds):
             with pytest.raises(BundleError, match="another process"):
-                run(deployment, begun)
+                run(bundle, begun)
             return True
 
-        follow(deployment, OPTIONS, begun, second)
+        follow(bundle, OPTIONS, begun, second)
 
-    def test_half_a_state_of_a_killed_process_is_cleared_away(self, begun, deployment):
+    def test_half_a_state_of_a_killed_process_is_cleared_away(self, begun, bundle):
         half = begun.out.with_name(".out.jsonl.state.123")
         half.write_text('{"format": 1, "mod')
 
-        run(deployment, begun)
+        run(bundle, begun)
 
         assert not half.exists()
 
-    def test_alarms_that_were_moved_away_go_on_in_a_new_file(self, begun, deployment, lines, whole):
+    def test_alarms_that_were_moved_away_go_on_in_a_new_file(self, begun, bundle, lines, whole):
         moved = begun.out.rename(begun.out.with_suffix(".1"))
         append(begun, b"".join(lines[20:]))
 
-        run(deployment, begun)
+        run(bundle, begun)
 
         assert moved.read_text() + begun.out.read_text() == whole

@@ -69,7 +69,7 @@ def test_features_and_inputs_are_those_of_the_whole_recording(series, window):
     np.testing.assert_array_equal(inputs, stack_windows(scaled, features.instance, window))
 
 
-def test_a_window_s_memory_goes_on_in_the_middle_of_a_window(series):
+def test_a_restored_state_goes_on_in_the_middle_of_a_window(series):
     plan = FeaturePlan(SPEC, SPEC.names(PAIR), 3, (), False)
     scaler = Scaler(np.zeros(8), np.ones(8))
     whole = InputWindows(plan, scaler, PAIR)
@@ -79,7 +79,7 @@ def test_a_window_s_memory_goes_on_in_the_middle_of_a_window(series):
     first, second = (InputWindows(plan, scaler, PAIR) for _ in range(2))
     for row in rows[:73]:
         first.step(row)
-    second.recall(json.loads(json.dumps(first.memory())))
+    second.restore(json.loads(json.dumps(first.state())))
     found = [second.step(row) for row in rows[73:]]
 
     assert [one is None for one in found] == [one is None for one in wanted]
@@ -173,12 +173,12 @@ class TestFrozen:
 
         assert not np.isnan(self.through(values)[1::2, 0]).any()
 
-    def test_its_memory_goes_on(self):
+    def test_a_restored_state_goes_on(self):
         values = np.zeros((700, 2))
         first, second = FrozenChannels(PAIR), FrozenChannels(PAIR)
         for row in values[:300]:
             first.step(row)
-        second.recall(json.loads(json.dumps(first.memory())))
+        second.restore(json.loads(json.dumps(first.state())))
 
         found = [second.step(row)[0] for row in values[300:]]
 

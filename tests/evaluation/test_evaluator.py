@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dtfl_app.core.evidence import PhysicalEvidence
+from dtfl_app.core.evidence import KINDS
 from dtfl_app.detector.calibration import sketch_scores
 from dtfl_app.detector.metrics import EventResult
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
@@ -201,7 +201,8 @@ class TestObservedRates:
 def test_physical_evidence_is_judged_beside_the_models():
     """Thresholds 20 for the residual and 0.5 m for the PLC, which is broken in the third row."""
     features = evaluator()._prepared.features
-    broken = PhysicalEvidence(np.array([[0.0], [0.0], [2.0], [0.0], [0.0]]), ("S_PU1",))
+    broken = np.zeros((5, len(KINDS["plc"].channels)))
+    broken[2, KINDS["plc"].channels.index("S_PU1")] = 2.0
     settings = detector_settings(evidence="instant,plc")
     prepared = prepare(features, PLAIN, 1, {"plc": broken})
     judge = Evaluator(build_model(LINE, 0), prepared, settings, 3600.0)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.quality import FROZEN_SAMPLES, assess, clean
+from dtfl_app.sites.quality import assess, clean
+from dtfl_app.sites.stretches import FROZEN_SAMPLES
 from twin.schema import Channel
 
 

@@ -20,7 +20,18 @@ from twin.ctown.plant import PlantModel, SetPoint
 from twin.ctown.scada import LINKS, PUMPS, STATION_PRESSURES, TANK_LINKS
 from twin.errors import TwinError
 
-__all__ = ["BALANCE_HOURS", "DMAS", "SLOTS", "STATIONS", "PlantLaws", "Readings", "law_channels"]
+__all__ = [
+    "BALANCE_CHANNELS",
+    "BALANCE_HOURS",
+    "DMAS",
+    "PLC_CHANNELS",
+    "PUMP_CHANNELS",
+    "SLOTS",
+    "STATIONS",
+    "PlantLaws",
+    "Readings",
+    "slot_before",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -48,14 +59,19 @@ _M_PER_LPS = _S_PER_H / _L_PER_M3  # m of level per hour, per L/s and m2
 # The level sensors whose readings make up a district's balance; the first is named in alarms.
 _DMA_LEVEL = {"DMA1": "L_T1", "DMA2": "L_T4", "DMA3": "L_T3", "DMA4": "L_T7", "DMA5": "L_T5"}
 
+#: The channel to look at first, per column of what each law finds.
+PLC_CHANNELS: tuple[str, ...] = tuple(f"S_{link}" for link in LINKS)
+PUMP_CHANNELS: tuple[str, ...] = tuple(f"P_{STATION_PRESSURES[tank][1]}" for tank in STATIONS)
+BALANCE_CHANNELS: tuple[str, ...] = tuple(_DMA_LEVEL[name] for name in DMAS)
 
-def law_channels(kind: str) -> tuple[str, ...]:
-    """The channel to look at first, per column of what "plc", "pump" or "balance" finds."""
-    if kind == "plc":
-        return tuple(f"S_{link}" for link in LINKS)
-    if kind == "pump":
-        return tuple(f"P_{STATION_PRESSURES[tank][1]}" for tank in STATIONS)
-    return tuple(_DMA_LEVEL[name] for name in DMAS)
+_HOUR_NS = 3_600_000_000_000
+# 1970-01-01 was a Thursday.
+_EPOCH_SLOT = 3 * 24
+
+
+def slot_before(time: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the hour of the week in which the hour before each time (ns since 1970) began."""
+    return (time // _HOUR_NS - 1 + _EPOCH_SLOT) % SLOTS
 
 
 @dataclass(frozen=True, slots=True)

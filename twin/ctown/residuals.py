@@ -7,23 +7,27 @@ threshold for them is calibrated like that of any other score.
 
 The plant's owner knows what is needed: set-points, pump curves and tank areas (`PlantModel` and its
 network file) and, for the balance, the demand to expect by hour of the week (`demand_sums`). The
-laws themselves, row by row, are in `laws`; here they meet whole recordings.
+laws themselves, row by row, are in `laws`; here they meet whole recordings, in `hourly` one hour
+after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from twin.ctown.laws import BALANCE_HOURS, DMAS, SLOTS, STATIONS, PlantLaws, Readings
+from twin.ctown.laws import BALANCE_HOURS, DMAS, SLOTS, STATIONS, PlantLaws, Readings, slot_before
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS, SCADA
 from twin.errors import DataError, TwinError
 from twin.schema import INSTANCE, LABEL, TIME
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "BALANCE_HOURS",
@@ -41,7 +45,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def plc_contradiction(scada: pd.DataFrame, plant: PlantModel) -> pd.DataFrame:
+def plc_contradiction(scada: pd.DataFrame, plant: PlantModel) -> Floats:
     """Return by how many metres each pump's or valve's status contradicts its set-points.
 
     A link may only come on once its tank's level was at or below `on_below` and only go off once it
@@ -58,20 +62,20 @@ def plc_contradiction(scada: pd.DataFrame, plant: PlantModel) -> pd.DataFrame:
 
     Returns
     -------
-    Frame of shape (n, 12), a column per link of ``scada.LINKS``, m, >= 0; 1 m where a link runs
+    Array of shape (n, 12), a column per link of ``scada.LINKS``, m, >= 0; 1 m where a link runs
     that has no rule (stand-by pumps that no PLC starts). The first row of a stretch has none.
     """
     laws, readings = PlantLaws.of(plant), _readings(scada)
-    found = pd.DataFrame(0.0, index=scada.index, columns=list(LINKS))
+    found = np.zeros((len(scada), len(LINKS)))
     for rows in _stretches(scada):
         now = {name: values[rows] for name, values in readings.items()}
         before = _before(now)
         for column, link in enumerate(LINKS):
-            found.iloc[rows, column] = _held(*laws.contradiction(link, now, before))
+            found[rows, column] = _held(*laws.contradiction(link, now, before))
     return found
 
 
-def pump_residual(scada: pd.DataFrame, plant: PlantModel) -> pd.DataFrame:
+def pump_residual(scada: pd.DataFrame, plant: PlantModel) -> Floats:
     """Return what each pump station's head gain misses its pumps' curves by.
 
     r = H_out - H_in - H(Q) at full speed, H = pressure + elevation, of the running pump that
@@ -84,11 +88,10 @@ def pump_residual(scada: pd.DataFrame, plant: PlantModel) -> pd.DataFrame:
 
     Returns
     -------
-    Frame of shape (n, 5), a column per tank that a station fills, m.
+    Array of shape (n, 5), a column per tank that a station fills, m.
     """
     laws, now = PlantLaws.of(plant), _readings(scada)
-    found = {tank: laws.missed_head(tank, now) for tank in STATIONS}
-    return pd.DataFrame(found, index=scada.index)
+    return np.stack([laws.missed_head(tank, now) for tank in STATIONS], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +149,7 @@ def demand_sums(scada: pd.DataFrame, plant: PlantModel) -> DemandSums:
     return sums
 
 
-def balance_residual(scada: pd.DataFrame, plant: PlantModel, expected: Floats) -> pd.DataFrame:
+def balance_residual(scada: pd.DataFrame, plant: PlantModel, expected: Floats) -> Floats:
     """Return each DMA's mass-balance residual, mean of the last 4 hours, in standard deviations.
 
     z = (demand by balance - expected demand) / sd,
@@ -163,8 +166,11 @@ def balance_residual(scada: pd.DataFrame, plant: PlantModel, expected: Floats) -
 
     Returns
     -------
-    Frame of shape (n, 5), a column per DMA; 0 where a stretch begins or a reading is missing.
+    Array of shape (n, 5), a column per DMA; 0 where a stretch begins or a reading is missing.
     """
+    # A gateway that scores hour by hour has all else that is here without pandas' 60 MB.
+    import pandas as pd  # noqa: PLC0415 - see above
+
     if expected.shape != (len(DMAS), SLOTS):
         raise TwinError(
             f"expected demand has shape {expected.shape}; expected {(len(DMAS), SLOTS)}, "
@@ -177,16 +183,16 @@ def balance_residual(scada: pd.DataFrame, plant: PlantModel, expected: Floats) -
         missed = laws.imbalance(name, now, before, expected[row], slot)
         # No hour lies before the first row of a stretch.
         found[name] = np.nan_to_num(np.where(begun, 0.0, missed))
-    hourly = pd.DataFrame(found, index=scada.index)
+    hourly = pd.DataFrame(found)
     for rows in _stretches(scada):
         hourly.iloc[rows] = hourly.iloc[rows].rolling(BALANCE_HOURS, min_periods=1).mean()
-    return hourly
+    return hourly.to_numpy()
 
 
 def _held(beyond: Floats, ends: Bools) -> Floats:
     """Hold each contradiction until the next row that ends it; shapes (n,) of one stretch."""
-    held = pd.Series(beyond).groupby(np.cumsum(ends)).cummax()
-    return np.asarray(held, dtype=np.float64)
+    parts = np.split(beyond, np.flatnonzero(ends))
+    return np.concatenate([np.maximum.accumulate(part) for part in parts])
 
 
 def _readings(scada: pd.DataFrame) -> Readings:
@@ -201,8 +207,7 @@ def _before(now: Readings) -> Readings:
 
 def _slots(scada: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Hour of the week in which the hour that ends at each row began."""
-    began = pd.DatetimeIndex(scada[TIME]) - pd.Timedelta(hours=1)
-    return np.asarray(began.day_of_week * 24 + began.hour, dtype=np.int64)
+    return slot_before(scada[TIME].to_numpy("datetime64[ns]").astype(np.int64))
 
 
 def _stretches(scada: pd.DataFrame) -> Iterator[slice]:

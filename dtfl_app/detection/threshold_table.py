@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detector.calibration import SKETCH_LEVELS, Calibration, Sketch, pooled_p_values
+from dtfl_app.detector.calibration import (
+    SKETCH_LEVELS,
+    Calibration,
+    Sketch,
+    bonferroni,
+    over_thresholds,
+    pooled_p_values,
+)
 
 __all__ = ["ThresholdTable", "Verdict"]
 
@@ -16,11 +23,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the calibration says of one step; see `detector.calibration.Alarm`.
+    """What the calibration says of one step, as `detector.calibration.Alarm` does of many.
 
     Parameters
     ----------
-    score, threshold, p_value : as there.
+    score, threshold, p_value : as of an `Alarm`.
     foremost : index of the evidence that stands out most over its threshold.
     cells : per kind of evidence, between which pooled calibration scores the step's lies.
     """
@@ -53,35 +60,25 @@ class ThresholdTable:
         self._thresholds = calibration.thresholds(rate)
         sketches = [calibration.sketches(kind) for kind in range(calibration.kinds)]
         self._edges = [_edges(one) for one in sketches]
-        self._p = [pooled_p_values(s, e) for s, e in zip(sketches, self._tops(), strict=True)]
-        self._least = [_least_p(s, e) for s, e in zip(sketches, self._edges, strict=True)]
+        # The highest score of each cell.
+        tops = [np.append(edges, np.inf) for edges in self._edges]
+        self._p = [pooled_p_values(s, t) for s, t in zip(sketches, tops, strict=True)]
+        self._least = [_least_p(s, t) for s, t in zip(sketches, tops, strict=True)]
 
-    @property
-    def kinds(self) -> int:
-        """Number k of kinds of evidence."""
-        return len(self._edges)
-
-    def judge(self, evidence: Floats) -> Verdict:
+    def verdict(self, evidence: Floats) -> Verdict:
         """Judge one step's evidence, shape (k,)."""
         cells = tuple(
             int(np.searchsorted(edges, value, side="left"))
             for edges, value in zip(self._edges, evidence, strict=True)
         )
-        smallest = min(float(self._p[kind][cell]) for kind, cell in enumerate(cells))
-        p_value = min(self.kinds * smallest, 1.0)
-        if self.kinds == 1:
-            return Verdict(float(evidence[0]), float(self._thresholds[0]), p_value, 0, cells)
-        # Without calibration scores there is no threshold, and without a threshold no alarm.
-        ratio = np.where(np.isnan(self._thresholds), 0.0, evidence / self._thresholds)
-        return Verdict(float(ratio.max()), 1.0, p_value, int(ratio.argmax()), cells)
+        p_values = [p[cell] for p, cell in zip(self._p, cells, strict=True)]
+        score, threshold, foremost = over_thresholds(evidence, self._thresholds)
+        p_value = float(bonferroni(np.array(p_values)))
+        return Verdict(float(score), threshold, p_value, int(foremost), cells)
 
     def p_range(self, kind: int, cells: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Return the largest and the smallest p-value that the sketches leave open, per cell."""
         return self._p[kind][cells], self._least[kind][cells]
-
-    def _tops(self) -> list[Floats]:
-        """Per kind, the highest score of each cell."""
-        return [np.concatenate([edges, [np.inf]]) for edges in self._edges]
 
 
 def _edges(sketches: list[Sketch]) -> Floats:
@@ -90,11 +87,10 @@ def _edges(sketches: list[Sketch]) -> Floats:
     return np.unique(np.concatenate(filled)) if filled else np.zeros(0)
 
 
-def _least_p(sketches: list[Sketch], edges: Floats) -> Floats:
+def _least_p(sketches: list[Sketch], tops: Floats) -> Floats:
     """Smallest p-value of each cell: only scores that must lie above it are counted; (cells,)."""
     filled = [sketch for sketch in sketches if sketch.count]
     total = sum(sketch.count for sketch in filled)
-    tops = np.concatenate([edges, [np.inf]])
     if not total:
         return np.ones(len(tops))
     at_most = sum(_most_at_most(sketch, tops) for sketch in filled)
