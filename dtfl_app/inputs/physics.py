@@ -47,12 +47,13 @@ class SitePhysics:
     Parameters
     ----------
     kinds : the physical kinds of evidence that are wanted.
-    plant_of : name of a plant -> its model. An instance's name begins with its plant's, up to a
-        slash; where all data is of one plant the name does not matter.
+    plant_of : site -> the model of its plant.
+    site_of : instance -> the site where it was recorded.
     """
 
     kinds: tuple[str, ...]
     plant_of: Callable[[str], PlantModel]
+    site_of: Callable[[str], str]
 
     @property
     def needs_demand(self) -> bool:
@@ -84,7 +85,7 @@ class SitePhysics:
         series = pd.DataFrame(features.values.astype(np.float64), columns=list(features.names))
         series[INSTANCE], series[TIME] = features.instance, features.time
         series[LABEL] = features.label
-        plants = np.array([str(name).partition("/")[0] for name in features.instance], dtype=str)
+        plants = np.array([self.site_of(str(name)) for name in features.instance], dtype=str)
         changes = np.flatnonzero(plants[1:] != plants[:-1]) + 1
         return [
             (series.iloc[rows].reset_index(drop=True), self.plant_of(str(plants[rows[0]])))
@@ -116,13 +117,13 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
         return None
     spec = dataset.feature_spec
     hourly = spec.statistics == ("last",) and spec.window_s == spec.step_s == 3600
-    if not is_ctown(config, dataset) or not hourly:
+    if not is_ctown(dataset) or not hourly:
         raise ConfigError(
             f"run config: evidence = {config.detector.evidence!r} needs hourly readings of a "
             f"C-Town plant, and dataset = {config.data.dataset!r} gives windows of "
             f'{spec.window_s:g} s with {spec.statistics}; use evidence = "instant,smoothed"'
         )
     if isinstance(dataset, _ManyPlants):
-        return SitePhysics(kinds, dataset.plant_named)
-    plant = own_plant(config)
-    return SitePhysics(kinds, lambda _: plant)
+        return SitePhysics(kinds, dataset.plant_named, dataset.site_of)
+    plant = own_plant(config, dataset.own_twin)
+    return SitePhysics(kinds, lambda _: plant, dataset.site_of)

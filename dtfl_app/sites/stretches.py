@@ -7,13 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FROZEN_SAMPLES", "GAP_PERIODS", "interruptions", "run_numbers", "stretch_names"]
+__all__ = [
+    "FROZEN_SAMPLES",
+    "GAP_PERIODS",
+    "interruptions",
+    "recording_of",
+    "run_numbers",
+    "stretch_names",
+]
 
 #: Readings that repeat for this many samples count as frozen: 10 minutes at 1 Hz, 25 days by the
 #: hour. Shorter repeats are the resolution of the sensor.
 FROZEN_SAMPLES = 600
 #: A step above this many periods is an interruption; jitter of half a period is not.
 GAP_PERIODS = 1.5
+_PART = "/part-"
 
 
 def interruptions(time: NDArray[np.datetime64], period_s: float) -> NDArray[np.bool_]:
@@ -39,4 +47,9 @@ def stretch_names(time: NDArray[np.datetime64], period_s: float, name: str) -> l
     part = np.concatenate([[0], np.cumsum(interruptions(time, period_s))])
     if part[-1] == 0:
         return [name] * len(time)
-    return [f"{name}/part-{i + 1}" for i in part]
+    return [f"{name}{_PART}{i + 1}" for i in part]
+
+
+def recording_of(instance: str) -> str:
+    """Return the recording that a stretch is a part of: "run" of "run/part-2/part-1"."""
+    return instance.partition(_PART)[0]

@@ -7,7 +7,8 @@ from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import TEST_FILE
 from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.features import Features, FeatureSpec
-from dtfl_app.sites.federation import FederatedDataset, build_site, resolve_data_dir
+from dtfl_app.sites.federation import FederatedDataset, build_site
+from dtfl_app.sites.folders import resolve_data_dir
 from dtfl_app.sites.partition import site_names
 from dtfl_app.sites.quality import assess
 from dtfl_app.sites.threew_sites import ThreeWDataset
