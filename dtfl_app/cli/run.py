@@ -19,7 +19,7 @@ from rich.console import Console
 
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
-from dtfl_app.core.config import FILE_KEYS, PATH_KEYS, SECTIONS, RunConfig
+from dtfl_app.core.config import FILE_KEYS, PATH_KEYS, SECTIONS, DataSettings, RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import EVENT_MARK, MARK
 from dtfl_app.core.settings import Value, key_of
@@ -127,7 +127,7 @@ def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _dataset(chosen: Mapping[str, Value]) -> type[FederatedDataset]:
-    return find_dataset(str(chosen.get("dataset", "plants")))
+    return find_dataset(str(chosen.get("dataset", DataSettings().dataset)))
 
 
 def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:
