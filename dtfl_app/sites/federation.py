@@ -83,7 +83,9 @@ class FederatedDataset(ABC):
 
     A base class, and no protocol, so that a new data set is short: it says how it is opened, its
     schema, its features and its sites. All else has a default, that of sites whose files are in the
-    columns of a labelled series (see ``twin.schema``), with no twin and nothing to judge by.
+    columns of a labelled series (see ``twin.schema``), with no twin and nothing to judge by. Where
+    the sites are C-Town plants that differ, it has a method ``plant_named(site)`` beside these,
+    which returns the plant of a site (see ``inputs.physics``).
 
     Attributes
     ----------

@@ -219,10 +219,8 @@ class FilesDataset(FederatedDataset):
     def _apart(self) -> list[Path]:
         """Files that may lie in the folder and are no sites."""
         labels = self.site_schema.labels
-        table = [labels.path] if isinstance(labels, EventTable) else []
-        judged = [] if self.evaluation is None else [self.evaluation]
-        recorded = [] if self.recording is None else [self.recording]
-        return [*table, *judged, *recorded]
+        table = labels.path if isinstance(labels, EventTable) else None
+        return [path for path in (table, self.evaluation, self.recording) if path is not None]
 
 
 def _schema_named(config: RunConfig) -> Path:
