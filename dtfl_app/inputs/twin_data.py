@@ -207,7 +207,7 @@ def _recorded(config: RunConfig, dataset: FederatedDataset) -> RecordedTwin:
     if path is None:
         raise ConfigError(
             'run config: twin = "recorded" needs twin-recording, the path of a labelled series or '
-            "of a file in the layout of the sites'"
+            "of a file in the sites' schema"
         )
     return RecordedTwin.from_series(dataset.read_recording(path), schema, str(path))
 

@@ -8,6 +8,7 @@ import pytest
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, SchemaError, TwinError
 from dtfl_app.inputs.twin_data import _scenarios, make_twin, make_twin_data
+from dtfl_app.sites.batadal import DATASET03
 from dtfl_app.sites.catalogue import open_dataset
 from tests.support.runs import make_recording
 from twin.base import Twin
@@ -155,6 +156,17 @@ def test_a_recorded_twin_cannot_leave_families_out(data_dir: Path, tmp_path: Pat
 
     with pytest.raises(ConfigError, match="needs a twin that simulates on demand"):
         _scenarios(settings, twin)
+
+
+def test_a_recording_may_be_in_the_layout_of_the_sites_files(data_dir: Path):
+    path = data_dir / "batadal" / DATASET03
+
+    twin = twin_of(
+        config(dataset="batadal", data_dir=str(data_dir), twin="recorded", twin_recording=str(path))
+    )
+
+    assert isinstance(twin, RecordedTwin)
+    assert (twin.source, twin.instances) == (str(path), [path.stem])
 
 
 def test_no_twin_is_no_data(tmp_path: Path):
