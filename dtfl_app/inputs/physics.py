@@ -32,7 +32,7 @@ __all__ = ["SitePhysics", "open_physics"]
 FloatArray = NDArray[np.float64]
 
 
-# Not the class of the simulated plants: a gateway with its own data loads no solver.
+# Apart from the data sets' base class, which knows nothing of a twin's plants.
 @runtime_checkable
 class _ManyPlants(Protocol):
     """A data set that knows a plant for each instance."""
