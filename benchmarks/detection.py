@@ -20,7 +20,7 @@ from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core import evidence
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.tables import markdown
-from dtfl_app.sites.federation import resolve_data_dir
+from dtfl_app.sites.folders import resolve_data_dir
 from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]

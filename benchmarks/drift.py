@@ -31,7 +31,8 @@ from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.inputs.twin_data import own_plant
 from dtfl_app.results.tables import markdown
 from dtfl_app.sites.batadal import DATASET03, read_batadal
-from dtfl_app.sites.federation import resolve_data_dir
+from dtfl_app.sites.catalogue import open_dataset
+from dtfl_app.sites.folders import resolve_data_dir
 from twin.ctown.channels import SCADA
 from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset
@@ -161,8 +162,9 @@ def offsets(rest: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def demands(model: Trained, folder: Path) -> dict[str, pd.DataFrame]:
     """The plant simulated by its twin, with the demand it has and with more."""
     found = {}
+    plant = own_plant(model.config, open_dataset(model.config).own_twin)
     for factor in (1.0, 1.1, 1.3):
-        twin = CTownTwin(own_plant(model.config).scaled(demand=factor))
+        twin = CTownTwin(plant.scaled(demand=factor))
         scenario = twin.plan(1, HOURS, 7, ())[0]
         series = build_dataset(twin, [scenario], folder / "cache").series
         found[f"simulated, demand x {factor:g}"] = series

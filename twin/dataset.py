@@ -6,9 +6,7 @@ import hashlib
 import json
 import logging
 import multiprocessing
-import os
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +19,7 @@ import pandas as pd
 
 from twin.base import Scenario, Twin
 from twin.errors import ScenarioError, TwinError
+from twin.files import write_atomically
 from twin.schema import INSTANCE
 
 __all__ = [
@@ -245,22 +244,11 @@ def _record(
 
 def _write_cache(path: Path, series: pd.DataFrame, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, lambda temporary: series.to_parquet(temporary, index=False))
+    write_atomically(path, series.to_parquet(index=False))
     record = {**record, "sha256": _sha256(path)}
     # The record comes last: a data file without one is not yet, or no longer, complete.
     text = json.dumps(record, indent=1, sort_keys=True)
-    _write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path.with_suffix(".json"), text.encode())
 
 
 def _read_cache(path: Path) -> TwinDataset | None:

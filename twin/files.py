@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 __all__ = ["write_atomically"]
@@ -13,7 +14,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     When it returns, the file and its name are on disk, as far as the system can tell.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # No process number: in containers that share a folder, all have the same.
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with aside.open("wb") as file:
             file.write(content)

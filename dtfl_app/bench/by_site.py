@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -10,19 +10,20 @@ import pandas as pd
 __all__ = ["site_figures"]
 
 
-def site_figures(alarms: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def site_figures(alarms: pd.DataFrame, site_of: Callable[[str], str]) -> dict[str, dict[str, Any]]:
     """Balanced accuracy and share of false alarms per site.
 
     Parameters
     ----------
-    alarms : one row per time step with columns instance ("site/part" or "site_part"), label
-        (1, 0, or -1 = unlabelled) and alarm.
+    alarms : one row per time step with columns instance, label (1, 0, or -1 = unlabelled) and
+        alarm.
+    site_of : instance -> the site where it was recorded.
 
     Returns site -> {"balanced_accuracy", "false_alarm_rate", "normal_steps"}; a figure is None
     where the site has no step to judge it by.
     """
     known = alarms[alarms["label"] >= 0]
-    site = known["instance"].astype(str).map(lambda name: re.split("[/_]", name)[0])
+    site = known["instance"].astype(str).map(site_of)
     return {str(name): _figures(rows) for name, rows in known.groupby(site)}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from typing import Any
 import pandas as pd
 
 from dtfl_app.bench.by_site import site_figures
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.renamed import modern
 from dtfl_app.results.lines import METRICS, TIMINGS, read_entries
+from dtfl_app.sites.catalogue import find_dataset
 from twin.files import write_atomically
 
 __all__ = ["Store", "finished_strategies"]
@@ -64,7 +67,7 @@ class Store:
         with self._new(digest) as folder:
             _copy_run(run, strategy, folder)
             (alarms,) = (folder / "alarms").iterdir()
-            sites = site_figures(pd.read_csv(alarms, keep_default_na=False))
+            sites = site_figures(pd.read_csv(alarms, keep_default_na=False), _site_rule(run))
             _write_json(folder / "cell.json", {**about, "strategy": strategy, "sites": sites})
 
     def keep_baselines(
@@ -92,6 +95,12 @@ class Store:
 def finished_strategies(run: Path, strategies: Iterable[str]) -> list[str]:
     """Those of `strategies` whose last model was judged and stored; alarms are written last."""
     return [name for name in strategies if (run / "alarms" / f"{_file_name(name)}.csv").exists()]
+
+
+def _site_rule(run: Path) -> Callable[[str], str]:
+    """How the run's data set names the site of an instance."""
+    settings = json.loads((run / "config.json").read_text())["settings"]
+    return find_dataset(RunConfig.from_mapping(modern(settings)).run.dataset).site_of
 
 
 def _copy_run(run: Path, strategy: str, folder: Path) -> None:

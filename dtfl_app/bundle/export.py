@@ -25,16 +25,10 @@ from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared, scaler_from_arrays
 from dtfl_app.results.models import SavedModel
-from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.files_sites import FilesDataset
-from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
-from dtfl_app.sites.plants import PlantsDataset
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
-from dtfl_app.sites.threew_sites import ThreeWDataset
 from twin.ctown.laws import PlantLaws
 
-__all__ = ["Origin", "export_model", "frozen_as_missing", "site_schema_of"]
+__all__ = ["Origin", "export_model"]
 
 _PACKAGES = ("dtfl", "numpy", "onnx", "onnxruntime", "torch", "flwr")
 
@@ -91,38 +85,17 @@ def export_model(
     write_folder(path, bundle, weights.read_bytes(), card, about)
 
 
-def site_schema_of(dataset: FederatedDataset) -> SiteSchema:
-    """Return how the files of a data set's sites are written."""
-    if isinstance(dataset, FilesDataset):
-        return dataset.site_schema
-    if isinstance(dataset, BatadalDataset):
-        return KNOWN_SCHEMAS["batadal"]
-    if isinstance(dataset, ThreeWDataset):
-        return SiteSchema(dataset.schema, time="timestamp", twin="recorded")
-    if isinstance(dataset, PlantsDataset):
-        return KNOWN_SCHEMAS["ctown"]
-    return SiteSchema(dataset.schema, labels=LabelColumn("label"))
-
-
-def frozen_as_missing(dataset: FederatedDataset) -> bool:
-    """Tell whether the data set takes channels that never move as missing (`quality.clean`).
-
-    Plants whose pumps may rest for months do not.
-    """
-    return isinstance(dataset, ThreeWDataset | FilesDataset)
-
-
 def _bundle(model: SavedModel, origin: Origin) -> Bundle:
     spec = origin.dataset.feature_spec
     usual, usual_of = _usual(model, origin)
     return Bundle(
-        site_schema=site_schema_of(origin.dataset),
+        site_schema=origin.dataset.site_schema,
         features=FeaturePlan(
             spec,
             model.features,
             model.spec.window,
             origin.unread,
-            frozen_as_missing(origin.dataset),
+            origin.dataset.frozen_as_missing,
         ),
         scaler=scaler_from_arrays(dict(model.scaler)),
         kinds=evidence_kinds(model.evidence),

@@ -23,7 +23,8 @@ from dtfl_app.bench.tasks import Place, Task
 from dtfl_app.bench.workers import work_off
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.sites.federation import resolve_data_dir
+from dtfl_app.sites.catalogue import find_dataset
+from dtfl_app.sites.folders import resolve_data_dir
 
 __all__ = ["bench"]
 
@@ -98,7 +99,7 @@ def _missing(
 def _place(grid: Grid, app_dir: Path, work: Path, cache: Path, jobs: int) -> Place:
     cores = os.cpu_count() or 1
     jobs = jobs or min(_DEFAULT_JOBS, cores)
-    needs_data = any(c.common["dataset"] != "plants" for c in cells_of(grid))
+    needs_data = any(find_dataset(str(c.common["dataset"])).reads_data_dir for c in cells_of(grid))
     return Place(
         app=app_dir.absolute(),
         work=work.absolute(),

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
-from dtfl_app.core.config import SECTIONS, RunConfig, keys_with
+from dtfl_app.core.config import SECTIONS, RunConfig, RunSettings, keys_with
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import EVENT_MARK, MARK
 from dtfl_app.core.settings import Value, fields_of, group_of, keys_of, to_mapping
@@ -26,7 +26,8 @@ from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.events import RunEvent
 from dtfl_app.results.run import require_no_run
 from dtfl_app.results.show import show_run
-from dtfl_app.sites.catalogue import FILES, open_files
+from dtfl_app.sites.catalogue import find_dataset
+from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.strategies.registry import BUILT_IN, strategy_names
 
 __all__ = ["follow", "parse_settings", "run", "settings", "show"]
@@ -146,20 +147,12 @@ def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Name sites, run and folders, so that this process knows where the results will be."""
     name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
     full = _with_absolute_paths({"run-name": name, "results-dir": "results", **chosen})
-    own = full.get("dataset") == FILES
-    return {"sites": _DEFAULT_SITES, **full, **({"sites": _file_sites(full)} if own else {})}
+    fixed = _dataset(full).fixed_sites(RunConfig.from_mapping(full))
+    return {"sites": _DEFAULT_SITES, **full, **({} if fixed is None else {"sites": fixed})}
 
 
-def _file_sites(chosen: Mapping[str, Value]) -> int:
-    """As many sites as files; DataError where another number is asked for."""
-    config = RunConfig.from_mapping(chosen)
-    dataset = open_files(config)
-    if dataset.folder is None:
-        raise ConfigError(
-            "run config: data.dir is empty; dtfl run simulates the sites from the files in a "
-            "folder, e.g. data.dir=stations. Nodes with files of their own are for `flwr run`"
-        )
-    return len(dataset.sites(config.run.sites or len(dataset.files)))
+def _dataset(chosen: Mapping[str, Value]) -> type[FederatedDataset]:
+    return find_dataset(str(chosen.get("dataset", RunSettings().dataset)))
 
 
 def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:
@@ -169,7 +162,7 @@ def _with_absolute_paths(chosen: Mapping[str, Value]) -> dict[str, Value]:
         # "embedded" names the network in the wheel, not a file.
         if full.get(key) and full[key] != "embedded":
             full[key] = _absolute(str(full[key]))
-    own = full.get("dataset") == FILES
+    own = _dataset(full).files_in_data_dir
     for key in keys_with("data-file") if own else ("twin.recording",):
         if full.get(key):
             full[key] = _in_folder(str(full[key]), str(full.get("data.dir", "")) if own else "")

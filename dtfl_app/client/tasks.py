@@ -11,7 +11,6 @@ import math
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 
 from dtfl_app.client.state import SiteState, site_state
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import ConfigError, SiteError
+from dtfl_app.core.errors import SiteError
 from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.core.logs import log
-from dtfl_app.core.node_config import NodeConfig, OwnData, Part
+from dtfl_app.core.node_config import NodeConfig, Part
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.models import (
@@ -54,10 +53,9 @@ from dtfl_app.messages.egress import (
 from dtfl_app.messages.privacy import privatise
 from dtfl_app.messages.quantise import dequantise
 from dtfl_app.messages.wire import Arrays, compress, prefixed, receive, to_record, with_prefix
-from dtfl_app.sites.catalogue import FILES, open_dataset, open_files
+from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.features import Features
-from dtfl_app.sites.federation import FederatedDataset, SiteData
-from dtfl_app.sites.files_sites import FilesDataset
+from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 
@@ -144,31 +142,15 @@ def open_site(context: Context) -> Site:
 @lru_cache(maxsize=64)
 def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> Site:
     config = node.applied_to(RunConfig.from_mapping(dict(run_config)))
-    dataset: FederatedDataset
+    kind = find_dataset(config.run.dataset)
     if isinstance(node.data, Part):
-        dataset = open_dataset(config)
+        dataset = kind.from_config(config)
         data = dataset.load_site(node.data.index, node.data.total)
     else:
-        dataset = files = _own_files(config, node.data)
-        data = files.load_file(node.data.site, node.data.path)
+        dataset, data = kind.from_own_file(config, node.data)
     if data.quality.repeated:
         log.info("site %s: %d repeated rows left out", data.name, data.quality.repeated)
     return Site(config, data, open_physics(config, dataset))
-
-
-def _own_files(config: RunConfig, own: OwnData) -> FilesDataset:
-    """The data set that a node's own file is read by."""
-    if config.run.dataset != FILES:
-        raise ConfigError(
-            f"node config: data-path is given, but the run is on dataset = "
-            f"{config.run.dataset!r}, which has data of its own; run with dataset=files"
-        )
-    if own.schema is None and not Path(config.data.schema).is_file():
-        raise ConfigError(
-            f"node config: data.schema is missing, and the run's, {config.data.schema!r}, is no "
-            'file at this node; name the site\'s own, e.g. data.schema="/data/schema.toml"'
-        )
-    return open_files(config, own.schema or Path(config.data.schema))
 
 
 def profile(message: Message, context: Context) -> Message:

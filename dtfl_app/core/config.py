@@ -344,7 +344,7 @@ class TwinSettings:
     plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')", role="path")
     recording: str = setting(
         "",
-        "another simulator's labelled series (Parquet or CSV); files: in the sites' schema too",
+        "another simulator's labelled series (Parquet or CSV), or a file written like the sites'",
         role="data-file",
     )
     scenarios: int = setting(60, "scenarios the twin simulates", low=1)

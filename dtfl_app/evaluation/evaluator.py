@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from dtfl_app.detector.metrics import (
 from dtfl_app.detector.models import Detector, Params, set_params
 from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.sites.features import Features
+from dtfl_app.sites.federation import FederatedDataset
 
 __all__ = ["WANTED_RATES", "Evaluator", "ObservedRate", "evidence_metrics"]
 
@@ -100,15 +101,22 @@ class Evaluator:
     prepared : the evaluation set, scaled with the federation's scaler.
     settings : evidence, smoothing and wanted false-alarm rate.
     step_s : seconds between time steps.
+    site_of : instance -> the site where it was recorded.
     """
 
     def __init__(
-        self, model: Detector, prepared: Prepared, settings: DetectorSettings, step_s: float
+        self,
+        model: Detector,
+        prepared: Prepared,
+        settings: DetectorSettings,
+        step_s: float,
+        site_of: Callable[[str], str] = FederatedDataset.site_of,
     ) -> None:
         self._model = model
         self._prepared = prepared
         self._settings = settings
         self._step_s = step_s
+        self._site_of = site_of
         features = prepared.features
         self._settled = settled_steps(features.label, features.instance, step_s)
 
@@ -148,7 +156,7 @@ class Evaluator:
         """Compare wanted and observed false-alarm rates, site by site."""
         evidence, features = self.evidence(params), self._prepared.features
         sources = self._sources(calibration.judge(evidence, self._settings.false_alarm_rate))
-        owners = np.array([_owner(name, calibration) for name in features.instance], dtype=str)
+        owners = np.array([self._owner(name, calibration) for name in features.instance], str)
         found = []
         for wanted in WANTED_RATES:
             raised = calibration.exceeds(evidence, wanted)
@@ -191,6 +199,11 @@ class Evaluator:
             named[:, column] = np.array(names)[prominence.argmax(axis=1)]
         return [str(name) for name in named[np.arange(len(features)), foremost]]
 
+    def _owner(self, instance: str, calibration: Calibration) -> str:
+        """The site that an instance was recorded at, if its calibration counts."""
+        name = self._site_of(instance)
+        return name if name in calibration.sites else "evaluation"
+
     def _too_few(self, calibration: Calibration, wanted: float) -> list[str]:
         short = [self._kinds[kind] for kind in calibration.too_few(wanted)]
         if not short:
@@ -227,9 +240,3 @@ def _reasons(raised: NDArray[np.bool_], sources: NDArray[np.object_]) -> list[st
         return ["too few alarms"]
     most = pd.Series(sources[raised]).value_counts()
     return [f"{most.iloc[0]} of {int(raised.sum())} alarms: {most.index[0]}"]
-
-
-def _owner(instance: str, calibration: Calibration) -> str:
-    """The site that an instance was recorded at, by its name up to a slash."""
-    name = instance.partition("/")[0]
-    return name if name in calibration.sites else "evaluation"

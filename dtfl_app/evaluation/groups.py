@@ -14,7 +14,7 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.metrics import Metrics, evaluate_scores
-from dtfl_app.sites import batadal_attacks, plants
+from dtfl_app.sites.catalogue import find_dataset
 from twin.ctown.events import KINDS
 
 __all__ = ["HELD_OUT", "SIMULATED", "UNKNOWN", "EventGroups", "event_groups"]
@@ -79,8 +79,8 @@ def event_groups(config: RunConfig) -> EventGroups | None:
             f"run config: data.unseen-families has {unknown}; expected some of {list(KINDS)}, "
             "separated by commas"
         )
-    source = batadal_attacks if config.run.dataset == "batadal" else plants
-    return EventGroups(source.family_of, frozenset(config.data.unseen_kinds))
+    family_of = find_dataset(config.run.dataset).family_of
+    return EventGroups(family_of, frozenset(config.data.unseen_kinds))
 
 
 def _judge(alarms: pd.DataFrame, step_s: float) -> Metrics:

@@ -19,12 +19,9 @@ from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
 from dtfl_app.results.models import SavedModel, load_model
-from dtfl_app.sites.batadal import read_batadal
-from dtfl_app.sites.catalogue import FILES, SCHEMA_FILE, open_dataset, open_files
+from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.files_sites import FilesDataset
-from dtfl_app.sites.threew import read_threew
 
 __all__ = ["FileEvaluation", "evaluate_file", "file_evidence", "find_model"]
 
@@ -75,9 +72,8 @@ def evaluate_file(run: Path, model: Path, data: Path, data_dir: str = "") -> Fil
     ----------
     run : folder of the run, for its settings.
     model : the model file.
-    data : a file in the layout of the run's data set; a plant's is that of BATADAL, a run's on
-        files that of the schema in the run's folder. Rows in BATADAL's official periods are
-        labelled from its interval table, others by their flag.
+    data : a file as the run's data set reads it (`FederatedDataset.read_file`): a plant's in the
+        layout of BATADAL, a run's on files in that of the schema in the run's folder.
     data_dir : folder of the public data sets, if it is not where the run had it.
 
     Raises DataError when the file does not fit the model.
@@ -104,9 +100,8 @@ def _open(
 ) -> tuple[SavedModel, Features, Evaluator]:
     config = _settings(run, data_dir)
     saved = load_model(model)
-    own = config.run.dataset == FILES
-    dataset = open_files(config, run / SCHEMA_FILE) if own else open_dataset(config)
-    features = _read(config, dataset, data)
+    dataset = find_dataset(config.run.dataset).from_run(config, run)
+    features = _read(dataset, data)
     if features.names != saved.features or dataset.schema.digest() != saved.schema:
         raise DataError(
             f"{data}: its features {features.names[:3]}... are not those of {model}, "
@@ -127,13 +122,8 @@ def _settings(run: Path, data_dir: str) -> RunConfig:
     return replace(config, data=replace(config.data, dir=data_dir)) if data_dir else config
 
 
-def _read(config: RunConfig, dataset: FederatedDataset, path: Path) -> Features:
-    if isinstance(dataset, FilesDataset):
-        series = dataset.load_series(path)
-    elif config.run.dataset == "threew":
-        series = read_threew(path, dataset.schema.names)
-    else:
-        series = read_batadal(path)
+def _read(dataset: FederatedDataset, path: Path) -> Features:
+    series = dataset.read_file(path)
     features = make_features(series, dataset.schema, dataset.feature_spec)
     if not len(features):
         raise DataError(f"{path}: {len(series)} rows give no feature window; give a longer file")
@@ -154,4 +144,5 @@ def _evaluator(
     found = physics.evidence(features, expected) if physics else {}
     scaler = scaler_from_arrays(dict(saved.scaler))
     prepared = prepare(features, scaler, saved.spec.window, found)
-    return Evaluator(build_model(saved.spec, 0), prepared, detector, dataset.feature_spec.step_s)
+    model, step_s = build_model(saved.spec, 0), dataset.feature_spec.step_s
+    return Evaluator(model, prepared, detector, step_s, dataset.site_of)

@@ -31,7 +31,7 @@ __all__ = ["SitePhysics", "open_physics"]
 FloatArray = NDArray[np.float64]
 
 
-# Not the class of the simulated plants: a gateway with its own data loads no solver.
+# Apart from the data sets' base class, which knows nothing of a twin's plants.
 @runtime_checkable
 class _ManyPlants(Protocol):
     """A data set that knows a plant for each instance."""
@@ -46,12 +46,13 @@ class SitePhysics:
     Parameters
     ----------
     kinds : the laws that are wanted as evidence.
-    plant_of : name of a plant -> its model. An instance's name begins with its plant's, up to a
-        slash; where all data is of one plant the name does not matter.
+    plant_of : site -> the model of its plant.
+    site_of : instance -> the site where it was recorded.
     """
 
     kinds: tuple[LawEvidence, ...]
     plant_of: Callable[[str], PlantModel]
+    site_of: Callable[[str], str]
 
     @property
     def needs_demand(self) -> bool:
@@ -80,7 +81,7 @@ class SitePhysics:
         series = pd.DataFrame(features.values.astype(np.float64), columns=list(features.names))
         series[INSTANCE], series[TIME] = features.instance, features.time
         series[LABEL] = features.label
-        plants = np.array([str(name).partition("/")[0] for name in features.instance], dtype=str)
+        plants = np.array([self.site_of(str(name)) for name in features.instance], dtype=str)
         changes = np.flatnonzero(plants[1:] != plants[:-1]) + 1
         return [
             (series.iloc[rows].reset_index(drop=True), self.plant_of(str(plants[rows[0]])))
@@ -99,7 +100,7 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
         return None
     spec = dataset.feature_spec
     hourly = spec.statistics == ("last",) and spec.window_s == spec.step_s == 3600
-    if not is_ctown(config, dataset) or not hourly:
+    if not is_ctown(dataset) or not hourly:
         raise ConfigError(
             f"run config: detector.evidence = {config.detector.evidence!r} needs hourly readings "
             f"of a C-Town plant, and dataset = {config.run.dataset!r} gives windows of "
@@ -107,6 +108,6 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
             f"{kind_names(MODEL_KINDS)}"
         )
     if isinstance(dataset, _ManyPlants):
-        return SitePhysics(kinds, dataset.plant_named)
-    plant = own_plant(config)
-    return SitePhysics(kinds, lambda _: plant)
+        return SitePhysics(kinds, dataset.plant_named, dataset.site_of)
+    plant = own_plant(config, dataset.own_twin)
+    return SitePhysics(kinds, lambda _: plant, dataset.site_of)

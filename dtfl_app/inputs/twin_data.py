@@ -12,14 +12,10 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, TwinError
 from dtfl_app.core.logs import log
-from dtfl_app.sites.catalogue import cache_dir, file_in
 from dtfl_app.sites.features import Features, make_features
-from dtfl_app.sites.federation import FederatedDataset, resolve_data_dir
-from dtfl_app.sites.files_sites import FilesDataset
-from dtfl_app.sites.own_files import read_own_file
+from dtfl_app.sites.federation import FederatedDataset, OwnTwin
+from dtfl_app.sites.folders import cache_dir, file_in
 from dtfl_app.sites.readers import read_table
-from dtfl_app.sites.site_schema import SiteSchema
-from dtfl_app.sites.threew import read_threew
 from twin.base import Scenario, Twin
 from twin.ctown.channels import SCADA
 from twin.ctown.defaults import SETPOINTS, default_plant
@@ -35,10 +31,6 @@ __all__ = ["TwinData", "is_ctown", "make_twin", "make_twin_data", "own_plant"]
 
 # What a classifier can learn from the C-Town twin; an autoencoder needs normal operation alone.
 FAMILIES = ("attack", "fault")
-
-_OWN_TWIN = {"plants": "ctown", "batadal": "ctown", "threew": "recorded"}
-_BATADAL_NETWORK = Path("ctown") / "ctown_map.inp"
-_THREEW_RECORDING = Path("3w") / "class2_SIMULATED.parquet"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,24 +49,20 @@ class TwinData:
     source: str
 
 
-def make_twin(config: RunConfig, schema: Schema, files: SiteSchema | None = None) -> Twin | None:
-    """Build the twin that the run config asks for; None for twin.kind = "none".
+def make_twin(config: RunConfig, dataset: FederatedDataset) -> Twin | None:
+    """Build the twin that the run config asks for; None for twin = "none".
 
-    Parameters
-    ----------
-    config : the run's settings; with twin.kind = "auto" the twin is the data set's own.
-    schema : what the sites agree on.
-    files : how the sites' own files are read and what their twin is, where the data set is files.
-
-    Raises ConfigError where the twin's channels, units or period are not the sites'.
+    With twin = "auto" it is the data set's own. Raises ConfigError where the twin's channels, units
+    or period are not the sites'.
     """
-    kind = _own_twin(config, files) if config.twin.kind == "auto" else config.twin.kind
+    own, schema = dataset.own_twin, dataset.schema
+    kind = own.kind if config.twin.kind == "auto" else config.twin.kind
     if kind == "none":
         return None
     if kind == "ctown":
-        twin: Twin = CTownTwin(_simulated_plant(config))
+        twin: Twin = CTownTwin(_simulated_plant(config, own))
     else:
-        twin = _recorded(config, schema, files)
+        twin = _recorded(config, dataset)
     if _channels(twin.schema) != _channels(schema):
         raise ConfigError(
             f"the twin's channels {_channels(twin.schema)} are not the sites' {_channels(schema)}; "
@@ -88,18 +76,10 @@ def make_twin(config: RunConfig, schema: Schema, files: SiteSchema | None = None
     return twin
 
 
-def is_ctown(config: RunConfig, dataset: FederatedDataset) -> bool:
+def is_ctown(dataset: FederatedDataset) -> bool:
     """Whether the sites are plants of C-Town's layout, with its channels."""
-    kind = _own_twin(config, _site_schema(dataset))
-    return kind == "ctown" and _channels(dataset.schema) == _channels(SCADA)
-
-
-def _own_twin(config: RunConfig, files: SiteSchema | None) -> str:
-    return files.twin if files else _OWN_TWIN.get(config.run.dataset, "none")
-
-
-def _site_schema(dataset: FederatedDataset) -> SiteSchema | None:
-    return dataset.site_schema if isinstance(dataset, FilesDataset) else None
+    same = _channels(dataset.schema) == _channels(SCADA)
+    return dataset.own_twin.kind == "ctown" and same
 
 
 def _channels(schema: Schema) -> list[str]:
@@ -111,7 +91,7 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
 
     Raises TwinError when it has gaps, or gives no feature window.
     """
-    twin = make_twin(config, dataset.schema, _site_schema(dataset))
+    twin = make_twin(config, dataset)
     if twin is None:
         return None
     settings = config.twin
@@ -176,8 +156,8 @@ def _families(config: RunConfig) -> list[str]:
     return [kind for kind in kinds_of(FAMILIES) if kind not in unseen]
 
 
-def own_plant(config: RunConfig) -> PlantModel:
-    """Return the plant that the run config names, as its owner knows it."""
+def own_plant(config: RunConfig, own: OwnTwin) -> PlantModel:
+    """Return the plant that the run config names, or the data set's, as its owner knows it."""
     settings = config.twin
     if settings.plant:
         path = Path(settings.plant)
@@ -188,58 +168,48 @@ def own_plant(config: RunConfig) -> PlantModel:
                 f"run config: twin.plant = {settings.plant!r} cannot be read ({error}); "
                 "expected a JSON file of 'dtfl twin calibrate'"
             ) from error
-    plant = default_plant(_network(config))
-    if config.run.dataset == "batadal" and not settings.network:
-        # The plant's PLC settings are its owner's to know; the file's differ for PU8.
+    plant = default_plant(_network(config, own))
+    if own.published_rules and not settings.network:
         plant = replace(plant, setpoints=SETPOINTS)
     return plant
 
 
-def _simulated_plant(config: RunConfig) -> PlantModel:
+def _simulated_plant(config: RunConfig, own: OwnTwin) -> PlantModel:
     """Return the plant that the twin simulates: the owner's, made wrong by what is asked for."""
     settings = config.twin
-    plant = own_plant(config)
+    plant = own_plant(config, own)
     plant = plant.scaled(settings.demand_factor, settings.roughness_factor)
     tops = {name: tank.max_level for name, tank in network_of(plant).tanks.items()}
     return plant.with_thresholds(settings.threshold_factor, tops)
 
 
-def _network(config: RunConfig) -> str:
+def _network(config: RunConfig, own: OwnTwin) -> str:
     named = config.twin.network
-    if named or config.run.dataset != "batadal":
+    if named or own.network is None:
         return "" if named == "embedded" else named
-    path = resolve_data_dir(config.data.dir) / _BATADAL_NETWORK
-    if not path.exists():
+    if not own.network.exists():
         raise ConfigError(
-            f"no network file for BATADAL's twin: {path} is missing; name one with twin.network, "
-            'or set twin.network="embedded" for the uncalibrated plant, which fits it badly'
+            f"no network file for the twin of dataset = {config.run.dataset!r}: {own.network} is "
+            'missing; name one with twin.network, or set twin.network="embedded" for the '
+            "uncalibrated plant, which fits it badly"
         )
-    return str(path)
+    return str(own.network)
 
 
-def _recorded(config: RunConfig, schema: Schema, files: SiteSchema | None) -> RecordedTwin:
+def _recorded(config: RunConfig, dataset: FederatedDataset) -> RecordedTwin:
+    """The recording that is named, as a labelled series or like a site's file, or the set's."""
+    schema, path = dataset.schema, dataset.own_twin.recording
     if config.twin.recording:
-        if files is not None:
-            return _own_recording(file_in(config, config.twin.recording), files)
-        return RecordedTwin(Path(config.twin.recording), schema)
-    if config.run.dataset != "threew":
+        path = file_in(config, config.twin.recording)
+        table = read_table(path, dataset.site_schema.csv)
+        if set(schema.columns) <= set(table.columns):
+            return RecordedTwin(path, schema)
+    if path is None:
         raise ConfigError(
-            'run config: twin.kind = "recorded" needs twin.recording, the path of a labelled series'
-            + (" or of a file in the sites' schema" if files else "")
+            'run config: twin.kind = "recorded" needs twin.recording, the path of a labelled '
+            "series or of a file in the sites' schema"
         )
-    path = resolve_data_dir(config.data.dir) / _THREEW_RECORDING
-    if not path.exists():
-        path = path.parent  # the published form: a folder per event type
-    series = read_threew(path, schema.names, source="SIMULATED")
-    return RecordedTwin.from_series(series, schema, str(path))
-
-
-def _own_recording(path: Path, files: SiteSchema) -> RecordedTwin:
-    """A recording in the columns of a labelled series, or in those of the sites' files."""
-    if set(files.schema.columns) <= set(read_table(path, files.csv).columns):
-        return RecordedTwin(path, files.schema)
-    # As delivered: what a simulator holds constant, or out of range, is not a sensor's fault.
-    return RecordedTwin.from_series(read_own_file(path, files).series, files.schema, str(path))
+    return RecordedTwin.from_series(dataset.read_recording(path), schema, str(path))
 
 
 def _log_progress(done: int, total: int) -> None:

@@ -50,9 +50,8 @@ from dtfl_app.rounds.signals import FAR, mean_shift
 from dtfl_app.rounds.strategy import DTFLStrategy, Snapshot, Workbench
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol, site_name
-from dtfl_app.sites.catalogue import SCHEMA_FILE, open_dataset
+from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.files_sites import FilesDataset
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.strategies.registry import create_strategy, default_settings, strategy_names
 
@@ -261,8 +260,7 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     log.info("%d sites enrolled: %s", len(enrolment.directory), _names(enrolment))
     if checkpoint is None:
         results.save_quality(enrolment.quality)
-        if isinstance(dataset, FilesDataset):
-            results.save_schema({SCHEMA_FILE: dataset.document(), **dataset.event_table()})
+        results.save_schema(dataset.documents())
     for finding in enrolment.findings():
         log.info("readings of %s", finding)
     window, scaler = config.detector.window, enrolment.scaler
@@ -276,7 +274,8 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
         found = physics.evidence(evaluation, enrolment.demand) if physics else {}
         prepared = prepare(evaluation, scaler, window, found)
         step_s = dataset.feature_spec.step_s
-        evaluator = Evaluator(_model(config, dataset), prepared, config.detector, step_s)
+        model = _model(config, dataset)
+        evaluator = Evaluator(model, prepared, config.detector, step_s, dataset.site_of)
     return Session(
         config=config,
         strategies=strategies,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import ATTACKS, DATASET03, DATASET04, SCADA, read_batadal
+from dtfl_app.sites.batadal_attacks import family_of
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
-from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.federation import (
+    FederatedDataset,
+    OwnTwin,
+    SiteData,
+    build_site,
+    chosen_features,
+)
+from dtfl_app.sites.folders import resolve_data_dir
+from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
 from dtfl_app.sites.partition import (
     attack_per_site,
     dirichlet,
@@ -21,6 +31,7 @@ from dtfl_app.sites.partition import (
     time_blocks,
 )
 from dtfl_app.sites.quality import assess
+from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import EVENT, INSTANCE, TIME, Schema
 
@@ -29,18 +40,19 @@ __all__ = ["HOURLY", "BatadalDataset"]
 HOURLY = FeatureSpec(window_s=3600, step_s=3600, statistics=("last",))
 
 _FOLDER = "batadal"
+_NETWORK = Path("ctown") / "ctown_map.inp"
 _PROTOCOLS = ("unseen-attacks", "unseen-families", "random-split")
 _PARTITIONS = ("time-blocks", "attack-per-site", "dirichlet")
 _DATASET04_ATTACKS = ATTACKS[:7]
 
 
 @dataclass(frozen=True, slots=True)
-class BatadalDataset:
+class BatadalDataset(FederatedDataset):
     """BATADAL cut into sites.
 
     Parameters
     ----------
-    data_dir : folder that holds ``batadal/``.
+    data_dir : folder that holds ``batadal/``, and ``ctown/`` for the twin.
     partition : "time-blocks", "attack-per-site" or "dirichlet" (see ``partition``).
     protocol : "unseen-attacks": the sites hold dataset03 and, if `known_attacks` is above 0, the
         hours of dataset04 up to midway between the last known attack and the next; the evaluation
@@ -57,6 +69,10 @@ class BatadalDataset:
     unseen : families (see ``batadal_attacks.Attack``) whose attacks no site may hold.
     feature_spec : each hour as it is, unless told otherwise.
     """
+
+    reads_data_dir: ClassVar[bool] = True
+    site_schema: ClassVar[SiteSchema] = KNOWN_SCHEMAS["batadal"]
+    family_of = staticmethod(family_of)
 
     data_dir: Path
     partition: str = "time-blocks"
@@ -89,6 +105,23 @@ class BatadalDataset:
                 "unseen ones are left to judge by"
             )
 
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """Open it as the run config says."""
+        data = config.data
+        return cls(
+            data_dir=resolve_data_dir(data.dir),
+            partition="time-blocks" if data.partition == "auto" else data.partition,
+            protocol=data.protocol,
+            seed=data.seed,
+            calibration_share=data.calibration_share,
+            dirichlet_alpha=data.dirichlet_alpha,
+            known_attacks=data.known_attacks,
+            evaluation_file=data.evaluation_file or DATASET04,
+            unseen=data.unseen_kinds,
+            feature_spec=chosen_features(config, HOURLY),
+        )
+
     @property
     def schema(self) -> Schema:
         """The plant's 43 channels, hourly."""
@@ -119,12 +152,18 @@ class BatadalDataset:
         """Load the labelled hours that no site holds, whatever `k` is."""
         return make_features(self._series()[1], SCADA, self.feature_spec)
 
-    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
-        """Do nothing: sites read the files."""
-
     def describe(self, k: int) -> str:
         """Say in one line what the data is."""
         return f"BATADAL plant (public benchmark, simulated), {self.protocol}, {self.partition}"
+
+    @property
+    def own_twin(self) -> OwnTwin:
+        """The plant's network; its PLC settings are its owner's to know, the file's differ."""
+        return OwnTwin("ctown", network=self.data_dir / _NETWORK, published_rules=True)
+
+    def read_file(self, path: Path) -> pd.DataFrame:
+        """Read a file in the benchmark's layout, labelled from its attack table."""
+        return read_batadal(path)
 
     def _rng(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, purpose])

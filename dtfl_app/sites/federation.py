@@ -1,28 +1,37 @@
-"""What a federation needs from a data set: its sites' data and an evaluation set.
+"""What a data set is to the app: its sites' data, an evaluation set, and all that depends on it.
 
-The client asks a `FederatedDataset` for one site, the server for the evaluation set; neither
-knows which data set it is.
+The app asks a `FederatedDataset` and knows no kind of data set beside it; `catalogue` holds those
+that the setting `dataset` can name.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Self
 
 import pandas as pd
 
-from dtfl_app.core.errors import DataError
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.core.node_config import OwnData
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
+from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.partition import split_calibration
 from dtfl_app.sites.quality import QualityReport
-from twin.schema import Schema
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, TwinKind
+from twin.schema import LABEL, Schema
 
-__all__ = ["FederatedDataset", "SiteData", "build_site", "resolve_data_dir"]
-
-_DEFAULT_DIR = Path("..") / "shared" / "data"
+__all__ = [
+    "FederatedDataset",
+    "OwnTwin",
+    "SiteData",
+    "build_site",
+    "chosen_features",
+    "refuse_partition",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,39 +56,160 @@ class SiteData:
     quality: QualityReport
 
 
-@runtime_checkable
-class FederatedDataset(Protocol):
-    """A data set that comes as K sites, with or without an evaluation set."""
+@dataclass(frozen=True, slots=True)
+class OwnTwin:
+    """The twin that a data set brings: its kind, and the files it is made of.
+
+    How a twin simulates is no concern of the sites; ``inputs.twin_data`` builds it from this.
+
+    Parameters
+    ----------
+    kind : "ctown", simulated; "recorded", replayed; "none".
+    network : EPANET file of a C-Town plant; None = the embedded one.
+    published_rules : the plant's PLCs follow BATADAL's published set-points, whatever the file
+        `network` says.
+    recording : what another simulator recorded, read by `FederatedDataset.read_recording`; None =
+        only what the setting `twin.recording` names.
+    """
+
+    kind: TwinKind = "none"
+    network: Path | None = None
+    published_rules: bool = False
+    recording: Path | None = None
+
+
+class FederatedDataset(ABC):
+    """A data set that comes as K sites, with or without an evaluation set.
+
+    A base class, and no protocol, so that a new data set is short: it says how it is opened, its
+    schema, its features and its sites. All else has a default, that of sites whose files are in the
+    columns of a labelled series (see ``twin.schema``), with no twin and nothing to judge by. Where
+    the sites are C-Town plants that differ, it has a method ``plant_named(site)`` beside these,
+    which returns the plant of a site (see ``inputs.physics``).
+
+    Attributes
+    ----------
+    reads_data_dir : its files lie in data.dir.
+    files_in_data_dir : settings that name a file mean one in data.dir, where it is there.
+    frozen_as_missing : its sites take channels that never move as missing (`quality.clean`). Plants
+        whose pumps may rest for months do not.
+    """
+
+    __slots__ = ()
+
+    reads_data_dir: ClassVar[bool] = False
+    files_in_data_dir: ClassVar[bool] = False
+    frozen_as_missing: ClassVar[bool] = False
+
+    # -- opening it ------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """Open the data set as the run config says; nothing is read or simulated yet.
+
+        Raises ConfigError for settings that it cannot follow.
+        """
+
+    @classmethod
+    def from_run(cls, config: RunConfig, folder: Path) -> Self:
+        """Open the data set of a stored run from its folder, which holds its `documents`."""
+        return cls.from_config(config)
+
+    @classmethod
+    def from_own_file(cls, config: RunConfig, own: OwnData) -> tuple[Self, SiteData]:
+        """Open a node's own file, as the data set's way of reading it and the site it makes.
+
+        Raises ConfigError where the data set has no place for files of others.
+        """
+        raise ConfigError(
+            f"node config: data-path is given, but the run is on dataset = "
+            f"{config.run.dataset!r}, which has data of its own; run with dataset=files"
+        )
+
+    @classmethod
+    def fixed_sites(cls, config: RunConfig) -> int | None:
+        """Return how many sites a simulation of it has; None = as many as one wants.
+
+        Raises ConfigError or DataError where the run config says otherwise.
+        """
+        return None
+
+    # -- its sites and what they are judged by ---------------------------------------------------
 
     @property
+    @abstractmethod
     def schema(self) -> Schema:
         """Channels and sampling period that all sites share."""
-        ...
 
     @property
+    @abstractmethod
     def feature_spec(self) -> FeatureSpec:
         """How features are made, at the sites and from the twin's series alike."""
-        ...
 
+    @abstractmethod
     def sites(self, k: int) -> list[str]:
         """Names of the `k` sites; DataError when the data set cannot be cut into so many."""
-        ...
 
+    @abstractmethod
     def load_site(self, index: int, k: int) -> SiteData:
         """Load site `index` (0 to k - 1) of `k`."""
-        ...
 
     def load_evaluation(self, k: int) -> Features | None:
         """Load the labelled evaluation set for `k` sites, disjoint from them; None without one."""
-        ...
+        return None
 
-    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
+    def prepare(  # noqa: B027 - most data sets lie ready
+        self, k: int, on_progress: Callable[[int, int], None]
+    ) -> None:
         """Make what must be there before `k` sites load; called once, at the server."""
-        ...
 
     def describe(self, k: int) -> str:
         """Say in one line what the data is."""
-        ...
+        return f"{k} sites in schema {self.schema.name!r}"
+
+    # -- names in it -----------------------------------------------------------------------------
+
+    @staticmethod
+    def site_of(instance: str) -> str:
+        """Return the site at which an instance was recorded: its name up to the first slash."""
+        return instance.partition("/")[0]
+
+    @staticmethod
+    def family_of(event: str) -> str:
+        """Return the kind under which a twin simulates such an event; "" where none is known."""
+        return ""
+
+    # -- further files, and its twin -------------------------------------------------------------
+
+    @property
+    def site_schema(self) -> SiteSchema:
+        """How a site's file is read, at a gateway that detects."""
+        return SiteSchema(self.schema, labels=LabelColumn(LABEL))
+
+    def read_file(self, path: Path) -> pd.DataFrame:
+        """Read an unseen file as a labelled series, its readings treated as in training."""
+        if self.frozen_as_missing:
+            return load_own_file(path, self.site_schema)[0]
+        series = read_own_file(path, self.site_schema).series
+        self.schema.validate(series, str(path))
+        return series
+
+    def documents(self) -> Mapping[str, bytes]:
+        """What a run's folder keeps so that `from_run` reads further files: name -> content."""
+        return {}
+
+    @property
+    def own_twin(self) -> OwnTwin:
+        """The twin of its sites, where the run config does not name another."""
+        return OwnTwin(self.site_schema.twin)
+
+    def read_recording(self, path: Path) -> pd.DataFrame:
+        """Read what another simulator recorded in the layout of the sites' files.
+
+        As delivered: what a simulator holds constant, or out of range, is not a sensor's fault.
+        """
+        return read_own_file(path, self.site_schema).series
 
 
 def build_site(
@@ -107,17 +237,20 @@ def build_site(
     return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)
 
 
-def resolve_data_dir(setting: str) -> Path:
-    """Return the folder of the public data sets.
+def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
+    """Return how the run config wants features made; `default` in all that it leaves open."""
+    chosen = config.features
+    return FeatureSpec(
+        chosen.window_s or default.window_s,
+        chosen.step_s or default.step_s,
+        tuple(s.strip() for s in chosen.statistics.split(",") if s.strip()) or default.statistics,
+    )
 
-    The first that is given counts: `setting` (run config), the environment variable DTFL_DATA,
-    ``../shared/data`` below the current directory. Raises DataError when it is no folder.
-    """
-    chosen = Path(setting or os.environ.get("DTFL_DATA", "") or _DEFAULT_DIR).expanduser()
-    if not chosen.is_dir():
-        raise DataError(
-            f"no data folder: looked for setting data.dir={setting!r}, then environment variable "
-            f"DTFL_DATA={os.environ.get('DTFL_DATA', '')!r}, then {_DEFAULT_DIR}, and took "
-            f"{chosen}, which is no folder. Set one of them to the folder with batadal/ and 3w/"
+
+def refuse_partition(config: RunConfig) -> None:
+    """Raise ConfigError where the run config would cut up sites that are what they are."""
+    if config.data.partition != "auto":
+        raise ConfigError(
+            f"run config: data.partition = {config.data.partition!r}, but the sites of "
+            f"{config.run.dataset} are what they are; leave partition at 'auto'"
         )
-    return chosen.resolve()

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Self
 
-import pandas as pd
-
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.core.node_config import OwnData
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
-from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.federation import (
+    FederatedDataset,
+    OwnTwin,
+    SiteData,
+    build_site,
+    chosen_features,
+    refuse_partition,
+)
+from dtfl_app.sites.folders import file_in, resolve_data_dir
 from dtfl_app.sites.own_files import load_own_file
-from dtfl_app.sites.site_schema import EventTable, SiteSchema
+from dtfl_app.sites.site_schema import EventTable, SiteSchema, read_site_schema
 from twin.schema import Schema
 
 __all__ = ["FilesDataset", "each_reading"]
 
 _ENDINGS = (".csv", ".parquet")
+# A site schema where no other is named: in data.dir, and in the folder of a run.
+_SCHEMA_FILE = "schema.toml"
 
 
 def each_reading(schema: Schema) -> FeatureSpec:
@@ -26,7 +37,7 @@ def each_reading(schema: Schema) -> FeatureSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class FilesDataset:
+class FilesDataset(FederatedDataset):
     """Files in one schema, one site each.
 
     Parameters
@@ -35,17 +46,77 @@ class FilesDataset:
     folder : holds the sites' files; None at the server of a deployment, where each node holds its
         own.
     evaluation : labelled file in the same schema to judge by; None without one.
-    apart : further files that are no sites, such as a twin's recording.
+    recording : what another simulator recorded, for the twin; None without one.
     calibration_share : share of each stretch of a site's rows kept for calibration, in [0, 1).
     feature_spec : how features are made; `each_reading` is the usual.
     """
 
-    site_schema: SiteSchema
+    reads_data_dir: ClassVar[bool] = True
+    files_in_data_dir: ClassVar[bool] = True
+    frozen_as_missing: ClassVar[bool] = True
+
+    # field(), or the base class's property of that name would be taken for a default.
+    site_schema: SiteSchema = field()
     folder: Path | None
     evaluation: Path | None
-    apart: tuple[Path, ...]
+    recording: Path | None
     calibration_share: float
-    feature_spec: FeatureSpec
+    feature_spec: FeatureSpec = field()
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """Open the files that the run config names; only their schema is read.
+
+        Raises ConfigError where the settings do not say enough, SchemaError for a wrong schema.
+        """
+        refuse_partition(config)
+        if config.data.protocol != "unseen-attacks":
+            raise ConfigError(
+                f"run config: data.protocol = {config.data.protocol!r}, but files are judged by "
+                "the file that data.evaluation-file names; leave protocol at 'unseen-attacks'"
+            )
+        folder = resolve_data_dir(config.data.dir) if config.data.dir else None
+        return cls._open(config, _schema_named(config), folder)
+
+    @classmethod
+    def from_run(cls, config: RunConfig, folder: Path) -> Self:
+        """Read further files by the schema that the run kept; there are no sites."""
+        return cls._open(config, folder / _SCHEMA_FILE, None)
+
+    @classmethod
+    def from_own_file(cls, config: RunConfig, own: OwnData) -> tuple[Self, SiteData]:
+        """Read a node's file by its own schema, or by the run's where that is at this node."""
+        if own.schema is None and not Path(config.data.schema).is_file():
+            raise ConfigError(
+                f"node config: schema is missing, and the run's, {config.data.schema!r}, is no "
+                'file at this node; name the site\'s own, e.g. schema="/data/schema.toml"'
+            )
+        dataset = cls._open(config, own.schema or Path(config.data.schema), None)
+        return dataset, dataset.load_file(own.site, own.path)
+
+    @classmethod
+    def fixed_sites(cls, config: RunConfig) -> int:
+        """As many as there are files."""
+        dataset = cls.from_config(config)
+        if dataset.folder is None:
+            raise ConfigError(
+                "run config: data.dir is empty; dtfl run simulates the sites from the files in a "
+                "folder, e.g. data.dir=stations. Nodes with files of their own are for `flwr run`"
+            )
+        return len(dataset.sites(config.run.sites or len(dataset.files)))
+
+    @classmethod
+    def _open(cls, config: RunConfig, schema: Path, folder: Path | None) -> Self:
+        data, found = config.data, read_site_schema(schema)
+        recording = config.twin.recording
+        return cls(
+            site_schema=found,
+            folder=folder,
+            evaluation=file_in(config, data.evaluation_file) if data.evaluation_file else None,
+            recording=file_in(config, recording) if recording else None,
+            calibration_share=data.calibration_share,
+            feature_spec=chosen_features(config, each_reading(found.schema)),
+        )
 
     @property
     def schema(self) -> Schema:
@@ -110,24 +181,17 @@ class FilesDataset:
         spec, share = self.feature_spec, self.calibration_share
         return build_site(name, series, self.schema, spec, share, quality)
 
-    def load_series(self, path: Path) -> pd.DataFrame:
-        """Read a file in the schema as a labelled series, bad readings set to missing."""
-        return load_own_file(path, self.site_schema)[0]
-
     def load_evaluation(self, k: int) -> Features | None:
         """Load the evaluation file; DataError when nothing in it is labelled."""
         if self.evaluation is None:
             return None
-        features = make_features(self.load_series(self.evaluation), self.schema, self.feature_spec)
+        features = make_features(self.read_file(self.evaluation), self.schema, self.feature_spec)
         if not (features.label >= 0).any():
             raise DataError(
                 f"{self.evaluation}: no row is labelled, so nothing can be judged by it; expected "
                 "labels as [labels] in the schema says, or leave data.evaluation-file empty"
             )
         return features
-
-    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
-        """Do nothing: sites read the files."""
 
     def describe(self, k: int) -> str:
         """Say in one line what the data is."""
@@ -139,20 +203,38 @@ class FilesDataset:
         )
         return f"schema {self.schema.name!r}, {where}, {judged}"
 
-    def document(self) -> bytes:
-        """The site schema as TOML, for whoever reads further files of this kind."""
-        return self.site_schema.to_toml().encode()
-
-    def event_table(self) -> dict[str, bytes]:
-        """Name and content of the schema's table of events; empty where none is here."""
+    def documents(self) -> Mapping[str, bytes]:
+        """The site schema as TOML, and its table of events where that is here."""
+        found = {_SCHEMA_FILE: self.site_schema.to_toml().encode()}
         labels = self.site_schema.labels
-        if not isinstance(labels, EventTable) or not labels.path.is_file():
-            return {}
-        return {labels.path.name: labels.path.read_bytes()}
+        if isinstance(labels, EventTable) and labels.path.is_file():
+            found[labels.path.name] = labels.path.read_bytes()
+        return found
+
+    @property
+    def own_twin(self) -> OwnTwin:
+        """The twin that the site schema names."""
+        return OwnTwin(self.site_schema.twin, recording=self.recording)
 
     def _apart(self) -> list[Path]:
         """Files that may lie in the folder and are no sites."""
         labels = self.site_schema.labels
-        table = [labels.path] if isinstance(labels, EventTable) else []
-        judged = [] if self.evaluation is None else [self.evaluation]
-        return [*table, *judged, *self.apart]
+        table = labels.path if isinstance(labels, EventTable) else None
+        return [path for path in (table, self.evaluation, self.recording) if path is not None]
+
+
+def _schema_named(config: RunConfig) -> Path:
+    data = config.data
+    if not data.schema and not data.dir:
+        raise ConfigError(
+            'run config: dataset = "files" needs data.dir, the folder of the sites\' files with '
+            f"{_SCHEMA_FILE} in it, or, where every node has its own file, schema, the path from "
+            "the root of the site schema"
+        )
+    schema = file_in(config, data.schema or _SCHEMA_FILE)
+    if not schema.is_absolute():
+        raise ConfigError(
+            f"run config: data.schema = {data.schema!r}, data.dir = {data.dir!r}; the app runs in "
+            "a folder of its own, so expected paths from the root"
+        )
+    return schema

@@ -15,25 +15,36 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.sites.batadal import read_batadal
 from dtfl_app.sites.batadal_sites import HOURLY
 from dtfl_app.sites.features import Features, FeatureSpec, concat, make_features
-from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.federation import (
+    FederatedDataset,
+    SiteData,
+    build_site,
+    chosen_features,
+    refuse_partition,
+)
+from dtfl_app.sites.folders import cache_dir
+from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
 from dtfl_app.sites.quality import assess
+from dtfl_app.sites.site_schema import SiteSchema
 from twin.base import Scenario
 from twin.ctown.channels import SCADA
-from twin.ctown.compare import compare
 from twin.ctown.defaults import default_plant
 from twin.ctown.plant import DmaDemand, PlantModel, SetPoint
 from twin.ctown.simulate import CTownTwin
 from twin.dataset import build_dataset, dataset_digest
 from twin.schema import EVENT, INSTANCE, Schema
 
-__all__ = ["PlantsDataset", "family_of", "vary_plant"]
+__all__ = ["PlantsDataset", "vary_plant"]
 
 # Three weeks with one attack each: long enough for replayed weeks, short enough to simulate.
 _EVALUATION_HOURS = 504
@@ -52,7 +63,7 @@ _SENSOR_NOISE = {"level": 0.01, "flow": 0.3, "pressure": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
-class PlantsDataset:
+class PlantsDataset(FederatedDataset):
     """K simulated plants as sites.
 
     Parameters
@@ -69,6 +80,8 @@ class PlantsDataset:
     held_out : plant that never takes part; "" is the last by name.
     feature_spec : each hour as it is, unless told otherwise.
     """
+
+    site_schema: ClassVar[SiteSchema] = KNOWN_SCHEMAS["ctown"]
 
     cache: Path
     days: int = 60
@@ -89,6 +102,22 @@ class PlantsDataset:
                 f"plant takes part in it. Leave data.held-out empty, or set "
                 f"data.protocol={_LEAVE_ONE_OUT}"
             )
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """Open it as the run config says."""
+        refuse_partition(config)
+        return cls(
+            cache=cache_dir(config),
+            days=config.plants.days,
+            gap=config.plants.gap,
+            seed=config.data.seed,
+            calibration_share=config.data.calibration_share,
+            workers=config.twin.workers,
+            protocol=config.data.protocol,
+            held_out=config.data.held_out,
+            feature_spec=chosen_features(config, HOURLY),
+        )
 
     @property
     def schema(self) -> Schema:
@@ -125,6 +154,9 @@ class PlantsDataset:
 
     def describe(self, k: int) -> str:
         """Say how far the plants are from the nominal twin, on normal operation."""
+        # Statistics take a second to load, which a gateway with data of its own is spared.
+        from twin.ctown.compare import compare  # noqa: PLC0415 - see above
+
         nominal = CTownTwin(default_plant())
         hours = self.days * 24
         scenario = nominal.plan(1, hours, self.seed, ())[0]
@@ -140,6 +172,15 @@ class PlantsDataset:
             f"{np.mean(distances):.3f} on average, {max(distances):.3f} at most (gap {self.gap:g})"
             f"{judged}"
         )
+
+    @staticmethod
+    def family_of(event: str) -> str:
+        """Return "pump_speed" of "plant-01 pump_speed:PU7#0"."""
+        return event.rpartition(" ")[2].partition(":")[0]
+
+    def read_file(self, path: Path) -> pd.DataFrame:
+        """Read a file in BATADAL's layout: the one plant of this kind with public files."""
+        return read_batadal(path)
 
     def plant(self, index: int) -> PlantModel:
         """Return the numbers of plant `index`."""
@@ -221,11 +262,6 @@ def vary_plant(plant: PlantModel, gap: float, rng: np.random.Generator) -> Plant
         },
         sensor_noise={kind: gap * sd for kind, sd in _SENSOR_NOISE.items()},
     )
-
-
-def family_of(event: str) -> str:
-    """Family of an event in a plant's series: "pump_speed" of "plant-01 pump_speed:PU7#0"."""
-    return event.rpartition(" ")[2].partition(":")[0]
 
 
 def _vary_demand(demand: DmaDemand, gap: float, rng: np.random.Generator) -> DmaDemand:

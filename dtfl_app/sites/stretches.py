@@ -14,6 +14,7 @@ __all__ = [
     "at_rest",
     "interruptions",
     "longest_step_ns",
+    "recording_of",
     "run_numbers",
     "stretch_names",
 ]
@@ -23,6 +24,7 @@ __all__ = [
 FROZEN_SAMPLES = 600
 # A step above this many periods is an interruption; jitter of half a period is not.
 _GAP_PERIODS = 1.5
+_PART = "/part-"
 
 
 def at_rest(kind: ChannelKind | NDArray[np.str_], values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -61,4 +63,9 @@ def stretch_names(time: NDArray[np.datetime64], period_s: float, name: str) -> l
     part = np.concatenate([[0], np.cumsum(interruptions(time, period_s))])
     if part[-1] == 0:
         return [name] * len(time)
-    return [f"{name}/part-{i + 1}" for i in part]
+    return [f"{name}{_PART}{i + 1}" for i in part]
+
+
+def recording_of(instance: str) -> str:
+    """Return the recording that a stretch is a part of: "run" of "run/part-2/part-1"."""
+    return instance.partition(_PART)[0]

@@ -25,6 +25,7 @@ from dtfl_app.sites.readers import (
     read_table,
     require_columns,
 )
+from dtfl_app.sites.stretches import recording_of
 from twin.schema import ABNORMAL, NORMAL, UNLABELLED, Channel, Schema
 
 __all__ = [
@@ -92,8 +93,11 @@ def threew_schema(channels: Sequence[str] = DEFAULT_CHANNELS) -> Schema:
 
 
 def well_of(instance: str) -> str:
-    """Return the well of a recording: "2/WELL-00011_20140929170028" is of "WELL-00011"."""
-    return instance.rsplit("/", 1)[-1].split("_", 1)[0]
+    """Return the well of a recording, or of a part of one.
+
+    "2/WELL-00011_20140929170028/part-2" is of "WELL-00011".
+    """
+    return recording_of(instance).rsplit("/", 1)[-1].split("_", 1)[0]
 
 
 def read_threew(

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Self
 
 import pandas as pd
 
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.features import Features, FeatureSpec, concat, make_features
-from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.federation import (
+    FederatedDataset,
+    OwnTwin,
+    SiteData,
+    build_site,
+    chosen_features,
+    refuse_partition,
+)
+from dtfl_app.sites.folders import resolve_data_dir
 from dtfl_app.sites.partition import by_column
 from dtfl_app.sites.quality import QualityReport, clean
-from dtfl_app.sites.threew import DEFAULT_CHANNELS, read_threew_raw, threew_schema, well_of
+from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.threew import (
+    DEFAULT_CHANNELS,
+    read_threew,
+    read_threew_raw,
+    threew_schema,
+    well_of,
+)
 from twin.schema import INSTANCE, Schema, iter_instances
 
 __all__ = ["FIVE_MINUTES", "ThreeWDataset"]
 
 _FOLDER, _FILE = "3w", "class2_WELL.parquet"
+_SIMULATED = "class2_SIMULATED.parquet"
 _PROTOCOLS = ("leave-one-site-out", "unseen-attacks", "pooled")
 
 # Five minutes are long enough for a pressure to show its trend. The step is the one the 3W
@@ -27,7 +44,7 @@ FIVE_MINUTES = FeatureSpec(window_s=300, step_s=15, statistics=("mean", "std", "
 
 
 @dataclass(frozen=True, slots=True)
-class ThreeWDataset:
+class ThreeWDataset(FederatedDataset):
     """3W's measured wells, one site each.
 
     Parameters
@@ -45,6 +62,10 @@ class ThreeWDataset:
     feature_spec : mean, standard deviation and change over five minutes, unless told otherwise.
     """
 
+    reads_data_dir: ClassVar[bool] = True
+    frozen_as_missing: ClassVar[bool] = True
+    site_of = staticmethod(well_of)
+
     data_dir: Path
     protocol: str = "leave-one-site-out"
     held_out: str = ""
@@ -60,6 +81,20 @@ class ThreeWDataset:
             raise ConfigError(
                 f"threew: evaluation share {self.evaluation_share}; expected between 0 and 1"
             )
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """Open it as the run config says."""
+        refuse_partition(config)
+        channels = tuple(c.strip() for c in config.data.channels.split(",") if c.strip())
+        return cls(
+            data_dir=resolve_data_dir(config.data.dir),
+            protocol=config.data.protocol,
+            held_out=config.data.held_out,
+            channels=channels or DEFAULT_CHANNELS,
+            calibration_share=config.data.calibration_share,
+            feature_spec=chosen_features(config, FIVE_MINUTES),
+        )
 
     @property
     def schema(self) -> Schema:
@@ -78,9 +113,6 @@ class ThreeWDataset:
         share = self.calibration_share
         return build_site(name, series, self.schema, self.feature_spec, share, quality)
 
-    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
-        """Do nothing: sites read the files."""
-
     def describe(self, k: int) -> str:
         """Say in one line what the data is."""
         return f"3W, recordings of real oil wells, {self.protocol}"
@@ -90,6 +122,26 @@ class ThreeWDataset:
         wells = self._evaluation_series()
         parts = [self._clean(name, series)[0] for name, series in wells.items()]
         return concat([make_features(part, self.schema, self.feature_spec) for part in parts])
+
+    @property
+    def site_schema(self) -> SiteSchema:
+        """A published recording as a gateway reads it, without the event that it was cut for."""
+        return SiteSchema(self.schema, time="timestamp", twin="recorded")
+
+    def read_file(self, path: Path) -> pd.DataFrame:
+        """Read recordings of wells, labelled by their event."""
+        return read_threew(path, self.channels)
+
+    @property
+    def own_twin(self) -> OwnTwin:
+        """The recordings simulated with OLGA: in one file, or in the published folders."""
+        folder = self.data_dir / _FOLDER
+        one = folder / _SIMULATED
+        return OwnTwin("recorded", recording=one if one.exists() else folder)
+
+    def read_recording(self, path: Path) -> pd.DataFrame:
+        """Read simulated recordings, labelled by their event."""
+        return read_threew(path, self.channels, source="SIMULATED")
 
     def _names(self, wells: dict[str, pd.DataFrame], k: int) -> list[str]:
         if k != len(wells):

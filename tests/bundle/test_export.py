@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.bundle.export import frozen_as_missing, site_schema_of
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.config import RunConfig
 from dtfl_app.detection.detection import DetectionOptions
@@ -113,7 +112,7 @@ def test_a_data_set_of_somebody_s_own_is_scored_in_its_labelled_form(
 def test_a_site_s_files_are_described_in_the_schema_that_travels(name, time, data_dir, tmp_path):
     settings = {"dataset": name, "data.dir": str(data_dir), "cache-dir": str(tmp_path)}
     dataset = open_dataset(RunConfig.from_mapping(settings))
-    described = site_schema_of(dataset)
+    described = dataset.site_schema
     (tmp_path / "schema.toml").write_text(described.to_toml())
 
     found = read_site_schema(tmp_path / "schema.toml")
@@ -122,4 +121,4 @@ def test_a_site_s_files_are_described_in_the_schema_that_travels(name, time, dat
     assert found.schema.digest() == dataset.schema.digest()
     assert found.time == time
     # Wells are cleaned of dead sensors before training; a plant's pumps may rest for months.
-    assert frozen_as_missing(dataset) == (name == "threew")
+    assert dataset.frozen_as_missing == (name == "threew")

@@ -12,6 +12,7 @@ from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.preparation import prepare
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.threew_sites import ThreeWDataset
 from tests.support.calibrations import calibrated_at, detector_settings
 from tests.support.line_model import LINE, line
 
@@ -131,19 +132,18 @@ def test_a_channel_that_is_always_noisy_does_not_explain_an_alarm():
 class TestObservedRates:
     """1,000 settled normal steps at each of two sites; the model that says 0 scores reading^2."""
 
-    def judge(self, readings):
+    def judge(self, readings, instances=("a/later", "b/later"), **rule):
         count = len(readings) // 2
         features = Features(
             values=np.array(readings, dtype=np.float32)[:, None],
             names=("level",),
             label=np.zeros(2 * count, dtype=np.int8),
             time=np.datetime64("2024-01-01", "ns") + np.arange(2 * count) * np.timedelta64(1, "h"),
-            instance=np.array(["a/later"] * count + ["b/later"] * count),
+            instance=np.repeat(instances, count),
             event=np.array([""] * 2 * count),
         )
-        return Evaluator(
-            build_model(LINE, 0), prepare(features, PLAIN, 1), detector_settings(), 3600.0
-        )
+        prepared = prepare(features, PLAIN, 1)
+        return Evaluator(build_model(LINE, 0), prepared, detector_settings(), 3600.0, **rule)
 
     def test_a_promise_is_kept_within_a_factor_of_two(self):
         """At 1%, 8 alarms in 1,000 steps at site a keep it and 30 at b do not."""
@@ -189,6 +189,16 @@ class TestObservedRates:
         found = self.judge(np.zeros(2000)).observed_rates(line(0.0), calibrated_at(20.0))
 
         assert {rate.site for rate in found} == {"evaluation"}
+
+    def test_a_data_set_may_name_sites_in_its_own_way(self):
+        """3W's recordings begin with the number of an event, and go on with the well."""
+        calibration = replace(calibrated_at(20.0), sites={"WELL-1": NORMAL, "WELL-2": NORMAL})
+        recordings = ("2/WELL-1_2014", "2/WELL-2_2017")
+
+        judge = self.judge(np.zeros(2000), recordings, site_of=ThreeWDataset.site_of)
+
+        found = judge.observed_rates(line(0.0), calibration)
+        assert {rate.site for rate in found} == {"WELL-1", "WELL-2"}
 
     def test_the_hours_after_an_event_are_counted_apart(self):
         judge = evaluator()

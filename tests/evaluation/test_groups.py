@@ -8,8 +8,8 @@ from sklearn.metrics import roc_auc_score
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.evaluation.groups import HELD_OUT, SIMULATED, UNKNOWN, EventGroups, event_groups
-from dtfl_app.sites import plants
 from dtfl_app.sites.batadal import ATTACKS
+from dtfl_app.sites.plants import PlantsDataset
 from tests.support.settings import keyed
 from twin.ctown.events import KINDS
 
@@ -112,7 +112,7 @@ def test_the_families_held_out_can_be_named():
 def test_a_plants_events_name_their_family():
     groups = event_groups(config(dataset="plants", data__unseen_families="pump_speed"))
 
-    assert plants.family_of("plant-01 falsified_level:T1#0") == "falsified_level"
+    assert PlantsDataset.family_of("plant-01 falsified_level:T1#0") == "falsified_level"
     assert groups.group_of("plant-12 pump_speed:PU7#2") == HELD_OUT
     assert groups.group_of("plant-12 forced_off:PU7#2") == SIMULATED
 

@@ -8,10 +8,11 @@ import pytest
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, SchemaError, TwinError
 from dtfl_app.inputs.twin_data import _scenarios, make_twin, make_twin_data
+from dtfl_app.sites.batadal import DATASET03
 from dtfl_app.sites.catalogue import open_dataset
-from dtfl_app.sites.threew import threew_schema
 from tests.support.runs import make_recording
 from tests.support.settings import keyed
+from twin.base import Twin
 from twin.ctown.channels import SCADA
 from twin.ctown.defaults import SETPOINTS
 from twin.ctown.events import KINDS
@@ -23,15 +24,19 @@ def config(**settings: object) -> RunConfig:
     return RunConfig.from_mapping(keyed(**settings))
 
 
+def twin_of(settings: RunConfig) -> Twin | None:
+    return make_twin(settings, open_dataset(settings))
+
+
 def test_plants_have_the_embedded_plant_as_twin():
-    twin = make_twin(config(), SCADA)
+    twin = twin_of(config())
 
     assert isinstance(twin, CTownTwin)
     assert twin.plant.network == ""
 
 
 def test_batadals_twin_is_its_network_with_the_plants_own_set_points(data_dir: Path):
-    twin = make_twin(config(dataset="batadal", data__dir=str(data_dir)), SCADA)
+    twin = twin_of(config(dataset="batadal", data__dir=str(data_dir)))
 
     assert isinstance(twin, CTownTwin)
     assert twin.plant.network.endswith("ctown_map.inp")
@@ -40,12 +45,12 @@ def test_batadals_twin_is_its_network_with_the_plants_own_set_points(data_dir: P
 
 def test_batadal_without_its_network_is_a_clear_error(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"ctown_map\.inp is missing; name one with twin.network"):
-        make_twin(config(dataset="batadal", data__dir=str(tmp_path)), SCADA)
+        twin_of(config(dataset="batadal", data__dir=str(tmp_path)))
 
 
 def test_a_twin_can_be_wrong_by_a_known_factor():
-    right = make_twin(config(), SCADA)
-    wrong = make_twin(config(twin__demand_factor=1.15, twin__roughness_factor=0.85), SCADA)
+    right = twin_of(config())
+    wrong = twin_of(config(twin__demand_factor=1.15, twin__roughness_factor=0.85))
 
     assert isinstance(right, CTownTwin) and isinstance(wrong, CTownTwin)
     for name, demand in right.plant.demands.items():
@@ -55,7 +60,7 @@ def test_a_twin_can_be_wrong_by_a_known_factor():
 
 def test_a_twins_plcs_can_switch_at_wrong_levels_but_not_above_the_tank():
     """0.9 times 4.0 and 6.3 m in T1; 1.1 times 4.5 m in T4, whose top is at 4.7 m."""
-    low, high = (make_twin(config(twin__threshold_factor=factor), SCADA) for factor in (0.9, 1.1))
+    low, high = (twin_of(config(twin__threshold_factor=factor)) for factor in (0.9, 1.1))
 
     assert isinstance(low, CTownTwin) and isinstance(high, CTownTwin)
     rule = low.plant.setpoints["PU1"]
@@ -67,7 +72,7 @@ def test_a_twins_plcs_can_switch_at_wrong_levels_but_not_above_the_tank():
 @pytest.mark.parametrize("kind", ["demand", "roughness", "threshold"])
 def test_a_wrong_twin_has_a_cache_of_its_own(kind: str):
     right, same, wrong = (
-        make_twin(config(**{f"twin__{kind}_factor": factor}), SCADA) for factor in (1.0, 1.0, 1.1)
+        twin_of(config(**{f"twin_{kind}_factor": factor})) for factor in (1.0, 1.0, 1.1)
     )
 
     assert right is not None and same is not None and wrong is not None
@@ -76,14 +81,12 @@ def test_a_wrong_twin_has_a_cache_of_its_own(kind: str):
 
 def test_levels_beyond_every_tank_leave_no_band_and_are_refused():
     with pytest.raises(TwinError, match=r"expected a tank of .* and on_below under off_above"):
-        make_twin(config(twin__threshold_factor=20.0), SCADA)
+        twin_of(config(twin__threshold_factor=20.0))
 
 
 def test_batadals_twin_can_be_the_uncalibrated_plant(tmp_path: Path):
     """No network file is needed; pipes and curves are the embedded plant's, PLCs the plant's."""
-    twin = make_twin(
-        config(dataset="batadal", data__dir=str(tmp_path), twin__network="embedded"), SCADA
-    )
+    twin = twin_of(config(dataset="batadal", data__dir=str(tmp_path), twin__network="embedded"))
 
     assert isinstance(twin, CTownTwin)
     assert twin.plant.network == ""
@@ -100,10 +103,9 @@ def test_threews_twin_reads_the_one_file_and_the_published_folders_alike(
     folder = tmp_path / "3w" / "2"
     folder.mkdir(parents=True)
     one.to_csv(folder / "SIMULATED_00001.csv", index=False)
-    schema = threew_schema()
 
-    whole = make_twin(config(dataset="threew", data__dir=str(data_dir)), schema)
-    published = make_twin(config(dataset="threew", data__dir=str(tmp_path)), schema)
+    whole = twin_of(config(dataset="threew", data__dir=str(data_dir)))
+    published = twin_of(config(dataset="threew", data__dir=str(tmp_path)))
 
     assert isinstance(whole, RecordedTwin) and isinstance(published, RecordedTwin)
     assert len(whole.instances) == 16
@@ -118,7 +120,7 @@ def test_unseen_families_never_occur_in_the_twins_scenarios(dataset: str, data_d
         data__unseen_families="signal_altered,pump_speed", twin__scenarios=40,
         data__dir=str(data_dir),
     )  # fmt: skip
-    twin = make_twin(settings, SCADA)
+    twin = twin_of(settings)
     assert twin is not None
 
     kinds = [event.kind for plan in _scenarios(settings, twin) for event in plan.events]
@@ -129,7 +131,7 @@ def test_unseen_families_never_occur_in_the_twins_scenarios(dataset: str, data_d
 
 def test_an_autoencoder_needs_no_events_whatever_is_held_out():
     settings = config(data__protocol="unseen-families", twin__scenarios=4)
-    twin = make_twin(settings, SCADA)
+    twin = twin_of(settings)
     assert twin is not None
 
     assert not any(plan.events for plan in _scenarios(settings, twin))
@@ -139,7 +141,7 @@ def test_what_the_twin_simulates_is_said_once():
     settings = config(
         data__protocol="unseen-families", twin__families="leak", detector__model="classifier"
     )
-    twin = make_twin(settings, SCADA)
+    twin = twin_of(settings)
     assert twin is not None
 
     with pytest.raises(
@@ -148,13 +150,34 @@ def test_what_the_twin_simulates_is_said_once():
         _scenarios(settings, twin)
 
 
-def test_a_recorded_twin_cannot_leave_families_out(data_dir: Path):
-    settings = config(dataset="threew", data__dir=str(data_dir), data__protocol="unseen-families")
-    twin = make_twin(settings, threew_schema())
+def test_a_recorded_twin_cannot_leave_families_out(data_dir: Path, tmp_path: Path):
+    path = tmp_path / "recording.parquet"
+    make_recording(path, data_dir)
+    settings = config(
+        dataset="batadal", data__dir=str(data_dir), data__protocol="unseen-families",
+        twin__kind="recorded", twin__recording=str(path),
+    )  # fmt: skip
+    twin = twin_of(settings)
     assert twin is not None
 
     with pytest.raises(ConfigError, match="needs a twin that simulates on demand"):
         _scenarios(settings, twin)
+
+
+def test_a_recording_may_be_in_the_layout_of_the_sites_files(data_dir: Path):
+    path = data_dir / "batadal" / DATASET03
+
+    twin = twin_of(
+        config(
+            dataset="batadal",
+            data__dir=str(data_dir),
+            twin__kind="recorded",
+            twin__recording=str(path),
+        )
+    )
+
+    assert isinstance(twin, RecordedTwin)
+    assert (twin.source, twin.instances) == (str(path), [path.stem])
 
 
 def test_no_twin_is_no_data(tmp_path: Path):
@@ -165,14 +188,12 @@ def test_no_twin_is_no_data(tmp_path: Path):
 
 def test_a_twin_of_another_plant_is_a_clear_error(data_dir: Path):
     with pytest.raises(ConfigError, match="choose the twin that belongs to the dataset"):
-        make_twin(
-            config(dataset="threew", twin__kind="ctown", data__dir=str(data_dir)), threew_schema()
-        )
+        twin_of(config(dataset="threew", twin__kind="ctown", data__dir=str(data_dir)))
 
 
 def test_a_calibrated_plant_that_cannot_be_read_is_a_clear_error(tmp_path: Path):
     with pytest.raises(ConfigError, match="expected a JSON file of 'dtfl twin calibrate'"):
-        make_twin(config(twin__plant=str(tmp_path / "none.json")), SCADA)
+        twin_of(config(twin__plant=str(tmp_path / "none.json")))
 
 
 def recording_with(path: Path, data_dir: Path, reading: float) -> RunConfig:

@@ -12,7 +12,6 @@ import client_app
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError, FederationError
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
-from dtfl_app.sites.federation import FederatedDataset
 from tests.support.in_process import InProcessGrid
 from tests.support.small_dataset import SMALL, SmallDataset, use_small_dataset
 
@@ -47,10 +46,6 @@ def grid_of(sites: int, change=None, **options) -> InProcessGrid:
 
 def enrolled(grid: InProcessGrid, dataset):
     return enrol(grid, grid.get_node_ids(), CONFIG, dataset)
-
-
-def test_the_small_dataset_is_one_the_app_can_use(dataset):
-    assert isinstance(dataset, FederatedDataset)
 
 
 def test_every_node_is_known_by_its_sites_name(dataset):

@@ -7,7 +7,7 @@ from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import TEST_FILE
 from dtfl_app.sites.batadal_sites import BatadalDataset
 from dtfl_app.sites.features import Features, FeatureSpec
-from dtfl_app.sites.federation import FederatedDataset, build_site, resolve_data_dir
+from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.partition import site_names
 from dtfl_app.sites.quality import assess
 from dtfl_app.sites.threew_sites import ThreeWDataset
@@ -18,11 +18,6 @@ WELLS = [f"WELL-000{number}" for number in ("03", "09", "10", "11", "12", "13")]
 
 def rows_of(features: Features) -> set[tuple[np.datetime64, bytes]]:
     return set(zip(features.time, map(bytes, features.values), strict=True))
-
-
-@pytest.mark.parametrize("make", [BatadalDataset, ThreeWDataset])
-def test_both_data_sets_keep_the_protocol(make):
-    assert isinstance(make(Path()), FederatedDataset)
 
 
 def test_batadal_sites_are_normal_operation_and_the_evaluation_has_all_attacks(data_dir):
@@ -211,26 +206,3 @@ def test_a_site_too_short_for_one_window_is_refused(series_of, schema):
 
     with pytest.raises(DataError, match="site 'tiny': 5 training rows give no window of 600 s"):
         build_site("tiny", series, schema, FeatureSpec(600, 60, ("mean",)), 0.2, quality)
-
-
-def test_the_data_folder_is_the_setting_then_the_environment_then_the_neighbour(
-    tmp_path, monkeypatch
-):
-    explicit, named, neighbour = (tmp_path / name for name in ("a", "b", "shared/data"))
-    for folder in (explicit, named, neighbour, tmp_path / "checkout"):
-        folder.mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "checkout")
-
-    monkeypatch.setenv("DTFL_DATA", str(named))
-    assert resolve_data_dir(str(explicit)) == explicit
-    assert resolve_data_dir("") == named
-    monkeypatch.delenv("DTFL_DATA")
-    assert resolve_data_dir("") == neighbour
-
-
-def test_without_a_data_folder_all_three_places_are_named(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DTFL_DATA", raising=False)
-
-    with pytest.raises(DataError, match=r"data.dir='absent'.*DTFL_DATA.*shared.data"):
-        resolve_data_dir("absent")

@@ -202,7 +202,7 @@ def test_batadal_in_three_files_reads_as_the_benchmarks_reader_does(data_dir: Pa
     files = open_folder(tmp_path)
 
     for place, rows in enumerate(parts):
-        series = files.load_series(tmp_path / f"part-{place}.csv")
+        series = files.read_file(tmp_path / f"part-{place}.csv")
         columns = ["time", *SCADA.names, "label", "event"]
         read = expected.iloc[rows][columns].reset_index(drop=True)
         pd.testing.assert_frame_equal(series[columns], read)

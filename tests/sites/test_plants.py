@@ -8,7 +8,6 @@ import pytest
 
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.features import Features
-from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.plants import PlantsDataset, vary_plant
 from twin.ctown.defaults import default_plant
 
@@ -25,10 +24,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PlantsDataset:
 @pytest.fixture(scope="module")
 def evaluation(dataset: PlantsDataset) -> Features:
     return dataset.load_evaluation(K)
-
-
-def test_it_keeps_the_protocol(dataset):
-    assert isinstance(dataset, FederatedDataset)
 
 
 def test_a_site_holds_its_days_of_normal_operation_and_nothing_else(dataset):

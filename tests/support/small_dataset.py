@@ -1,16 +1,17 @@
 """A data set of two channels in a minute: sites that a test can make in milliseconds."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dtfl_app.client import tasks
+from dtfl_app.core.config import RunConfig
 from dtfl_app.sites import catalogue
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
-from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.federation import FederatedDataset, SiteData, build_site
 from dtfl_app.sites.quality import assess
 from twin.schema import Channel, Schema
 
@@ -47,7 +48,7 @@ def small_series(
 
 
 @dataclass(frozen=True)
-class SmallDataset:
+class SmallDataset(FederatedDataset):
     """K sites of `rows` rows each and an evaluation set of 60 rows with one event of 10.
 
     Parameters
@@ -62,6 +63,10 @@ class SmallDataset:
     names: tuple[str, ...] = ()
     schema: Schema = SMALL
     feature_spec: FeatureSpec = EACH_MINUTE
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        return cls()
 
     def sites(self, k: int) -> list[str]:
         return list(self.names or (f"site-{i}" for i in range(k)))
@@ -79,14 +84,9 @@ class SmallDataset:
     def attacked(self) -> pd.DataFrame:
         return small_series(99, 60, event=slice(30, 40))
 
-    def prepare(self, k: int, on_progress: Callable[[int, int], None]) -> None:
-        on_progress(k, k)
-
-    def describe(self, k: int) -> str:
-        return f"{k} small sites"
-
 
 def use_small_dataset(monkeypatch: pytest.MonkeyPatch, dataset: SmallDataset) -> None:
     """Let ``dataset = "small"`` stand for `dataset`, at the server and at all sites."""
-    monkeypatch.setitem(catalogue._OPENERS, "small", lambda config: dataset)
+    always = {"from_config": classmethod(lambda cls, config: dataset)}
+    monkeypatch.setitem(catalogue.DATASETS, "small", type("Small", (type(dataset),), always))
     tasks._open_site.cache_clear()

@@ -2,13 +2,16 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 
+import networkx
 import pytest
+import wntr
 
 from dtfl_app.core.errors import TwinError
 from twin.ctown.defaults import SETPOINTS, default_plant, diurnal_pattern
 from twin.ctown.inpfile import format_inp, read_inp
-from twin.ctown.network import connected_areas, ctown_file, load_network, network_of, tank_areas
+from twin.ctown.network import ctown_file, demand_categories, load_network, network_of, tank_areas
 from twin.ctown.scada import STATION_PRESSURES, TANK_LINKS, TANK_MAX_LEVEL, tank_of_link
 
 EMBEDDED = default_plant()
@@ -27,13 +30,11 @@ def variant(tmp_path, **sections):
 
 
 def test_districts_are_found_from_the_pipes_alone():
-    """88 + 9 + 5 + 4 nodes make DMA2; the last area holds the reservoir and the pumps' inlet."""
-    network = network_of(EMBEDDED)
+    """Three areas of 9, 5 and 4 nodes lie behind pressure-reducing valves of DMA2's 88.
 
-    areas = connected_areas(network.sections, through_prv=False)
-
-    assert sorted(map(len, areas)) == sorted([151, 88, 9, 5, 4, 54, 46, 35, 4])
-    assert Counter(network.dma.values()) == {
+    The 4 nodes of no district are the reservoir and the pumps' inlet.
+    """
+    assert Counter(network_of(EMBEDDED).dma.values()) == {
         "DMA1": 151,
         "DMA2": 88 + 9 + 5 + 4,
         "DMA3": 35,
@@ -125,6 +126,84 @@ def test_a_pattern_and_the_demand_multiplier_count(tmp_path):
 
     assert load_network(path).base_demand["J411"] == pytest.approx(30.0)
     assert load_network(path).base_demand["J414"] == 0.0
+
+
+def test_a_demand_without_a_pattern_has_the_usual_one(tmp_path):
+    """Pattern "1" of mean 2, unless the options name another, of mean 3, or one that is absent."""
+    rows = {"DEMANDS": [("J411", "2")], "PATTERNS": [("1", "1", "3"), ("other", "3", "3")]}
+    units = ("Units", "LPS")
+
+    means = [
+        load_network(variant(tmp_path, **rows, OPTIONS=options)).base_demand["J411"]
+        for options in ([units], [units, ("Pattern", "other")], [units, ("Pattern", "none")])
+    ]
+
+    assert means == pytest.approx([4.0, 6.0, 2.0])
+
+
+@pytest.fixture(params=["embedded", "calibrated", "usual pattern"])
+def path(request, tmp_path):
+    if request.param == "embedded":
+        return ctown_file(EMBEDDED)
+    calibrated = Path(request.getfixturevalue("calibrated"))
+    if request.param == "calibrated":
+        return calibrated
+    sections = read_inp(calibrated)
+    rows = [("J411", "2"), ("J414", "3", "DMA2_pat"), ("J414", "1")]
+    usual = [*sections["PATTERNS"], ("1", "1", "3", "2")]
+    changed = tmp_path / "usual.inp"
+    changed.write_text(format_inp({**sections, "DEMANDS": rows, "PATTERNS": usual}))
+    return changed
+
+
+@pytest.mark.filterwarnings("ignore:Not all curves were used")
+def test_wntr_reads_the_same_network_from_the_file(path):
+    """In m3/s, so demands agree to rounding."""
+    ours, theirs = load_network(path), wntr.network.WaterNetworkModel(str(path))
+
+    for name, tank in ours.tanks.items():
+        assert tank.max_level == theirs.get_node(name).max_level
+        assert tank.area_m2 == math.pi / 4.0 * theirs.get_node(name).diameter ** 2
+    assert set(ours.tanks) == set(theirs.tank_name_list)
+    assert set(ours.elevation) == {*theirs.junction_name_list, *theirs.tank_name_list}
+    assert all(m == theirs.get_node(node).elevation for node, m in ours.elevation.items())
+    for name, ends in ours.ends.items():
+        link = theirs.get_link(name)
+        assert ends == (link.start_node_name, link.end_node_name)
+    read = [
+        (name, [1000.0 * d.base_value, *(d.pattern.multipliers if d.pattern else [1.0])])
+        for name, junction in theirs.junctions()
+        for d in junction.demand_timeseries_list
+        if d.base_value
+    ]
+    found = [(n, [base, *pattern]) for n, base, pattern in demand_categories(ours.sections) if base]
+    assert [name for name, _ in sorted(found)] == [name for name, _ in sorted(read)]
+    for (_, mine), (_, other) in zip(sorted(found), sorted(read), strict=True):
+        assert mine == pytest.approx(other, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Not all curves were used")
+def test_wntr_s_graph_has_the_same_districts(path):
+    ours, theirs = load_network(path), wntr.network.WaterNetworkModel(str(path))
+    graph = networkx.Graph(theirs.to_graph())
+    graph.remove_edges_from(
+        [theirs.get_link(p).start_node_name, theirs.get_link(p).end_node_name]
+        for p in (*theirs.pump_name_list, "V2")
+    )
+
+    areas = [set(area) for area in networkx.connected_components(graph)]
+
+    assert all(len({ours.dma[node] for node in area}) == 1 for area in areas)
+    assert Counter(ours.dma[min(area)] for area in areas) == Counter(set(ours.dma.values()))
+
+
+@pytest.mark.filterwarnings("ignore:Not all curves were used")
+def test_wntr_reads_the_same_pump_curves(calibrated):
+    theirs = wntr.network.WaterNetworkModel(calibrated)
+
+    for pump, curve in default_plant(calibrated).pump_curves.items():
+        points = theirs.get_link(pump).get_pump_curve().points
+        assert curve == tuple((1000.0 * flow, head) for flow, head in points)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,0 +1,39 @@
+"""Where data lies: public data sets, files that settings name, simulated data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dtfl_app.core.config import RunConfig
+from dtfl_app.core.errors import DataError
+
+__all__ = ["cache_dir", "file_in", "resolve_data_dir"]
+
+_DEFAULT_DIR = Path("..") / "shared" / "data"
+
+
+def cache_dir(config: RunConfig) -> Path:
+    """Folder for simulated data: `cache-dir`, or ~/.cache/dtfl."""
+    return Path(config.run.cache_dir or "~/.cache/dtfl").expanduser().absolute()
+
+
+def file_in(config: RunConfig, name: str) -> Path:
+    """Path of a file that a setting names: a path from the root, or one in data.dir."""
+    return Path(config.data.dir).expanduser() / Path(name).expanduser()
+
+
+def resolve_data_dir(setting: str) -> Path:
+    """Return the folder of the public data sets.
+
+    The first that is given counts: `setting` (run config), the environment variable DTFL_DATA,
+    ``../shared/data`` below the current directory. Raises DataError when it is no folder.
+    """
+    chosen = Path(setting or os.environ.get("DTFL_DATA", "") or _DEFAULT_DIR).expanduser()
+    if not chosen.is_dir():
+        raise DataError(
+            f"no data folder: looked for setting data.dir={setting!r}, then environment variable "
+            f"DTFL_DATA={os.environ.get('DTFL_DATA', '')!r}, then {_DEFAULT_DIR}, and took "
+            f"{chosen}, which is no folder. Set one of them to the folder with batadal/ and 3w/"
+        )
+    return chosen.resolve()
