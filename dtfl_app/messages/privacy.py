@@ -34,7 +34,7 @@ from dtfl_app.core.errors import SiteError
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.wire import to_arrays, to_record
 
-__all__ = ["NOT_COVERED", "PrivacyLedger", "noise_multiplier", "privatise"]
+__all__ = ["NOT_COVERED", "PrivacyLedger", "noise_multiplier", "privatise", "reseed"]
 
 #: What leaves a site besides its update, and no epsilon speaks of.
 NOT_COVERED = (
@@ -75,13 +75,20 @@ def privatise(
     before = {key: received[key] for key in trained}
     inner = Message(RecordDict({"arrays": to_record(before)}), reply_to=message)
     result = Message(RecordDict({"arrays": to_record(_moved(trained, before))}), reply_to=message)
-    # The mod draws from NumPy's global generator. Fresh entropy from the operating system: neither
-    # the run's seed, which the server knows, nor what a library seeded gives the noise away.
-    np.random.seed()  # noqa: NPY002 - the mod's own source of noise
+    reseed()
     noisy = mod(inner, context, lambda _message, _context: result)
     if noisy.has_error():
         raise SiteError(f"Flower's LocalDpMod refused the update: {noisy.error.reason}")
     return as_params(to_arrays(noisy.content.array_records["arrays"]))
+
+
+def reseed() -> None:
+    """Seed NumPy's global generator, from which the mod draws, by the operating system's entropy.
+
+    Neither the run's seed, which the server knows, nor what a library seeded gives the noise away.
+    A test may put a known seed in this function's place; no setting can.
+    """
+    np.random.seed()  # noqa: NPY002 - the mod's own source of noise
 
 
 def _moved(trained: Params, before: Params) -> Params:

@@ -285,7 +285,7 @@ def test_a_full_disk_costs_no_round_and_leaves_the_last_state(tmp_path):
         import resource
         from pathlib import Path
         import numpy as np
-        from tests.test_site_state import filled, memory, plain
+        from tests.client.test_state import filled, memory, plain
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         context = filled(np.zeros((100, 100), np.float32))
         memory(Path({str(tmp_path)!r})).save(context)
@@ -304,33 +304,41 @@ def test_a_full_disk_costs_no_round_and_leaves_the_last_state(tmp_path):
 
 
 def test_two_processes_of_one_site_leave_the_state_of_one_of_them_whole(tmp_path):
-    """Each writes 40 states, all arrays of one are of one value; a reader looks all the while."""
+    """Both write states, all arrays of one are of one value, until a reader has seen 20 of them."""
+    home, enough = tmp_path / "home", tmp_path / "enough"
+    home.mkdir()
     code = f"""
         import sys
+        from itertools import count
         from pathlib import Path
         import numpy as np
-        from tests.test_site_state import filled, memory
-        for number in range(40):
-            value = np.float32(int(sys.argv[1]) * 1000 + number)
-            memory(Path({str(tmp_path)!r})).save(filled(np.full((2, 3), value)))
+        from tests.client.test_state import filled, memory
+        for number in count():
+            value = np.float32(int(sys.argv[1]) * 100_000 + number)
+            memory(Path({str(home)!r})).save(filled(np.full((2, 3), value)))
+            if Path({str(enough)!r}).exists():
+                break
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     writers = [subprocess.Popen([*command, str(n)], cwd=ROOT) for n in (1, 2)]
 
     seen = set()
-    while any(writer.poll() is None for writer in writers):
-        arrays, _ = plain(loaded(tmp_path))
-        if arrays:
-            model = np.frombuffer(arrays["held-arrays", "model/w"][2], np.float32)
-            lost = np.frombuffer(arrays["upload-errors", "w"][2], np.float32)
-            np.testing.assert_allclose(lost, model * 0.1, rtol=1e-6)
-            seen.add(float(model[0]))
+    try:
+        while len(seen) < 20 and all(writer.poll() is None for writer in writers):
+            arrays, _ = plain(loaded(home))
+            if arrays:
+                model = np.frombuffer(arrays["held-arrays", "model/w"][2], np.float32)
+                lost = np.frombuffer(arrays["upload-errors", "w"][2], np.float32)
+                np.testing.assert_allclose(lost, model * 0.1, rtol=1e-6)
+                seen.add(float(model[0]))
+    finally:
+        enough.touch()
 
-    assert [writer.returncode for writer in writers] == [0, 0]
-    assert not (tmp_path / "ab12.damaged").exists()
-    assert plain(loaded(tmp_path))[0]
-    assert len(files(tmp_path)) == 4
-    assert len(seen) > 1
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert not (home / "ab12.damaged").exists()
+    assert plain(loaded(home))[0]
+    assert len(files(home)) == 4
+    assert len(seen) == 20
 
 
 # --- where ----------------------------------------------------------------------------------------
