@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dtfl_app.core.settings import Value, setting
+from dtfl_app.core.settings import Value, setting, to_mapping
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.quantise import quantise
-from dtfl_app.messages.wire import Arrays, prefixed
+from dtfl_app.messages.training import TeacherTerm
+from dtfl_app.messages.wire import TEACHER, Arrays, prefixed
 from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["DTKD", "DTKDSettings"]
@@ -58,11 +59,8 @@ class DTKD(DTFLStrategy):
             return {}, {}
         assert self.state.twin is not None
         teacher = quantise(self.state.twin) if s.kd_precision == "int8" else self.state.twin
-        weights: dict[str, Value] = {
-            "kd-lambda": s.kd_lambda,
-            "kd-temperature": s.kd_temperature,
-        }
-        return prefixed("teacher", teacher), weights
+        term = TeacherTerm(s.kd_lambda, s.kd_temperature)
+        return prefixed(TEACHER, teacher), to_mapping(term)
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Average; on the server side, distil the aggregate."""

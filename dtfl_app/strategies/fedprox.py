@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dtfl_app.core.logs import log
-from dtfl_app.core.settings import Value, setting
+from dtfl_app.core.settings import Value, setting, to_mapping
+from dtfl_app.messages.training import ProximalTerm
 from dtfl_app.messages.wire import Arrays
 from dtfl_app.rounds.strategy import Workbench
 from dtfl_app.strategies.fedavg import FedAvg
@@ -38,4 +39,4 @@ class FedProx(FedAvg):
 
     def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
         """Tell the sites mu; they hold the model it refers to already."""
-        return {}, {"prox-mu": self.settings.prox_mu}
+        return {}, to_mapping(ProximalTerm(self.settings.prox_mu))

@@ -344,9 +344,9 @@ def test_two_processes_of_one_site_leave_the_state_of_one_of_them_whole(tmp_path
 # --- where ----------------------------------------------------------------------------------------
 
 
-def found(node=None, task=None, **settings):
+def found(node=None, run="ab12", **settings):
     context = Context(1, 7, node or {}, RecordDict(), {})
-    return site_state("pump/1", task or {"run": "ab12"}, context, RoundSettings(**settings))
+    return site_state("pump/1", run, context, RoundSettings(**settings))
 
 
 def test_the_node_s_folder_comes_before_the_run_s(tmp_path):
@@ -359,13 +359,13 @@ def test_the_node_s_folder_comes_before_the_run_s(tmp_path):
 def test_without_a_folder_or_a_run_nothing_is_kept_on_disk():
     assert found() is None
     assert found({"state-dir": ""}, state_dir="/elsewhere") is None
-    assert found(task={"server-round": 1}, state_dir="/elsewhere") is None
+    assert found(run="", state_dir="/elsewhere") is None
 
 
-@pytest.mark.parametrize("run", ["../ab", "ab/cd", "AB12", ".", "a" * 65, 12])
+@pytest.mark.parametrize("run", ["../ab", "ab/cd", "AB12", ".", "a" * 65])
 def test_a_server_cannot_choose_another_folder_by_the_run_s_name(run):
     with pytest.raises(ReplyError, match="expected up to 64 hexadecimal digits"):
-        found(task={"run": run}, state_dir="/elsewhere")
+        found(run=run, state_dir="/elsewhere")
 
 
 @pytest.mark.parametrize("folder", [5, True, "state", "./state"])
