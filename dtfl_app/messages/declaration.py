@@ -20,6 +20,7 @@ __all__ = [
     "ARRAYS",
     "IDENTITY",
     "METRICS",
+    "SITE",
     "ArraySpec",
     "Declaration",
     "MetricSpec",
@@ -36,6 +37,8 @@ __all__ = [
 Metrics = dict[str, int | float | list[int] | list[float]]
 
 ARRAYS, METRICS, IDENTITY = "arrays", "metrics", "identity"
+# Every identity has it: who answers.
+SITE = "site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Records:
         arrays = content.array_records.get(ARRAYS, ArrayRecord())
         metrics = content.metric_records[METRICS]
         identity = content.config_records.get(IDENTITY, ConfigRecord())
-        _refuse_others("metrics", metrics.keys(), declared.metrics)
+        _refuse_others(METRICS, metrics.keys(), declared.metrics)
         _refuse_others("identity entries", identity.keys(), declared.identity or {})
         return cls(arrays, metrics, identity)
 

@@ -45,6 +45,9 @@ NOT_COVERED = (
     "mean training loss, number of rows and of steps, every round",
 )
 
+# Record of the message that Flower's mod sees; it never travels.
+_LAYERS = "layers"
+
 
 def noise_multiplier(settings: PrivacySettings) -> float:
     """Noise over sensitivity, ``z = sqrt(2 ln(1.25 / delta)) / epsilon``, as LocalDpMod has it."""
@@ -73,13 +76,13 @@ def privatise(
     mod = LocalDpMod(clip, 2.0 * clip, settings.dp_epsilon, settings.dp_delta)
     # The mod wants one record of arrays on each side; the task and its reply carry more.
     before = {key: received[key] for key in trained}
-    inner = Message(RecordDict({"arrays": to_record(before)}), reply_to=message)
-    result = Message(RecordDict({"arrays": to_record(_moved(trained, before))}), reply_to=message)
+    inner = Message(RecordDict({_LAYERS: to_record(before)}), reply_to=message)
+    result = Message(RecordDict({_LAYERS: to_record(_moved(trained, before))}), reply_to=message)
     reseed()
     noisy = mod(inner, context, lambda _message, _context: result)
     if noisy.has_error():
         raise SiteError(f"Flower's LocalDpMod refused the update: {noisy.error.reason}")
-    return as_params(to_arrays(noisy.content.array_records["arrays"]))
+    return as_params(to_arrays(noisy.content.array_records[_LAYERS]))
 
 
 def reseed() -> None:

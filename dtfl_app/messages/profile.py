@@ -14,6 +14,7 @@ from dtfl_app.messages.declaration import (
     ARRAYS,
     IDENTITY,
     METRICS,
+    SITE,
     ArraySpec,
     Declaration,
     MetricSpec,
@@ -31,7 +32,7 @@ __all__ = ["PROFILE", "Profile", "profile_query", "shares_of", "site_name"]
 
 PROFILE = "query.profile"
 
-_SITE, _SCHEMA = "site", "schema"
+_SCHEMA = "schema"
 _MOMENTS = ("n", "mean", "m2")
 _DEMAND_COUNT, _DEMAND_TOTAL = "demand-count", "demand-total"
 _SHARES = ("missing", "frozen", "removed")
@@ -73,7 +74,7 @@ class Profile:
         return Declaration(
             arrays=arrays,
             metrics=dict.fromkeys(_SHARES, MetricSpec(float, (channels,))),
-            identity={_SITE: str, _SCHEMA: str},
+            identity={SITE: str, _SCHEMA: str},
         )
 
     def pack(self, query: Message) -> Message:
@@ -82,7 +83,7 @@ class Profile:
         if self.demand is not None:
             arrays |= {_DEMAND_COUNT: self.demand.count, _DEMAND_TOTAL: self.demand.total}
         shares = {name: [float(of[name]) for of in self.quality.values()] for name in _SHARES}
-        return pack_reply(query, {**shares}, arrays, {_SITE: self.site, _SCHEMA: self.schema})
+        return pack_reply(query, {**shares}, arrays, {SITE: self.site, _SCHEMA: self.schema})
 
     @classmethod
     def unpack(cls, message: Message, schema: Schema, features: int) -> Profile:
@@ -118,7 +119,7 @@ def site_name(message: Message, schema: Schema) -> str:
     require_answer(message)
     try:
         identity = message.content.config_records[IDENTITY]
-        site, digest = str(identity[_SITE]), str(identity[_SCHEMA])
+        site, digest = str(identity[SITE]), str(identity[_SCHEMA])
     except KeyError as error:
         raise ReplyError(
             f"it does not say who it is: {error} is missing in its profile; it must run the same "

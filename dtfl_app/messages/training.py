@@ -27,6 +27,7 @@ from dtfl_app.messages.calibration import (
     task_entries,
 )
 from dtfl_app.messages.declaration import (
+    SITE,
     ArraySpec,
     Declaration,
     MetricSpec,
@@ -42,7 +43,7 @@ __all__ = ["Expected", "ProximalTerm", "TeacherTerm", "TrainingReply", "Training
 
 _METHOD = "method"
 _UPLOAD, _TAG, _FOLLOWS = "upload", "upload-tag", "upload-follows"
-_SITE, _ROUND = "site", "server-round"
+_ROUND = "server-round"
 _EXAMPLES, _LOSS, _STEPS = "num-examples", "loss", "steps"
 
 
@@ -184,7 +185,7 @@ class TrainingReply:
         return Declaration(
             arrays=layers,
             metrics={**counts, **sketch_specs(kinds)},
-            identity={_SITE: str, _ROUND: int},
+            identity={SITE: str, _ROUND: int},
         )
 
     def pack(self, task: Message) -> Message:
@@ -194,7 +195,7 @@ class TrainingReply:
             task,
             {**counts, **sketch_metrics(self.sketches)},
             prefixed(MODEL, self.layers),
-            {_SITE: self.site, _ROUND: self.server_round},
+            {SITE: self.site, _ROUND: self.server_round},
         )
 
     @classmethod
@@ -217,7 +218,7 @@ class TrainingReply:
 
 
 def _check_identity(records: Records, expected: Expected) -> None:
-    site, number = records.identity.get(_SITE), records.identity.get(_ROUND)
+    site, number = records.identity.get(SITE), records.identity.get(_ROUND)
     if (site, number) != (expected.site, expected.server_round) or type(number) is not int:
         raise ReplyError(
             f"reply says site {quoted(site)}, round {quoted(number)}; "
