@@ -19,6 +19,7 @@ from flwr.app import Context, Message, RecordDict
 
 from dtfl_app.client.tasks import Site, open_site
 from dtfl_app.detector.models import Params, as_params
+from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import prefixed, receive, to_arrays, to_record, with_prefix
 
 __all__ = [
@@ -158,9 +159,8 @@ def _at(context: Context, place: int) -> Context:
 
 def _base(message: Message, context: Context) -> Params:
     """Parameters that the message asks to start from."""
-    content, own = message.content, _at(context, int(context.node_config["partition-id"]))
-    arrays = receive(content.array_records["arrays"], content.config_records["listing"], own)
-    return as_params(with_prefix("model", arrays))
+    own = _at(context, int(context.node_config["partition-id"]))
+    return as_params(with_prefix("model", receive(message.content, own)))
 
 
 def _update(message: Message, context: Context, reply: Message) -> Params:
@@ -170,8 +170,8 @@ def _update(message: Message, context: Context, reply: Message) -> Params:
 
 
 def _rng(message: Message, context: Context) -> np.random.Generator:
-    number = str(message.content.config_records["task"]["server-round"])
-    return np.random.default_rng([int(context.node_config["partition-id"]), int(number)])
+    number = TrainingTask.unpack(message).server_round
+    return np.random.default_rng([int(context.node_config["partition-id"]), number])
 
 
 def _rms(values: np.ndarray) -> float:

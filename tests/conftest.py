@@ -4,12 +4,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from dtfl_app.engine.launch import SuperLink, superlink
 from dtfl_app.sites.batadal import DATASET04
 from tests.support.certificates import make_certificates
 from tests.support.runs import Launcher, Run, make_recording
+
+# The same examples in every run, and none that fails because the machine is busy.
+hypothesis.settings.register_profile("dtfl", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("dtfl")
 
 _DEFAULT_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,4 +1,4 @@
-"""A site's memory on disk: what it keeps between messages outlives its process.
+"""A site's state on disk: what it keeps between messages outlives its process.
 
 Flower keeps a site's `Context.state` in memory. Here all of it (arrays held for the server, what
 int8 uploads lost in rounding, the latest calibration) is written to ``state.dir/SITE/RUN`` after
@@ -19,7 +19,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,38 +33,45 @@ from safetensors.numpy import load, save
 from dtfl_app.core.config import StateSettings
 from dtfl_app.core.errors import CheckpointError, ConfigError, ReplyError
 from dtfl_app.core.logs import log
+from dtfl_app.detector.calibration import Sketch
+from dtfl_app.messages.calibration import sketch_metrics
+from dtfl_app.messages.declaration import Metrics
 from dtfl_app.messages.wire import Arrays, to_arrays, to_record
 from twin.files import write_atomically
 
-__all__ = ["SiteState", "site_state"]
+__all__ = ["SiteState", "keep_calibration", "site_state"]
 
 _INDEX = "state.json"
 _FORMAT = 1
 _OWNER = "state-of"
+_CALIBRATION = "calibration"
 _DAMAGED = ".damaged"
 _RUN = re.compile(r"[0-9a-f]{1,64}")
 
 
-def site_state(
-    site: str, task: Mapping[str, object], context: Context, settings: StateSettings
-) -> SiteState | None:
-    """Return where `site` keeps its state of the run that `task` belongs to.
+def site_state(site: str, run: str, context: Context, settings: StateSettings) -> SiteState | None:
+    """Return where `site` keeps its state of the run of this name.
 
     None where it is kept in memory alone: no folder is set, in the node's config or the run's, or
-    the task names no run. Raises ConfigError when the folder is no path from the root, ReplyError
+    the run has no name. Raises ConfigError when the folder is no path from the root, ReplyError
     when the run's name could not be a folder's.
     """
     folder = context.node_config.get("state.dir", settings.dir)
-    run = task.get("run", "")
     if not folder or not run:
         return None
     # From the root: a site's processes may start in any folder.
     if not isinstance(folder, str) or not Path(folder).expanduser().is_absolute():
         raise ConfigError(f"state.dir = {folder!r}; expected a folder's path from the root")
-    if not isinstance(run, str) or not _RUN.fullmatch(run):
+    if not _RUN.fullmatch(run):
         raise ReplyError(f"the task's run is {run!r}; expected up to 64 hexadecimal digits")
     home = Path(folder).expanduser() / quote(site, safe="")
     return SiteState(home, site, run, int(settings.limit_mb * 1e6))
+
+
+def keep_calibration(context: Context, sketches: Sequence[Sketch], server_round: int) -> None:
+    """Let the site hold its latest calibration, of the model that this round began with."""
+    held: Metrics = {**sketch_metrics(sketches), "server-round": server_round}
+    context.state[_CALIBRATION] = MetricRecord(held)
 
 
 @dataclass(frozen=True, slots=True)

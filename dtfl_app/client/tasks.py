@@ -1,7 +1,7 @@
 """What a site does when the server asks: say what it has, train, calibrate.
 
-Rows never leave; what leaves is in the replies built here, each checked against its declaration in
-`dtfl_app.messages.egress`: moments per channel, layers, counts, the loss and a sketch of
+Rows never leave; what leaves is in the replies filled here, each checked against the declaration
+of its class in `dtfl_app.messages`: moments per channel, layers, counts, the loss and a sketch of
 calibration scores.
 """
 
@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 import torch
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Context, Message
 from numpy.typing import NDArray
 
-from dtfl_app.client.state import SiteState, site_state
+from dtfl_app.client.state import SiteState, keep_calibration, site_state
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import SiteError
 from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import NodeConfig, Part
-from dtfl_app.core.settings import Value
+from dtfl_app.core.settings import Value, read_settings
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.models import (
     Detector,
@@ -42,27 +41,29 @@ from dtfl_app.inputs.preparation import (
     scaler_from_arrays,
     sketch_evidence,
 )
-from dtfl_app.messages.egress import (
-    Declaration,
-    calibration_reply,
-    discreet_errors,
-    profile_reply,
-    require_declared,
-    training_reply,
-)
+from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
+from dtfl_app.messages.declaration import Declaration
+from dtfl_app.messages.egress import discreet_errors, require_declared
 from dtfl_app.messages.privacy import privatise
-from dtfl_app.messages.quantise import dequantise
-from dtfl_app.messages.wire import Arrays, compress, prefixed, receive, to_record, with_prefix
+from dtfl_app.messages.profile import Profile, shares_of
+from dtfl_app.messages.quantise import Quantised, dequantise
+from dtfl_app.messages.training import ProximalTerm, TeacherTerm, TrainingReply, TrainingTask
+from dtfl_app.messages.wire import (
+    MODEL,
+    PHYSICS,
+    SCALER,
+    TEACHER,
+    Arrays,
+    compress,
+    receive,
+    with_prefix,
+)
 from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import SiteData
-from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 
 __all__ = ["Site", "calibrate", "open_site", "profile", "train_round"]
-
-# What a MetricRecord holds.
-Metrics = dict[str, int | float | list[int] | list[float]]
 
 # The models are small: a second thread costs more than it brings, and sites share the host.
 torch.set_num_threads(1)
@@ -94,9 +95,9 @@ class Site:
 
     def prepared(self, arrays: Arrays) -> tuple[Prepared, Prepared]:
         """Training and calibration rows, with the scaling and demands the federation agreed on."""
-        scaler = scaler_from_arrays(with_prefix("scaler", arrays))
+        scaler = scaler_from_arrays(with_prefix(SCALER, arrays))
         if self._prepared is None or self._key != scaler.to_dict():
-            expected = with_prefix("physics", arrays).get("demand")
+            expected = with_prefix(PHYSICS, arrays).get("demand")
             self._prepared = (
                 self._prepare(self.data.features_train, scaler, expected),
                 self._prepare(self.data.features_cal, scaler, expected),
@@ -111,7 +112,7 @@ class Site:
         physics = self.physics.evidence(features, demand) if self.physics else {}
         return prepare(features, scaler, self.config.detector.window, physics)
 
-    def model(self, arrays: Arrays, prefix: str = "model") -> Detector:
+    def model(self, arrays: Arrays, prefix: str = MODEL) -> Detector:
         """Return the site's detector called `prefix`, with the received parameters."""
         if prefix not in self._models:
             spec = model_spec(self.config.detector, len(self.data.features_train.names))
@@ -161,112 +162,89 @@ def profile(message: Message, context: Context) -> Message:
     """
     with discreet_errors():
         site = open_site(context)
-        features, schema = site.data.features_train, site.data.schema
-        moments = ChannelSums.of(features.values[features.label < 1])
-        arrays: Arrays = {"n": moments.n, "mean": moments.mean, "m2": moments.m2}
-        with_demand = site.physics is not None and site.physics.needs_demand
-        if site.physics is not None and with_demand:
-            sums = site.physics.demand_sums(features)
-            arrays |= {"demand-count": sums.count, "demand-total": sums.total}
-        identity = ConfigRecord({"site": site.name, "schema": schema.digest()})
-        declared = profile_reply(len(features.names), len(schema.names), with_demand)
-        metrics = _quality_metrics(site.data.quality)
-        return _reply(message, declared, metrics, arrays, identity)
+        features, schema, physics = site.data.features_train, site.data.schema, site.physics
+        with_demand = physics is not None and physics.needs_demand
+        told = Profile(
+            site=site.name,
+            schema=schema.digest(),
+            moments=ChannelSums.of(features.values[features.label < 1]),
+            quality=shares_of(site.data.quality),
+            demand=physics.demand_sums(features) if physics is not None and with_demand else None,
+        )
+        declared = told.declaration(len(features.names), len(schema.names), with_demand)
+        return require_declared(told.pack(message), declared)
 
 
 def train_round(message: Message, context: Context) -> Message:
     """Score the calibration rows with the received model, train it, reply with both."""
     with discreet_errors():
-        site, task = open_site(context), message.content.config_records["task"]
-        memory = _recalled(site, message, context)
-        arrays = _receive(message, context)
+        site, task = open_site(context), TrainingTask.unpack(message)
+        state = _restored(site, task, context)
+        arrays = receive(message.content, context)
         model = site.model(arrays)
         training, calibration = site.prepared(arrays)
         sketches = _sketches(site, model, training, calibration)
         examples, loss, steps = _learn(site, model, training, task, arrays)
-        upload = prefixed("model", _uploaded(site, model, arrays, message, context))
-        scores = _sketch_metrics(sketches)
-        metrics = {"num-examples": examples, "loss": loss, "steps": steps} | scores
-        identity = ConfigRecord({"site": site.name, "server-round": _server_round(task)})
-        reply = _reply(message, _declared(site, model, task), metrics, upload, identity)
-        _remember(memory, scores, task, context)
+        told = TrainingReply(
+            site=site.name,
+            server_round=task.server_round,
+            layers=_uploaded(site, model, task, arrays, message, context),
+            examples=examples,
+            loss=loss,
+            steps=steps,
+            sketches=tuple(sketches),
+        )
+        reply = require_declared(told.pack(message), _declared(site, model, task))
+        _keep(state, sketches, task, context)
         return reply
 
 
 def calibrate(message: Message, context: Context) -> Message:
     """Score the calibration rows with the received model."""
     with discreet_errors():
-        site, task = open_site(context), message.content.config_records["task"]
-        memory = _recalled(site, message, context)
-        arrays = _receive(message, context)
-        scores = _sketch_metrics(_sketches(site, site.model(arrays), *site.prepared(arrays)))
-        reply = _reply(message, calibration_reply(_kinds(site)), scores)
-        _remember(memory, scores, task, context)
+        site, task = open_site(context), CalibrationTask.unpack(message)
+        state = _restored(site, task, context)
+        arrays = receive(message.content, context)
+        sketches = _sketches(site, site.model(arrays), *site.prepared(arrays))
+        told = CalibrationReply(tuple(sketches))
+        reply = require_declared(told.pack(message), told.declaration(_kinds(site)))
+        _keep(state, sketches, task, context)
         return reply
 
 
-def _reply(
-    message: Message,
-    declared: Declaration,
-    metrics: Metrics,
-    arrays: Arrays | None = None,
-    identity: ConfigRecord | None = None,
-) -> Message:
-    """Build a reply; SiteError unless it is what is declared."""
-    content = RecordDict({"metrics": MetricRecord(metrics)})
-    if arrays is not None:
-        content["arrays"] = to_record(arrays)
-    if identity is not None:
-        content["identity"] = identity
-    require_declared(content, arrays or {}, declared)
-    return Message(content=content, reply_to=message)
+def _declared(site: Site, model: Detector, task: TrainingTask) -> Declaration:
+    shapes = {key: value.shape for key, value in get_params(model).items() if key in task.upload}
+    return TrainingReply.declaration(shapes, bool(task.tag), _kinds(site))
 
 
-def _declared(site: Site, model: Detector, task: Mapping[str, object]) -> Declaration:
-    shapes = {key: value.shape for key, value in get_params(model).items() if key in _wanted(task)}
-    return training_reply(shapes, "upload-tag" in task, _kinds(site))
+def _restored(site: Site, task: CalibrationTask, context: Context) -> SiteState | None:
+    """Fill the context with what this site holds on disk; None where nothing is kept there."""
+    state = site_state(site.name, task.run, context, site.config.state)
+    if state is not None:
+        state.load(context)
+    return state
 
 
-def _recalled(site: Site, message: Message, context: Context) -> SiteState | None:
-    """Fill the context with what this site remembers; None where nothing is kept on disk."""
-    task = message.content.config_records["task"]
-    memory = site_state(site.name, task, context, site.config.state)
-    if memory is not None:
-        memory.load(context)
-    return memory
-
-
-def _remember(
-    memory: SiteState | None, scores: Metrics, task: Mapping[str, object], context: Context
+def _keep(
+    state: SiteState | None, sketches: list[Sketch], task: CalibrationTask, context: Context
 ) -> None:
     """Keep the site's latest calibration, and all else that it holds, for its next process."""
-    latest: Metrics = {**scores, "server-round": _server_round(task)}
-    context.state["calibration"] = MetricRecord(latest)
-    if memory is not None:
-        memory.save(context)
+    keep_calibration(context, sketches, task.server_round)
+    if state is not None:
+        state.save(context)
 
 
 def _learn(
-    site: Site, model: Detector, training: Prepared, task: Mapping[str, object], arrays: Arrays
+    site: Site, model: Detector, training: Prepared, task: TrainingTask, arrays: Arrays
 ) -> tuple[int, float, int]:
     """Train `model` in place; return number of rows, mean loss and number of steps."""
     rows, settings = _rows(site, training, model), site.config.train
     steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
-    spec = TrainingSpec(settings.lr, settings.batch_size, _proximal_mu(task))
+    pull = read_settings(ProximalTerm, task.settings)
+    spec = TrainingSpec(settings.lr, settings.batch_size, pull.mu)
     lesson = _distillation(site, task, arrays)
-    loss = train(model, rows, steps, spec, site.rng(_server_round(task)), lesson)
+    loss = train(model, rows, steps, spec, site.rng(task.server_round), lesson)
     return len(rows), loss, steps
-
-
-def _receive(message: Message, context: Context) -> Arrays:
-    content = message.content
-    return receive(content.array_records["arrays"], content.config_records["listing"], context)
-
-
-def _server_round(task: Mapping[str, object]) -> int:
-    value = task["server-round"]
-    assert isinstance(value, int)
-    return value
 
 
 def _rows(site: Site, training: Prepared, model: Detector) -> Rows:
@@ -281,37 +259,28 @@ def _rows(site: Site, training: Prepared, model: Detector) -> Rows:
 
 
 def _uploaded(
-    site: Site, model: Detector, received: Arrays, message: Message, context: Context
-) -> Arrays:
+    site: Site,
+    model: Detector,
+    task: TrainingTask,
+    received: Arrays,
+    message: Message,
+    context: Context,
+) -> Quantised:
     """Return the layers that the task wants; noise comes before rounding, which then adds none."""
-    task, base = message.content.config_records["task"], as_params(with_prefix("model", received))
-    trained = {key: value for key, value in get_params(model).items() if key in _wanted(task)}
+    base = as_params(with_prefix(MODEL, received))
+    trained = {key: value for key, value in get_params(model).items() if key in task.upload}
     if site.config.privacy.dp:
         trained = privatise(trained, base, site.config.privacy, message, context)
-    if "upload-tag" not in task:
+    if not task.tag:
         return {**trained}
-    tag, follows = str(task["upload-tag"]), str(task["upload-follows"])
-    return compress(trained, base, tag, follows, context)
+    return compress(trained, base, task.tag, task.follows, context)
 
 
-def _wanted(task: Mapping[str, object]) -> list[str]:
-    upload = task["upload"]
-    assert isinstance(upload, list)
-    return upload
-
-
-def _proximal_mu(task: Mapping[str, object]) -> float:
-    mu = task.get("fedprox.mu", 0.0)
-    assert isinstance(mu, float)
-    return mu
-
-
-def _distillation(site: Site, task: Mapping[str, object], arrays: Arrays) -> Distillation | None:
-    if "dtkd.lambda" not in task:
+def _distillation(site: Site, task: TrainingTask, arrays: Arrays) -> Distillation | None:
+    term = read_settings(TeacherTerm, task.settings)
+    if term.weight == 0.0:
         return None
-    weight, temperature = task["dtkd.lambda"], task["dtkd.temperature"]
-    assert isinstance(weight, float) and isinstance(temperature, float)
-    return Distillation(site.model(arrays, "teacher"), weight, temperature)
+    return Distillation(site.model(arrays, TEACHER), term.weight, term.temperature)
 
 
 def _kinds(site: Site) -> int:
@@ -324,18 +293,3 @@ def _sketches(
     settings = site.config.detector
     kinds = evidence_kinds(settings.evidence)
     return sketch_evidence(kinds, calibration.evidence(model, settings), training, calibration)
-
-
-def _quality_metrics(quality: QualityReport) -> Metrics:
-    """Per channel: shares of readings that were missing, frozen, and set to missing."""
-    return {
-        name: [float(getattr(channel, name)) for channel in quality.channels]
-        for name in ("missing", "frozen", "removed")
-    }
-
-
-def _sketch_metrics(sketches: list[Sketch]) -> Metrics:
-    """Counts per kind, and one after the other the scores of those kinds that have any."""
-    values = np.concatenate([sketch.values for sketch in sketches]).tolist()
-    scores: Metrics = {"calibration-scores": values} if values else {}
-    return {"calibration-counts": [sketch.count for sketch in sketches], **scores}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import one_line, quoted
 from dtfl_app.detector.models import Params
-from dtfl_app.messages.egress import ArraySpec
-from dtfl_app.messages.quantise import SCALE, dequantise
-from dtfl_app.messages.wire import Arrays
+from dtfl_app.messages.declaration import ArraySpec, listed
+from dtfl_app.messages.quantise import SCALE, Quantised, dequantise
+from dtfl_app.messages.wire import MODEL, Arrays
 
-__all__ = ["HEADER_LIMIT", "WEIGHT_LIMIT", "check_layers", "listed", "read_arrays", "usable"]
+__all__ = ["HEADER_LIMIT", "WEIGHT_LIMIT", "check_labels", "check_layers", "read_arrays", "usable"]
 
 # Bytes that an array may take beyond its numbers; NumPy's own header takes 128.
 HEADER_LIMIT = 1024
@@ -38,6 +38,15 @@ def read_arrays(record: ArrayRecord, declared: Mapping[str, ArraySpec]) -> Array
 
     Raises ReplyError unless they are all there, no others are, and each is what is declared.
     """
+    check_labels(record, declared)
+    return {name: _read(name, record[name], of) for name, of in declared.items()}
+
+
+def check_labels(record: ArrayRecord, declared: Mapping[str, ArraySpec]) -> None:
+    """Check names, labels and sizes of the arrays of a reply, of which none is read.
+
+    Raises ReplyError unless they are those declared.
+    """
     missing, unasked = declared.keys() - record.keys(), record.keys() - declared.keys()
     differences = {"missing": missing, "not asked for": unasked}
     if missing or unasked:
@@ -45,27 +54,26 @@ def read_arrays(record: ArrayRecord, declared: Mapping[str, ArraySpec]) -> Array
         raise ReplyError(f"arrays are not those asked for; {said}")
     for name, of in declared.items():
         _check_label(name, record[name], of)
-    return {name: _read(name, record[name], of) for name, of in declared.items()}
 
 
 def check_layers(
-    arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], base: Params | None
+    layers: Quantised, shapes: Mapping[str, tuple[int, ...]], base: Params | None
 ) -> Params:
-    """Return the layers that the arrays of a reply are, or raise ReplyError if one is not usable.
+    """Return what the layers of a reply are in float32; ReplyError if one is not usable.
 
     Parameters
     ----------
-    arrays : float32 layers, or int8 changes and their scales.
+    layers : float32 layers, or int8 changes and their scales.
     shapes : parameter key -> shape, of the layers asked for.
     base : the same layers as the site received them, if changes of them are due; None = layers.
     """
     params: Params = {}
     for key in shapes:
-        array = arrays[f"model/{key}"]
+        array = layers[key]
         if base is None:
             params[key] = array.astype(np.float32, copy=False)
         else:
-            params[key] = base[key] + _change(key, array, arrays[f"model/{key}{SCALE}"])
+            params[key] = base[key] + _change(key, array, layers[key + SCALE])
         if not usable({key: params[key]}):
             raise ReplyError(
                 f"layer {key!r} holds values that are not finite or beyond {WEIGHT_LIMIT:g}"
@@ -78,16 +86,10 @@ def usable(params: Params) -> bool:
     return all(bool((np.abs(value) <= WEIGHT_LIMIT).all()) for value in params.values())
 
 
-def listed(names: Collection[str]) -> str:
-    """Name the first three of `names`, which a site may have chosen, and count the others."""
-    first = ", ".join(quoted(name) for name in sorted(names)[:3])
-    return first + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def _title(name: str) -> str:
-    if not name.startswith("model/"):
+    key = name.removeprefix(f"{MODEL}/")
+    if key == name:
         return f"array {name!r}"
-    key = name.removeprefix("model/")
     return (
         f"scale of layer {key.removesuffix(SCALE)!r}" if key.endswith(SCALE) else f"layer {key!r}"
     )

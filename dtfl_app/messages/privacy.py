@@ -34,7 +34,7 @@ from dtfl_app.core.errors import SiteError
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.wire import to_arrays, to_record
 
-__all__ = ["NOT_COVERED", "PrivacyLedger", "noise_multiplier", "privatise"]
+__all__ = ["NOT_COVERED", "PrivacyLedger", "noise_multiplier", "privatise", "reseed"]
 
 #: What leaves a site besides its update, and no epsilon speaks of.
 NOT_COVERED = (
@@ -44,6 +44,9 @@ NOT_COVERED = (
     "order statistics of the calibration scores, every round",
     "mean training loss, number of rows and of steps, every round",
 )
+
+# Record of the message that Flower's mod sees; it never travels.
+_LAYERS = "layers"
 
 
 def noise_multiplier(settings: PrivacySettings) -> float:
@@ -73,15 +76,22 @@ def privatise(
     mod = LocalDpMod(clip, 2.0 * clip, settings.epsilon, settings.delta)
     # The mod wants one record of arrays on each side; the task and its reply carry more.
     before = {key: received[key] for key in trained}
-    inner = Message(RecordDict({"arrays": to_record(before)}), reply_to=message)
-    result = Message(RecordDict({"arrays": to_record(_moved(trained, before))}), reply_to=message)
-    # The mod draws from NumPy's global generator. Fresh entropy from the operating system: neither
-    # the run's seed, which the server knows, nor what a library seeded gives the noise away.
-    np.random.seed()  # noqa: NPY002 - the mod's own source of noise
+    inner = Message(RecordDict({_LAYERS: to_record(before)}), reply_to=message)
+    result = Message(RecordDict({_LAYERS: to_record(_moved(trained, before))}), reply_to=message)
+    reseed()
     noisy = mod(inner, context, lambda _message, _context: result)
     if noisy.has_error():
         raise SiteError(f"Flower's LocalDpMod refused the update: {noisy.error.reason}")
-    return as_params(to_arrays(noisy.content.array_records["arrays"]))
+    return as_params(to_arrays(noisy.content.array_records[_LAYERS]))
+
+
+def reseed() -> None:
+    """Seed NumPy's global generator, from which the mod draws, by the operating system's entropy.
+
+    Neither the run's seed, which the server knows, nor what a library seeded gives the noise away.
+    A test may put a known seed in this function's place; no setting can.
+    """
+    np.random.seed()  # noqa: NPY002 - the mod's own source of noise
 
 
 def _moved(trained: Params, before: Params) -> Params:

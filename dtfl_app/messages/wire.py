@@ -1,6 +1,7 @@
 """What travels between server and sites: named arrays, and the rule by which each travels once.
 
-An array's name says what it belongs to: ``model/<key>``, ``scaler/<key>``, ``teacher/<key>``.
+An array's name says what it belongs to: ``model/<key>``, ``scaler/<key>``, ``physics/<key>``,
+``teacher/<key>``.
 The server lists all arrays a site needs for a task, says which of them the site is to keep, and
 sends only those it has no reason to believe the site holds. A kept array is identified by its
 digest, so a site that lost its state notices, refuses the task, and gets everything next time.
@@ -19,14 +20,19 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, RecordDict
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ReplyError
+from dtfl_app.core.logs import quoted
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.quantise import SCALE, Quantised, dequantise, quantise
 
 __all__ = [
+    "MODEL",
+    "PHYSICS",
+    "SCALER",
+    "TEACHER",
     "Arrays",
     "Ledger",
     "PackedTask",
@@ -42,6 +48,9 @@ __all__ = [
 
 Arrays = dict[str, NDArray[np.generic]]
 
+MODEL, SCALER, PHYSICS, TEACHER = "model", "scaler", "physics", "teacher"
+
+_ARRAYS, _LISTING = "arrays", "listing"
 _HELD = "held-arrays"
 _NAMES, _DIGESTS, _CHANGED = "array-names", "array-digests", "array-changes"
 _LOST, _LOST_IN = "upload-errors", "upload-errors-of"
@@ -111,6 +120,10 @@ class PackedTask:
     contents: Arrays
     payload: int
 
+    def records(self) -> RecordDict:
+        """The message's records, to which a task adds its own."""
+        return RecordDict({_ARRAYS: self.arrays, _LISTING: self.listing})
+
 
 class Ledger:
     """The server's record of which kept arrays each node holds."""
@@ -169,7 +182,7 @@ class Ledger:
         self._bases.pop(node, None)
         self._doubtful.discard(node)
 
-    def memory(self, sites: Mapping[int, str]) -> tuple[dict[str, dict[str, str]], Arrays]:
+    def state(self, sites: Mapping[int, str]) -> tuple[dict[str, dict[str, str]], Arrays]:
         """What this ledger knows, for a checkpoint: site -> name -> digest, and digest -> array.
 
         The arrays are those that int8 changes refer to. `sites` : node -> site name.
@@ -178,10 +191,10 @@ class Ledger:
         bases = {digest(a): a for known in self._bases.values() for a in known.values()}
         return held, {**bases}
 
-    def recall(
+    def restore(
         self, nodes: Mapping[str, int], held: Mapping[str, Mapping[str, str]], bases: Arrays
     ) -> None:
-        """Take up what `memory` gave, in a process that cannot know what sites still hold.
+        """Take up what `state` gave, in a process that cannot know what sites still hold.
 
         Each site is sent all of its next task's arrays; in what they weigh, and in what the changes
         refer to, the run goes on as if it had not been interrupted. `nodes` : site name -> node.
@@ -197,17 +210,17 @@ class Ledger:
         return self._versions.setdefault(digest(array), array)
 
 
-def receive(arrays: ArrayRecord, listing: ConfigRecord, context: Context) -> Arrays:
-    """Complete the received arrays with those the site holds; keep what the listing says.
+def receive(content: RecordDict, context: Context) -> Arrays:
+    """Complete the arrays of a task with those the site holds; keep what its listing says.
 
     Raises ReplyError when an array is neither sent nor held; the server then sends everything.
     """
-    names, digests, changed = listing[_NAMES], listing[_DIGESTS], listing[_CHANGED]
-    assert isinstance(names, list) and isinstance(digests, list) and isinstance(changed, list)
-    held, sent = _held(context), to_arrays(arrays)
-    updated = {name: _add(name, held[name], sent) for name in map(str, changed) if name in held}
+    listing = content.config_records.get(_LISTING, ConfigRecord())
+    names, digests, changed = (_texts(listing, key) for key in (_NAMES, _DIGESTS, _CHANGED))
+    held, sent = _held(context), to_arrays(content.array_records.get(_ARRAYS, ArrayRecord()))
+    updated = {name: _add(name, held[name], sent) for name in changed if name in held}
     known = {**held, **sent, **updated}
-    pairs = [(str(n), str(d)) for n, d in zip(names, digests, strict=True)]
+    pairs = list(zip(names, digests, strict=True))
     for name, wanted in pairs:
         if name not in known or (wanted and digest(known[name]) != wanted):
             raise ReplyError(
@@ -256,6 +269,13 @@ def _change(name: str, array: NDArray[np.generic], base: NDArray[np.float32]) ->
 def _add(name: str, base: NDArray[np.generic], packed: Quantised) -> NDArray[np.float32]:
     part = {key: packed[key] for key in (name, name + SCALE)}
     return base.astype(np.float32, copy=False) + dequantise(part)[name]
+
+
+def _texts(listing: ConfigRecord, key: str) -> list[str]:
+    value = listing.get(key)
+    if not isinstance(value, list):
+        raise ReplyError(f"the task's {key} is {quoted(value)}, expected a list of names")
+    return [str(text) for text in value]
 
 
 def _held(context: Context) -> Arrays:

@@ -10,10 +10,11 @@ from flwr.app import Message
 from dtfl_app.core.config import RoundSettings
 from dtfl_app.core.errors import FederationError, ReplyError
 from dtfl_app.messages.admission import Reply
+from dtfl_app.messages.profile import PROFILE, profile_query
 from dtfl_app.results.events import RunEvent
 from dtfl_app.rounds.directory import NodeDirectory
 from dtfl_app.rounds.pending import Answers, PendingReplies
-from dtfl_app.rounds.transport import PROFILE, Transport, profile_query
+from dtfl_app.rounds.transport import Transport
 
 __all__ = ["QuorumError", "RoundCollector", "RoundReplies"]
 

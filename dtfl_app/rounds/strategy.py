@@ -29,7 +29,8 @@ from dtfl_app.core.logs import EVENT_MARK, log
 from dtfl_app.core.settings import Value, to_mapping
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import Params, as_params
-from dtfl_app.messages.admission import Reply, usable
+from dtfl_app.messages.admission import Reply
+from dtfl_app.messages.payload import usable
 from dtfl_app.messages.wire import Arrays, prefixed, to_arrays, to_record, with_prefix
 from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import RoundLine
@@ -302,11 +303,11 @@ class DTFLStrategy(Strategy):
         self._guard.recall(snapshot.notes["guard"])
         nodes = {site: node for node, site in self.bench.directory.items()}
         bases = with_prefix("bases", snapshot.arrays)
-        self.transport.recall(nodes, snapshot.notes["held"], bases)
+        self.transport.restore(nodes, snapshot.notes["held"], bases)
 
     def snapshot(self, server_round: int) -> Snapshot:
         """Everything that the rounds after `server_round` depend on."""
-        held, bases = self.transport.memory(self.roster.directory)
+        held, bases = self.transport.state(self.roster.directory)
         arrays = {**write_state(self.state), **prefixed("bases", bases)}
         notes = {"held": held, "norms": self._jury.history, "guard": self._guard.memory()}
         return Snapshot(self.name, server_round, arrays, notes)

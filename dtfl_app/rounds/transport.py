@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import Message
 
 from dtfl_app.core.config import WireSettings
 from dtfl_app.core.errors import ReplyError
-from dtfl_app.core.settings import Value
 from dtfl_app.detector.models import Params, as_params
-from dtfl_app.messages.admission import Expected, Reply, admit
-from dtfl_app.messages.wire import Arrays, Ledger, PackedTask, array_bytes, prefixed
+from dtfl_app.messages.admission import Reply, admit
+from dtfl_app.messages.calibration import CalibrationTask
+from dtfl_app.messages.training import Expected, TrainingTask
+from dtfl_app.messages.wire import MODEL, Arrays, Ledger, PackedTask, array_bytes, prefixed
 
-__all__ = ["PROFILE", "Admission", "SharedPayload", "SiteRequest", "Transport", "profile_query"]
-
-CALIBRATE = "query.calibrate"
-PROFILE = "query.profile"
+__all__ = ["Admission", "SharedPayload", "SiteRequest", "Transport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,13 @@ class SiteRequest:
     site : the site's name.
     server_round : the round.
     upload : keys of the parameters to return.
-    settings : further entries of the task's config.
+    settings : what the method and the run's train config tell the sites.
     """
 
     site: str
     server_round: int
     upload: Sequence[str]
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +98,35 @@ class Transport:
         """Count the bytes of a new round."""
         self.bytes_down = self.bytes_again = 0
 
-    def task(self, node: int, order: SiteRequest, load: SharedPayload) -> Message:
+    def task(self, node: int, request: SiteRequest, shared: SharedPayload) -> Message:
         """Pack a training task and expect its reply."""
-        changes = list(load.model) if self._settings.download_precision == "int8" else []
-        parcel = self._pack(node, load, changes or load.kept, changes)
-        self.bytes_down += parcel.payload
-        self.bytes_again += array_bytes(parcel.arrays) - parcel.payload
-        terms: dict[str, Value] = {}
-        base = None
+        changes = list(shared.model) if self._settings.download_precision == "int8" else []
+        packed = self._pack(node, shared, changes or shared.kept, changes)
+        self.bytes_down += packed.payload
+        self.bytes_again += array_bytes(packed.arrays) - packed.payload
+        tag, follows, base = "", "", None
         if self._settings.upload_precision == "int8":
-            base = as_params({key: parcel.contents[f"model/{key}"] for key in order.upload})
-            terms = {"upload-tag": self._tag(order), "upload-follows": self._counted.get(node, "")}
-        shapes = {key: load.model[key].shape for key in order.upload}
-        self._expected[node] = Expected(order.site, order.server_round, shapes, base, self._kinds)
-        task = {**order.settings, "upload": list(order.upload), **terms}
-        return self._message(node, MessageType.TRAIN, order, parcel, task)
+            tag, follows = self._tag(request.server_round), self._counted.get(node, "")
+            base = as_params({key: packed.contents[f"{MODEL}/{key}"] for key in request.upload})
+        shapes = {key: shared.model[key].shape for key in request.upload}
+        self._expected[node] = Expected(
+            request.site, request.server_round, shapes, base, self._kinds
+        )
+        task = TrainingTask(
+            site=request.site,
+            server_round=request.server_round,
+            run=self._run,
+            upload=tuple(request.upload),
+            tag=tag,
+            follows=follows,
+            settings=request.settings,
+        )
+        return task.pack(node, packed)
 
-    def query(self, node: int, order: SiteRequest, load: SharedPayload) -> Message:
+    def query(self, node: int, request: SiteRequest, shared: SharedPayload) -> Message:
         """Pack the closing query; it carries the model itself, whatever the run's precision."""
-        parcel = self._pack(node, load, load.kept)
-        return self._message(node, CALIBRATE, order, parcel, {})
+        packed = self._pack(node, shared, shared.kept)
+        return CalibrationTask(request.site, request.server_round, self._run).pack(node, packed)
 
     def admit(self, messages: Iterable[Message]) -> Admission:
         """Admit replies to the tasks that are open; each task has one reply."""
@@ -133,7 +141,7 @@ class Transport:
                 continue
             try:
                 replies.append((expected.server_round, admit(message, expected)))
-                self._counted[node] = self._tag(expected)
+                self._counted[node] = self._tag(expected.server_round)
             except ReplyError as error:
                 self._ledger.forget(node)
                 refused.append((expected.site, expected.server_round, str(error)))
@@ -152,44 +160,26 @@ class Transport:
         """
         self._counted.clear()
 
-    def memory(self, sites: Mapping[int, str]) -> tuple[dict[str, dict[str, str]], Arrays]:
+    def state(self, sites: Mapping[int, str]) -> tuple[dict[str, dict[str, str]], Arrays]:
         """What sites hold, by site name, and the arrays that int8 changes refer to, by digest."""
-        return self._ledger.memory(sites)
+        return self._ledger.state(sites)
 
-    def recall(
+    def restore(
         self, nodes: Mapping[str, int], held: Mapping[str, Mapping[str, str]], bases: Arrays
     ) -> None:
-        """Take up what `memory` gave; sites are sent all of it once more, uncounted."""
-        self._ledger.recall(nodes, held, bases)
+        """Take up what `state` gave; sites are sent all of it once more, uncounted."""
+        self._ledger.restore(nodes, held, bases)
 
     def _pack(
-        self, node: int, load: SharedPayload, kept: Collection[str], changes: Collection[str] = ()
-    ) -> PackedTask:
-        wanted = {**prefixed("model", load.model), **load.extras}
-        keep = [*load.extras, *(f"model/{key}" for key in kept)]
-        return self._ledger.pack(node, wanted, keep, [f"model/{key}" for key in changes])
-
-    def _tag(self, of: SiteRequest | Expected) -> str:
-        return f"{self._strategy}/{of.server_round}"
-
-    def _message(
         self,
         node: int,
-        kind: str,
-        order: SiteRequest,
-        parcel: PackedTask,
-        entries: Mapping[str, object],
-    ) -> Message:
-        task = {**entries, "server-round": order.server_round, "site": order.site}
-        if self._run:
-            task["run"] = self._run
-        content = RecordDict()
-        content["arrays"], content["listing"] = parcel.arrays, parcel.listing
-        content["task"] = ConfigRecord(task)  # type: ignore[arg-type] # values are Flower scalars
-        return Message(content=content, message_type=kind, dst_node_id=node)
+        shared: SharedPayload,
+        kept: Collection[str],
+        changes: Collection[str] = (),
+    ) -> PackedTask:
+        wanted = {**prefixed(MODEL, shared.model), **shared.extras}
+        keep = [*shared.extras, *(f"{MODEL}/{key}" for key in kept)]
+        return self._ledger.pack(node, wanted, keep, [f"{MODEL}/{key}" for key in changes])
 
-
-def profile_query(node: int) -> Message:
-    """Ask a node who it is."""
-    content = RecordDict({"task": ConfigRecord({})})
-    return Message(content=content, message_type=PROFILE, dst_node_id=node)
+    def _tag(self, server_round: int) -> str:
+        return f"{self._strategy}/{server_round}"

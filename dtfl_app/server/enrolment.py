@@ -9,26 +9,20 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
-from flwr.app import Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import ConfigError, DataError, FederationError, ReplyError
-from dtfl_app.core.logs import one_line, quoted
-from dtfl_app.messages.egress import profile_reply
-from dtfl_app.messages.payload import read_arrays
-from dtfl_app.messages.wire import Arrays
+from dtfl_app.core.errors import ConfigError, FederationError, ReplyError
+from dtfl_app.messages.profile import Profile, profile_query
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import mean_shift
-from dtfl_app.rounds.transport import profile_query
 from dtfl_app.sites.features import feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from twin.ctown.residuals import DemandSums
-from twin.schema import Schema
 
-__all__ = ["Enrolment", "await_nodes", "enrol", "site_name"]
+__all__ = ["Enrolment", "await_nodes", "enrol"]
 
 
 # Seconds: a site that answers for the first time may have to start a process and read its files.
@@ -131,11 +125,11 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     mail = mailbox.exchange([profile_query(node) for node in nodes], patience)
     left_out = {f"node {node}": reason for node, reason in mail.lost.items()}
     left_out |= {f"node {node}": "no reply in time" for node in mailbox.busy}
-    profiles: dict[int, _Profile] = {}
+    profiles: dict[int, Profile] = {}
     for message in mail.replies:
         node = message.metadata.src_node_id
         try:
-            profiles[node] = _Profile.read(message, dataset.schema, len(names))
+            profiles[node] = Profile.unpack(message, dataset.schema, len(names))
         except ReplyError as error:
             left_out[f"node {node}"] = str(error)
     needed = config.round.needed(len(nodes))
@@ -162,53 +156,6 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     )
 
 
-def site_name(message: Message, schema: Schema) -> str:
-    """Read from a profile which site its node stands for, or raise ReplyError."""
-    if message.has_error():
-        raise ReplyError(one_line(f"site failed: {message.error.reason}"))
-    try:
-        identity = message.content.config_records["identity"]
-        site, digest = str(identity["site"]), str(identity["schema"])
-    except KeyError as error:
-        raise ReplyError(
-            f"it does not say who it is: {error} is missing in its profile; it must run the same "
-            "version of this app"
-        ) from error
-    if digest != schema.digest():
-        raise ReplyError(
-            f"site {quoted(site)} has schema {quoted(digest)}, the server {schema.digest()} "
-            f"({schema.name}); all sites must use the same schema: its name, its period, and each "
-            "channel's name, unit, kind and range, in this order"
-        )
-    return site
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Profile:
-    """What a site says of itself before round 1."""
-
-    site: str
-    moments: ChannelSums
-    quality: dict[str, dict[str, float]]
-    demand: DemandSums | None
-
-    @classmethod
-    def read(cls, message: Message, schema: Schema, width: int) -> _Profile:
-        """Check a profile reply on `width` features; ReplyError says what cannot be used."""
-        site, content = site_name(message, schema), message.content
-        try:
-            record = content.array_records["arrays"]
-            with_demand = "demand-count" in record
-            declared = profile_reply(width, len(schema.names), with_demand).arrays or {}
-            arrays = read_arrays(record, declared)
-            moments = ChannelSums(*(arrays[k].astype("float64") for k in ("n", "mean", "m2")))
-        except (ReplyError, DataError, KeyError) as error:
-            raise ReplyError(f"site {quoted(site)} sent unusable moments: {error}") from error
-        quality = _quality(site, content, schema)
-        demand = _demand_sums(site, arrays) if with_demand else None
-        return cls(site, moments, quality, demand)
-
-
 def _shift(moments: ChannelSums, scaler: Scaler) -> float:
     """Shift of a site's means; a channel without a reading counts as unmoved."""
     means = np.where(moments.n > 0, moments.mean, np.nan)
@@ -221,34 +168,3 @@ def _pooled_demand(sums: list[DemandSums]) -> NDArray[np.float64] | None:
     for one in sums:
         pooled = pooled + one
     return pooled.mean() if sums else None
-
-
-def _demand_sums(site: str, arrays: Arrays) -> DemandSums:
-    count, total = (arrays[f"demand-{part}"].astype(np.float64) for part in ("count", "total"))
-    if not (np.isfinite(count).all() and np.isfinite(total).all() and (count >= 0).all()):
-        raise ReplyError(
-            f"site {quoted(site)} sent unusable sums of its demands; expected finite counts and "
-            "totals, and no count below 0"
-        )
-    return DemandSums(count, total)
-
-
-def _quality(site: str, content: RecordDict, schema: Schema) -> dict[str, dict[str, float]]:
-    metrics = content.metric_records.get("metrics", MetricRecord())
-    shares: dict[str, list[float]] = {}
-    for name in ("missing", "frozen", "removed"):
-        values = metrics.get(name)
-        if (
-            not isinstance(values, list)
-            or len(values) != len(schema.names)
-            or not all(0.0 <= value <= 1.0 for value in values)
-        ):
-            raise ReplyError(
-                f"site {quoted(site)} sent no share of {name} readings for each of its "
-                f"{len(schema.names)} channels"
-            )
-        shares[name] = [float(value) for value in values]
-    return {
-        channel: {name: values[i] for name, values in shares.items()}
-        for i, channel in enumerate(schema.names)
-    }

@@ -38,6 +38,7 @@ from dtfl_app.inputs.preparation import (
 )
 from dtfl_app.inputs.twin_data import make_twin_data
 from dtfl_app.messages.privacy import PrivacyLedger
+from dtfl_app.messages.profile import site_name
 from dtfl_app.messages.wire import Arrays, prefixed, with_prefix
 from dtfl_app.results.checkpoint import Checkpoint, require_same_run
 from dtfl_app.results.events import RunEvent
@@ -49,7 +50,7 @@ from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain,
 from dtfl_app.rounds.signals import FAR, mean_shift
 from dtfl_app.rounds.strategy import DTFLStrategy, Snapshot, Workbench
 from dtfl_app.rounds.twin_trainer import TwinTrainer
-from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol, site_name
+from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import Scaler

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from dtfl_app.core.settings import Value, setting
+from dtfl_app.core.settings import Value, setting, to_mapping
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.quantise import quantise
-from dtfl_app.messages.wire import Arrays, prefixed
+from dtfl_app.messages.training import TeacherTerm
+from dtfl_app.messages.wire import TEACHER, Arrays, prefixed
 from dtfl_app.rounds.strategy import DTFLStrategy, State
 
 __all__ = ["DTKD", "DTKDSettings"]
@@ -57,11 +58,7 @@ class DTKD(DTFLStrategy):
             return {}, {}
         assert self.state.twin is not None
         teacher = quantise(self.state.twin) if s.precision == "int8" else self.state.twin
-        weights: dict[str, Value] = {
-            "dtkd.lambda": s.lambda_,
-            "dtkd.temperature": s.temperature,
-        }
-        return prefixed("teacher", teacher), weights
+        return prefixed(TEACHER, teacher), to_mapping(TeacherTerm(s.lambda_, s.temperature))
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Average; on the server side, distil the aggregate."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dtfl_app.core.logs import log
-from dtfl_app.core.settings import Value, setting
+from dtfl_app.core.settings import Value, setting, to_mapping
+from dtfl_app.messages.training import ProximalTerm
 from dtfl_app.messages.wire import Arrays
 from dtfl_app.rounds.strategy import Workbench
 from dtfl_app.strategies.fedavg import FedAvg
@@ -39,4 +40,4 @@ class FedProx(FedAvg):
 
     def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
         """Tell the sites mu; they hold the model it refers to already."""
-        return {}, {"fedprox.mu": self.settings.mu}
+        return {}, to_mapping(ProximalTerm(self.settings.mu))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 
 from benchmarks.adversaries import (
     altered,
@@ -14,6 +14,7 @@ from benchmarks.adversaries import (
     sign_flipped,
 )
 from dtfl_app.client.tasks import open_site
+from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays, with_prefix
 from tests.support.in_process import identify
 from tests.support.line_model import LAST, line
@@ -31,10 +32,8 @@ def context(place: int, **settings: object) -> Context:
 def task(b: float) -> Message:
     """A training task for the model that says `b`."""
     identify()
-    parcel = Ledger().pack(1, prefixed("model", line(b)), keep=[])
-    records = {"arrays": parcel.arrays, "listing": parcel.listing}
-    order = {"site": "site-0", "server-round": 1, "upload": list(line(b))}
-    return Message(RecordDict({**records, "task": ConfigRecord(order)}), 1, "train")
+    packed = Ledger().pack(1, prefixed("model", line(b)), keep=[])
+    return TrainingTask("site-0", 1, "", tuple(line(b))).pack(1, packed)
 
 
 def said(attack: str, attackers: list[int], place: int, tmp_path) -> float:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 
 import client_app
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
 from dtfl_app.inputs.preparation import scaler_to_arrays
-from dtfl_app.messages.admission import Expected, admit
+from dtfl_app.messages.admission import admit
+from dtfl_app.messages.training import Expected, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed
 from dtfl_app.sites.scaling import Scaler
 from tests.support.in_process import identify
@@ -36,12 +37,9 @@ class Site:
     def train(self, server_round: int, follows: str) -> np.ndarray:
         """One int8 round from the same model; all values that the server then has."""
         keep = [name for name in ARRAYS if name.startswith("scaler/")]
-        parcel = self.ledger.pack(7, ARRAYS, keep)
-        task = {"server-round": server_round, "site": "site-0", "upload": list(START), "run": "ab"}
-        task |= {"upload-tag": f"cwa/{server_round}", "upload-follows": follows}
-        content = RecordDict({"arrays": parcel.arrays, "listing": parcel.listing})
-        content["task"] = ConfigRecord(task)
-        message = Message(content, message_type="train", dst_node_id=7)
+        tag = f"cwa/{server_round}"
+        task = TrainingTask("site-0", server_round, "ab", tuple(START), tag, follows)
+        message = task.pack(7, self.ledger.pack(7, ARRAYS, keep))
         context = Context(1, 7, self.node, RecordDict(), SETTINGS)
         reply = client_app.app(message, context)
         params = admit(reply, Expected("site-0", server_round, SHAPES, START)).params

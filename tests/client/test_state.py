@@ -304,41 +304,49 @@ def test_a_full_disk_costs_no_round_and_leaves_the_last_state(tmp_path):
 
 
 def test_two_processes_of_one_site_leave_the_state_of_one_of_them_whole(tmp_path):
-    """Each writes 40 states, all arrays of one are of one value; a reader looks all the while."""
+    """Both write states, all arrays of one are of one value, until a reader has seen 20 of them."""
+    home, enough = tmp_path / "home", tmp_path / "enough"
+    home.mkdir()
     code = f"""
         import sys
+        from itertools import count
         from pathlib import Path
         import numpy as np
         from tests.client.test_state import filled, memory
-        for number in range(40):
-            value = np.float32(int(sys.argv[1]) * 1000 + number)
-            memory(Path({str(tmp_path)!r})).save(filled(np.full((2, 3), value)))
+        for number in count():
+            value = np.float32(int(sys.argv[1]) * 100_000 + number)
+            memory(Path({str(home)!r})).save(filled(np.full((2, 3), value)))
+            if Path({str(enough)!r}).exists():
+                break
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     writers = [subprocess.Popen([*command, str(n)], cwd=REPOSITORY) for n in (1, 2)]
 
     seen = set()
-    while any(writer.poll() is None for writer in writers):
-        arrays, _ = plain(loaded(tmp_path))
-        if arrays:
-            model = np.frombuffer(arrays["held-arrays", "model/w"][2], np.float32)
-            lost = np.frombuffer(arrays["upload-errors", "w"][2], np.float32)
-            np.testing.assert_allclose(lost, model * 0.1, rtol=1e-6)
-            seen.add(float(model[0]))
+    try:
+        while len(seen) < 20 and all(writer.poll() is None for writer in writers):
+            arrays, _ = plain(loaded(home))
+            if arrays:
+                model = np.frombuffer(arrays["held-arrays", "model/w"][2], np.float32)
+                lost = np.frombuffer(arrays["upload-errors", "w"][2], np.float32)
+                np.testing.assert_allclose(lost, model * 0.1, rtol=1e-6)
+                seen.add(float(model[0]))
+    finally:
+        enough.touch()
 
-    assert [writer.returncode for writer in writers] == [0, 0]
-    assert not (tmp_path / "ab12.damaged").exists()
-    assert plain(loaded(tmp_path))[0]
-    assert len(files(tmp_path)) == 4
-    assert len(seen) > 1
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert not (home / "ab12.damaged").exists()
+    assert plain(loaded(home))[0]
+    assert len(files(home)) == 4
+    assert len(seen) == 20
 
 
 # --- where ----------------------------------------------------------------------------------------
 
 
-def found(node=None, task=None, **settings):
+def found(node=None, run="ab12", **settings):
     context = Context(1, 7, node or {}, RecordDict(), {})
-    return site_state("pump/1", task or {"run": "ab12"}, context, StateSettings(**settings))
+    return site_state("pump/1", run, context, StateSettings(**settings))
 
 
 def test_the_node_s_folder_comes_before_the_run_s(tmp_path):
@@ -351,13 +359,13 @@ def test_the_node_s_folder_comes_before_the_run_s(tmp_path):
 def test_without_a_folder_or_a_run_nothing_is_kept_on_disk():
     assert found() is None
     assert found({"state.dir": ""}, dir="/elsewhere") is None
-    assert found(task={"server-round": 1}, dir="/elsewhere") is None
+    assert found(run="", dir="/elsewhere") is None
 
 
-@pytest.mark.parametrize("run", ["../ab", "ab/cd", "AB12", ".", "a" * 65, 12])
+@pytest.mark.parametrize("run", ["../ab", "ab/cd", "AB12", ".", "a" * 65])
 def test_a_server_cannot_choose_another_folder_by_the_run_s_name(run):
     with pytest.raises(ReplyError, match="expected up to 64 hexadecimal digits"):
-        found(task={"run": run}, dir="/elsewhere")
+        found(run=run, dir="/elsewhere")
 
 
 @pytest.mark.parametrize("folder", [5, True, "state", "./state"])

@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 
 import client_app
 from dtfl_app.client import tasks
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, ReplyError, SiteError
+from dtfl_app.core.settings import to_mapping
 from dtfl_app.detector.calibration import sketch_scores
 from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_params
 from dtfl_app.inputs.preparation import prepare, scaler_to_arrays
-from dtfl_app.messages.admission import Expected, admit, admit_sketches
+from dtfl_app.messages.admission import admit, admit_sketches
+from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.quantise import quantise
+from dtfl_app.messages.training import Expected, ProximalTerm, TeacherTerm, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays
 from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.scaling import ChannelSums, Scaler
@@ -50,18 +53,17 @@ def node(place: int = 0, node_id: int = 7, **settings) -> Context:
     return Context(1, node_id, {"partition-id": place, "num-partitions": 2}, RecordDict(), config)
 
 
-def ask(context: Context, kind: str = "train", start=START, extra=None, **task) -> Message:
-    """Send one task as the server does, and return the reply."""
+def ask(context: Context, start=START, extra=None, closing=False, **changes) -> Message:
+    """Send one task as the server does, `changes` in it or the closing one; return the reply."""
     identify()
     arrays = {**prefixed("model", start), **prefixed("scaler", scaler_to_arrays(SCALER))}
     arrays |= extra or {}
-    parcel = Ledger().pack(context.node_id, arrays, keep=[])
+    packed = Ledger().pack(context.node_id, arrays, keep=[])
     site = f"site-{context.node_config['partition-id']}"
-    told = {"server-round": 1, "site": site, "upload": list(start), **task}
-    content = RecordDict({"arrays": parcel.arrays, "listing": parcel.listing})
-    content["task"] = ConfigRecord(told)
-    message = Message(content=content, message_type=kind, dst_node_id=context.node_id)
-    return client_app.app(message, context)
+    task = CalibrationTask(site, 1, "")
+    if not closing:
+        task = replace(TrainingTask(site, 1, "", tuple(start)), **changes)
+    return client_app.app(task.pack(context.node_id, packed), context)
 
 
 def admitted(reply: Message, place: int = 0, server_round: int = 1, start=START):
@@ -132,7 +134,7 @@ def test_a_site_scores_the_model_it_received_and_not_the_one_it_trained(dataset)
 
 
 def test_the_closing_query_scores_the_same_rows(dataset):
-    (sketch,) = admit_sketches(ask(node(), kind="query.calibrate"), kinds=1)
+    (sketch,) = admit_sketches(ask(node(), closing=True), kinds=1)
 
     expected = sketch_scores(calibration_scores(dataset, START))
     np.testing.assert_allclose(sketch.values, expected.values, rtol=1e-12)
@@ -147,7 +149,7 @@ def test_a_site_trains_alike_whatever_its_node_is_called(dataset):
 def test_rounds_sites_and_seeds_draw_other_batches(dataset):
     base = admitted(ask(node())).params
     others = [
-        admitted(ask(node(), **{"server-round": 2}), server_round=2),
+        admitted(ask(node(), server_round=2), server_round=2),
         admitted(ask(node(seed=6))),
         admitted(ask(node(place=1)), place=1),
     ]
@@ -156,12 +158,12 @@ def test_rounds_sites_and_seeds_draw_other_batches(dataset):
 
 
 def test_only_the_wanted_layers_are_returned(dataset):
-    wanted = list(START)[4:]
+    wanted = tuple(START)[4:]
 
     whole = admitted(ask(node()))
     part = admitted(ask(node(), upload=wanted), start={key: START[key] for key in wanted})
 
-    assert list(part.params) == wanted
+    assert tuple(part.params) == wanted
     assert same(part.params, {key: whole.params[key] for key in wanted})
 
 
@@ -169,10 +171,9 @@ def test_an_upload_as_changes_is_the_trained_model_up_to_rounding(dataset):
     """Half a step of a change of at most d is d / 254; the site keeps what is missing."""
     context = node()
     shapes = {key: value.shape for key, value in START.items()}
-    tags = {"upload-tag": "cwa/1", "upload-follows": ""}
 
     exact = admitted(ask(node())).params
-    reply = admit(ask(context, **tags), Expected("site-0", 1, shapes, START))
+    reply = admit(ask(context, tag="cwa/1"), Expected("site-0", 1, shapes, START))
 
     lost = to_arrays(context.state.array_records["upload-errors"])
     for key, value in exact.items():
@@ -185,9 +186,9 @@ def test_an_upload_as_changes_is_the_trained_model_up_to_rounding(dataset):
 
 def test_without_weight_a_teacher_changes_nothing(dataset):
     teacher = prefixed("teacher", get_params(build_model(SPEC, seed=9)))
-    off = {"dtkd.lambda": 0.0, "dtkd.temperature": 2.0}
+    off = to_mapping(TeacherTerm(0.0, 2.0))
 
-    plain, taught = admitted(ask(node())), admitted(ask(node(), extra=teacher, **off))
+    plain, taught = admitted(ask(node())), admitted(ask(node(), extra=teacher, settings=off))
 
     assert same(plain.params, taught.params)
 
@@ -196,9 +197,9 @@ def test_a_teacher_pulls_a_site_towards_its_own_outputs(dataset):
     """With full weight the loss is half the mean squared distance to the teacher's outputs."""
     params = get_params(build_model(SPEC, seed=9))
     teacher = prefixed("teacher", params)
-    full = {"dtkd.lambda": 1.0, "dtkd.temperature": 1.0}
+    full = to_mapping(TeacherTerm(1.0, 1.0))
 
-    taught = admitted(ask(node(train__epochs=40), extra=teacher, **full))
+    taught = admitted(ask(node(train__epochs=40), extra=teacher, settings=full))
 
     rows = prepare(dataset.load_site(0, 2).features_train, SCALER, 1).x
     before, after = (distance(p, params, rows) for p in (START, taught.params))
@@ -207,10 +208,10 @@ def test_a_teacher_pulls_a_site_towards_its_own_outputs(dataset):
 
 def test_a_teacher_in_8_bits_is_unpacked(dataset):
     params = get_params(build_model(SPEC, seed=9))
-    told = {"dtkd.lambda": 0.5, "dtkd.temperature": 1.0}
+    told = to_mapping(TeacherTerm(0.5, 1.0))
 
     exact, rounded = (
-        admitted(ask(node(), extra=prefixed("teacher", teacher), **told)).params
+        admitted(ask(node(), extra=prefixed("teacher", teacher), settings=told)).params
         for teacher in (params, quantise(params))
     )
 
@@ -219,7 +220,9 @@ def test_a_teacher_in_8_bits_is_unpacked(dataset):
 
 
 def test_a_pull_towards_the_global_model_keeps_a_site_nearer(dataset):
-    free, held = (admitted(ask(node(), **{"fedprox.mu": mu})).params for mu in (0.0, 100.0))
+    pulls = [to_mapping(ProximalTerm(mu)) for mu in (0.0, 100.0)]
+
+    free, held = (admitted(ask(node(), settings=pull)).params for pull in pulls)
 
     assert move(held) < move(free)
 
@@ -265,12 +268,10 @@ def test_a_site_that_lost_what_it_held_refuses_the_task(dataset):
     arrays = {**prefixed("model", START), **prefixed("scaler", scaler_to_arrays(SCALER))}
     kept = [name for name in arrays if name.startswith("scaler/")]
     ledger.pack(7, arrays, kept)
-    parcel = ledger.pack(7, arrays, kept)
-    content = RecordDict({"arrays": parcel.arrays, "listing": parcel.listing})
-    content["task"] = ConfigRecord({"server-round": 2, "site": "site-0", "upload": list(START)})
+    message = TrainingTask("site-0", 2, "", tuple(START)).pack(7, ledger.pack(7, arrays, kept))
 
     with pytest.raises(ReplyError, match="this site's state was lost"):
-        client_app.app(Message(content, message_type="train", dst_node_id=7), context)
+        client_app.app(message, context)
 
 
 @pytest.mark.parametrize("place", [{}, {"partition-id": 0}, {"num-partitions": 2}])

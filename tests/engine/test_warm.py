@@ -85,7 +85,7 @@ def test_the_first_task_runs_cold_and_the_next_without_loading_anything(
 
     (process,) = waiting(folder)
     superexec.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     assert not (folder / "socket").exists()
 
 
@@ -100,7 +100,7 @@ def test_a_task_that_waits_for_ever_ends_with_its_superexec(
 
     superexec.kill()
 
-    _, alive = psutil.wait_procs(both, timeout=20)
+    _, alive = psutil.wait_procs(both, timeout=60)
     assert (len(both), alive) == (2, [])
 
 
@@ -113,7 +113,7 @@ def test_a_fork_that_outlives_a_killed_process_does_not_keep_its_successor_out(
     (first,) = waiting(folder)
     endless_task(folder, superexec.pid)
     first.kill()
-    first.wait(timeout=10)
+    first.wait(timeout=60)
     (fork,) = waiting(folder)
 
     try:
@@ -144,7 +144,7 @@ def test_a_socket_left_by_a_killed_process_is_taken_over(
     wait_until((folder / "socket").exists, 60, "a process waits")
     (process,) = waiting(folder)
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
 
     task(folder, superexec.pid)
 

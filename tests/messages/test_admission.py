@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtfl_app.core.errors import ReplyError
-from dtfl_app.messages.admission import EXAMPLES_LIMIT, Expected, admit, admit_sketches
+from dtfl_app.messages.admission import admit, admit_sketches
+from dtfl_app.messages.calibration import EXAMPLES_LIMIT
+from dtfl_app.messages.training import Expected
 from tests.support.replies import BIAS, EXPECTED, LEVELS, WEIGHT, answer, closing, task
 
 

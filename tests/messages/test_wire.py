@@ -24,8 +24,8 @@ def site() -> Context:
     return Context(1, 7, {}, RecordDict(), {})
 
 
-def unpack(parcel: PackedTask, context: Context):
-    return receive(parcel.arrays, parcel.listing, context)
+def unpack(packed: PackedTask, context: Context):
+    return receive(packed.records(), context)
 
 
 def wanted(model: np.ndarray = MODEL, scale: np.ndarray = SCALE):
@@ -93,9 +93,9 @@ def test_what_is_kept_travels_once_and_the_rest_every_time():
 
     travelled = []
     for _ in range(3):
-        parcel = ledger.pack(7, wanted(), keep=["scaler/scale"])
-        travelled.append(list(parcel.arrays))
-        arrays = unpack(parcel, context)
+        packed = ledger.pack(7, wanted(), keep=["scaler/scale"])
+        travelled.append(list(packed.arrays))
+        arrays = unpack(packed, context)
         np.testing.assert_array_equal(arrays["model/w"], MODEL)
         np.testing.assert_array_equal(arrays["scaler/scale"], SCALE)
 
@@ -106,19 +106,19 @@ def test_a_kept_array_that_changed_travels_again():
     ledger, context = Ledger(), site()
     unpack(ledger.pack(7, wanted(), keep=["scaler/scale"]), context)
 
-    parcel = ledger.pack(7, wanted(scale=SCALE + 1), keep=["scaler/scale"])
+    packed = ledger.pack(7, wanted(scale=SCALE + 1), keep=["scaler/scale"])
 
-    assert "scaler/scale" in parcel.arrays
-    assert unpack(parcel, context)["scaler/scale"].tolist() == [2.0, 3.0]
+    assert "scaler/scale" in packed.arrays
+    assert unpack(packed, context)["scaler/scale"].tolist() == [2.0, 3.0]
 
 
 def test_every_node_is_sent_what_it_lacks_itself():
     ledger = Ledger()
     ledger.pack(7, wanted(), keep=["scaler/scale"])
 
-    parcel = ledger.pack(8, wanted(), keep=["scaler/scale"])
+    packed = ledger.pack(8, wanted(), keep=["scaler/scale"])
 
-    assert "scaler/scale" in parcel.arrays
+    assert "scaler/scale" in packed.arrays
 
 
 def test_what_is_not_to_be_kept_is_not_held():
@@ -138,10 +138,10 @@ def test_a_site_that_lost_its_state_refuses_and_gets_everything_after_forget():
     with pytest.raises(ReplyError, match=r"'scaler/scale' was neither sent nor held"):
         unpack(ledger.pack(7, wanted(), keep=["scaler/scale"]), context)
     ledger.forget(7)
-    parcel = ledger.pack(7, wanted(), keep=["scaler/scale"])
+    packed = ledger.pack(7, wanted(), keep=["scaler/scale"])
 
-    assert list(parcel.arrays) == ["model/w", "scaler/scale"]
-    assert unpack(parcel, context)["scaler/scale"].tolist() == SCALE.tolist()
+    assert list(packed.arrays) == ["model/w", "scaler/scale"]
+    assert unpack(packed, context)["scaler/scale"].tolist() == SCALE.tolist()
 
 
 def test_a_site_that_holds_another_version_refuses():
@@ -154,22 +154,28 @@ def test_a_site_that_holds_another_version_refuses():
 
 
 def test_an_array_damaged_on_the_way_is_refused():
-    parcel = Ledger().pack(7, wanted(), keep=["scaler/scale"])
-    parcel.arrays["scaler/scale"] = Array(SCALE * 2)
+    packed = Ledger().pack(7, wanted(), keep=["scaler/scale"])
+    packed.arrays["scaler/scale"] = Array(SCALE * 2)
 
     with pytest.raises(ReplyError, match="in the wanted version"):
-        unpack(parcel, site())
+        unpack(packed, site())
 
 
 def test_a_refused_task_leaves_what_the_site_holds():
     ledger, context = Ledger(), site()
     unpack(ledger.pack(7, wanted(), keep=["scaler/scale"]), context)
     missing = ConfigRecord({"array-names": ["model/w"], "array-digests": [""], "array-changes": []})
+    content = RecordDict({"arrays": ArrayRecord(), "listing": missing})
 
     with pytest.raises(ReplyError, match="'model/w' was neither sent nor held"):
-        receive(ArrayRecord(), missing, context)
+        receive(content, context)
 
     assert list(context.state.array_records["held-arrays"]) == ["scaler/scale"]
+
+
+def test_a_task_without_its_listing_is_refused():
+    with pytest.raises(ReplyError, match="the task's array-names is None, expected a list"):
+        receive(RecordDict({"arrays": ArrayRecord()}), site())
 
 
 def test_forgetting_a_node_that_was_never_known_is_fine():
@@ -186,7 +192,7 @@ def test_bytes_that_are_no_array_are_refused():
 # --- as int8 changes ---------------------------------------------------------------------------
 
 
-def model_parcel(ledger: Ledger, model: np.ndarray, node: int = 7) -> PackedTask:
+def model_task(ledger: Ledger, model: np.ndarray, node: int = 7) -> PackedTask:
     """The scaler, kept, and the model as change of what the node holds."""
     keep = ["model/w", "scaler/scale"]
     return ledger.pack(node, wanted(model), keep, as_changes=["model/w"])
@@ -202,10 +208,10 @@ def test_a_change_by_hand():
     goal = MODEL.copy()
     goal[0, 0], goal[1, 2] = 3.4, 132.0
 
-    unpack(model_parcel(ledger, MODEL), context)
-    second = model_parcel(ledger, goal)
+    unpack(model_task(ledger, MODEL), context)
+    second = model_task(ledger, goal)
     seen = unpack(second, context)["model/w"]
-    third = model_parcel(ledger, goal)
+    third = model_task(ledger, goal)
 
     assert list(second.arrays) == ["model/w", "model/w:scale"]
     assert second.arrays["model/w"].numpy().tolist() == [[3, 0, 0], [0, 0, 127]]
@@ -224,53 +230,53 @@ def test_the_server_knows_what_each_site_holds_to_the_last_bit():
 
     for turn, goal in enumerate(goals):
         for node in (7,) if turn in (1, 2) else (7, 8):
-            parcel = model_parcel(ledger, goal, node)
-            seen = unpack(parcel, contexts[node])["model/w"]
-            np.testing.assert_array_equal(seen, parcel.contents["model/w"])
-            assert ("model/w:scale" in parcel.arrays) == (turn > 0)
+            packed = model_task(ledger, goal, node)
+            seen = unpack(packed, contexts[node])["model/w"]
+            np.testing.assert_array_equal(seen, packed.contents["model/w"])
+            assert ("model/w:scale" in packed.arrays) == (turn > 0)
             # half a step of a change that is at most the distance of two goals
             assert np.abs(seen - goal).max() <= np.abs(goals).max() * 2 / 254 * 1.01
 
 
 def test_a_change_takes_one_byte_a_value_and_four_for_its_scale():
     ledger, context = Ledger(), site()
-    unpack(model_parcel(ledger, MODEL), context)
+    unpack(model_task(ledger, MODEL), context)
 
-    assert array_bytes(model_parcel(ledger, MODEL + 1).arrays) == 6 + 4
+    assert array_bytes(model_task(ledger, MODEL + 1).arrays) == 6 + 4
 
 
 def test_a_model_that_did_not_change_does_not_travel_as_a_change():
     ledger, context = Ledger(), site()
-    unpack(model_parcel(ledger, MODEL), context)
+    unpack(model_task(ledger, MODEL), context)
 
-    parcel = model_parcel(ledger, MODEL)
+    packed = model_task(ledger, MODEL)
 
-    assert list(parcel.arrays) == []
-    np.testing.assert_array_equal(unpack(parcel, context)["model/w"], MODEL)
+    assert list(packed.arrays) == []
+    np.testing.assert_array_equal(unpack(packed, context)["model/w"], MODEL)
 
 
 def test_a_site_without_the_base_of_a_change_refuses_and_is_sent_float32():
     ledger, context = Ledger(), site()
-    unpack(model_parcel(ledger, MODEL), context)
+    unpack(model_task(ledger, MODEL), context)
     context.state.clear()
 
     with pytest.raises(ReplyError, match=r"'model/w' was neither sent nor held"):
-        unpack(model_parcel(ledger, MODEL + 1), context)
+        unpack(model_task(ledger, MODEL + 1), context)
     ledger.forget(7)
-    parcel = model_parcel(ledger, MODEL + 1)
+    packed = model_task(ledger, MODEL + 1)
 
-    assert parcel.arrays["model/w"].numpy().dtype == np.float32
-    np.testing.assert_array_equal(unpack(parcel, context)["model/w"], MODEL + 1)
+    assert packed.arrays["model/w"].numpy().dtype == np.float32
+    np.testing.assert_array_equal(unpack(packed, context)["model/w"], MODEL + 1)
 
 
 def test_a_change_of_another_base_is_refused():
     ledger, context = Ledger(), site()
-    unpack(model_parcel(ledger, MODEL), context)
+    unpack(model_task(ledger, MODEL), context)
     held = {"model/w": MODEL + np.float32(1e-6), "scaler/scale": SCALE}
     context.state["held-arrays"] = to_record(held)
 
     with pytest.raises(ReplyError, match=r"'model/w' was .* in the wanted version"):
-        unpack(model_parcel(ledger, MODEL + 1), context)
+        unpack(model_task(ledger, MODEL + 1), context)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -280,18 +286,18 @@ def test_a_change_that_is_not_finite_travels_in_full_and_so_does_the_way_back(va
     broken[0, 1] = value
 
     for model in (MODEL, broken, MODEL):
-        parcel = model_parcel(ledger, model)
-        assert parcel.arrays["model/w"].numpy().dtype == np.float32
-        np.testing.assert_array_equal(unpack(parcel, context)["model/w"], model)
+        packed = model_task(ledger, model)
+        assert packed.arrays["model/w"].numpy().dtype == np.float32
+        np.testing.assert_array_equal(unpack(packed, context)["model/w"], model)
 
 
 def test_nodes_in_the_same_version_share_one_copy_at_the_server():
     ledger = Ledger()
-    parcels = []
+    tasks = []
     for model in (MODEL, MODEL + 1):
-        parcels = [model_parcel(ledger, model, node) for node in (7, 8)]
+        tasks = [model_task(ledger, model, node) for node in (7, 8)]
 
-    first, second = (parcel.contents["model/w"] for parcel in parcels)
+    first, second = (packed.contents["model/w"] for packed in tasks)
     assert first is second
 
 

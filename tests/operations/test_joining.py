@@ -34,7 +34,7 @@ def started(script: str, log: Path, **variables: object) -> Iterator[subprocess.
         process.wait(20)
 
 
-def wait_for(happened: Callable[[], bool], log: Path, seconds: float = 40) -> None:
+def wait_for(happened: Callable[[], bool], log: Path, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, log.read_text()

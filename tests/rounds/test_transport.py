@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
+from dtfl_app.messages.calibration import CalibrationTask
+from dtfl_app.messages.training import TrainingTask
 from tests.support.federation import MODEL_BYTES, SCALER_BYTES, Federation
 from tests.support.line_model import LAST, bias
 from tests.support.scripted_site import scripted_site
@@ -18,8 +20,8 @@ BOTH = {"wire__upload_precision": "int8", "wire__download_precision": "int8"}
 
 def tags(federation: Federation, site: str) -> list[tuple[str, str]]:
     """(tag, tag of the upload it follows) of every training task of one site."""
-    told = [message.content.config_records["task"] for message in federation.grid.tasks()]
-    return [(t["upload-tag"], t["upload-follows"]) for t in told if t["site"] == site]
+    told = [TrainingTask.unpack(message) for message in federation.grid.tasks()]
+    return [(task.tag, task.follows) for task in told if task.site == site]
 
 
 def refusing_in_round(server_round: int, site: str):
@@ -27,8 +29,8 @@ def refusing_in_round(server_round: int, site: str):
 
     def handler(message: Message, context) -> Message:
         reply = scripted_site(message, context)
-        task = message.content.config_records["task"]
-        if (task["site"], task["server-round"]) == (site, server_round):
+        task = CalibrationTask.unpack(message)
+        if (task.site, task.server_round) == (site, server_round):
             reply.content["metrics"]["num-examples"] = -1
         return reply
 
@@ -102,8 +104,8 @@ def test_a_site_that_lost_its_state_is_back_after_one_round(caplog):
     forgotten = []
 
     def forgetful(message, context):
-        task = message.content.config_records["task"]
-        if task["site"] == "site-2" and task["server-round"] == 2 and not forgotten:
+        task = CalibrationTask.unpack(message)
+        if (task.site, task.server_round) == ("site-2", 2) and not forgotten:
             forgotten.append(list(context.state))
             context.state.clear()
         return scripted_site(message, context)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dtfl_app.detector.metrics import evaluate_scores
+from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import to_record
 from dtfl_app.rounds.strategy import NoSettings
 from dtfl_app.strategies.registry import create_strategy
@@ -73,6 +74,6 @@ class Federation:
         """Sites that got a training task, per round."""
         asked: dict[int, list[str]] = {}
         for message in self.grid.tasks():
-            task = message.content.config_records["task"]
-            asked.setdefault(task["server-round"], []).append(task["site"])
+            task = TrainingTask.unpack(message)
+            asked.setdefault(task.server_round, []).append(task.site)
         return list(asked.values())

@@ -6,7 +6,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS
-from dtfl_app.messages.admission import Expected
+from dtfl_app.messages.training import Expected
 from tests.support.in_process import identify
 
 __all__ = [

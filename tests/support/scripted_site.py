@@ -1,9 +1,12 @@
 """A site that learns by arithmetic, so that a test knows every number of a round."""
 
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+import numpy as np
+from flwr.app import Context, Message
 
-from dtfl_app.detector.calibration import SKETCH_LEVELS
-from dtfl_app.messages.wire import compress, prefixed, receive, to_record, with_prefix
+from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
+from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
+from dtfl_app.messages.training import TrainingReply, TrainingTask
+from dtfl_app.messages.wire import compress, receive, with_prefix
 from tests.support.line_model import LAST
 
 __all__ = ["scripted_site"]
@@ -16,22 +19,15 @@ def scripted_site(message: Message, context: Context) -> Message:
     tells which model it belongs to. It claims 10 (p + 1) rows, a loss of p and 2 steps.
     """
     place = int(context.node_config["partition-id"])
-    content = message.content
-    arrays = receive(content.array_records["arrays"], content.config_records["listing"], context)
-    model = with_prefix("model", arrays)
-    scores = [float(model[LAST][0])] * len(SKETCH_LEVELS)
-    sketch = {"calibration-counts": [10], "calibration-scores": scores}
-    if message.metadata.message_type == "query.calibrate":
-        return Message(RecordDict({"metrics": MetricRecord(sketch)}), reply_to=message)
-    task = content.config_records["task"]
+    model = with_prefix("model", receive(message.content, context))
+    sketch = Sketch(10, np.full(len(SKETCH_LEVELS), float(model[LAST][0])))
+    if message.metadata.message_type == CalibrationTask.kind:
+        return CalibrationReply((sketch,)).pack(message)
+    task = TrainingTask.unpack(message)
     learned = {**model, LAST: model[LAST] + place + 1}
-    claims = {"num-examples": 10 * (place + 1), "loss": float(place), "steps": 2}
-    upload = {key: learned[key] for key in task["upload"]}
-    if "upload-tag" in task:
-        upload = compress(upload, model, task["upload-tag"], task["upload-follows"], context)
-    records = {
-        "arrays": to_record(prefixed("model", upload)),
-        "identity": ConfigRecord({key: task[key] for key in ("site", "server-round")}),
-        "metrics": MetricRecord({**claims, **sketch}),
-    }
-    return Message(RecordDict(records), reply_to=message)
+    layers = {key: learned[key] for key in task.upload}
+    if task.tag:
+        layers = compress(layers, model, task.tag, task.follows, context)
+    examples, loss = 10 * (place + 1), float(place)
+    reply = TrainingReply(task.site, task.server_round, layers, examples, loss, 2, (sketch,))
+    return reply.pack(message)
