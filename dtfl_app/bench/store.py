@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from dtfl_app.bench.by_site import site_figures
+from dtfl_app.core.naming import file_name
 from dtfl_app.results.lines import METRICS, TIMINGS, read_entries
 from twin.files import write_atomically
 
@@ -91,13 +92,13 @@ class Store:
 
 def finished_strategies(run: Path, strategies: Iterable[str]) -> list[str]:
     """Those of `strategies` whose last model was judged and stored; alarms are written last."""
-    return [name for name in strategies if (run / "alarms" / f"{_file_name(name)}.csv").exists()]
+    return [name for name in strategies if (run / "alarms" / f"{file_name(name)}.csv").exists()]
 
 
 def _copy_run(run: Path, strategy: str, folder: Path) -> None:
     for kind, ending in (("models", "safetensors"), ("alarms", "csv")):
         (folder / kind).mkdir()
-        shutil.copy(run / kind / f"{_file_name(strategy)}.{ending}", folder / kind)
+        shutil.copy(run / kind / f"{file_name(strategy)}.{ending}", folder / kind)
     for path in run.glob("*.json"):
         _write_json(folder / path.name, _of_strategy(json.loads(path.read_text()), strategy))
     for name in (METRICS, TIMINGS):
@@ -115,11 +116,6 @@ def _of_strategy(content: Any, strategy: str) -> Any:  # noqa: ANN401 - whatever
     return [
         e for e in content if not isinstance(e, dict) or e.get("strategy", strategy) == strategy
     ]
-
-
-def _file_name(strategy: str) -> str:
-    """As the folder of a run names the files of a strategy that may be an import path."""
-    return strategy.replace(":", ".")
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.core.naming import file_name
 from dtfl_app.detector.metrics import EventResult, event_results
 from dtfl_app.results.events import EVENTS, read_events
 from dtfl_app.results.spending import PRIVACY, read_spending
@@ -106,7 +107,7 @@ def _group_table(summaries: list[dict[str, Any]]) -> Table:
 
 
 def _show_events(path: Path, strategy: str, console: Console) -> None:
-    alarms = pd.read_csv(path / "alarms" / f"{strategy.replace(':', '.')}.csv")
+    alarms = pd.read_csv(path / "alarms" / f"{file_name(strategy)}.csv")
     known = alarms[alarms["label"] >= 0]
     events = known["event"].fillna("").to_numpy(dtype=str)
     results = event_results(known["alarm"].to_numpy(dtype=bool), events)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from dtfl_app.bundle.export import Origin, export_model
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import CheckpointError, ConfigError
 from dtfl_app.core.logs import log
+from dtfl_app.core.naming import run_name
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
     Detector,
@@ -361,6 +361,5 @@ def _open_results(config: RunConfig) -> tuple[RunDirectory, Checkpoint | None]:
         require_same_run(checkpoint, settings)
         history, timings = checkpoint.history, checkpoint.timings
         return RunDirectory.reopen(path, settings, run.target, history, timings), checkpoint
-    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    name = run.run_name or f"{stamp}-{config.data.dataset}"
+    name = run.run_name or run_name(config.data.dataset)
     return RunDirectory(root / name, settings, run.target), None
