@@ -23,12 +23,12 @@ from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.bundle.bundle import Deployment
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.config import RunConfig
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift
 from dtfl_app.detection.judging import ThresholdTable, Verdict
 from dtfl_app.detection.scorer import Scorer
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.inputs.twin_data import own_plant
-from dtfl_app.results.tables import markdown
 from dtfl_app.sites.batadal import DATASET03, read_batadal
 from dtfl_app.sites.federation import resolve_data_dir
 from twin.ctown.channels import SCADA

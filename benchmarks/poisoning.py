@@ -29,9 +29,9 @@ from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.bench.store import finished_strategies
 from dtfl_app.core.errors import FederationError
 from dtfl_app.core.settings import Value
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.results.lines import read_lines, summarise
-from dtfl_app.results.tables import markdown
 from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,10 +18,10 @@ from benchmarks.poisoning import number
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.config import PrivacySettings
 from dtfl_app.core.settings import Value
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.results.lines import read_lines, summarise
-from dtfl_app.results.tables import markdown
 from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -43,6 +43,7 @@ from dtfl_app.core.naming import file_name
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.results.checkpoint import CheckpointFolder
+from dtfl_app.results.curves import save_curves
 from dtfl_app.results.events import EVENTS, RunEvent
 from dtfl_app.results.lines import (
     METRICS,
@@ -54,7 +55,6 @@ from dtfl_app.results.lines import (
     summarise,
 )
 from dtfl_app.results.models import SavedModel, save_model
-from dtfl_app.results.plots import plot_curves
 from dtfl_app.results.resuming import read_about, require_same_settings
 from dtfl_app.results.spending import PRIVACY
 from twin.files import write_atomically
@@ -228,7 +228,7 @@ class RunDirectory:
             for s in summarise(lines, self.target)
         ]
         self._write_json("summary.json", [s.to_mapping() for s in summaries])
-        plot_curves(lines, self.target, title, self.path / "curves.png")
+        save_curves(lines, self.target, title, self.path / "curves.png")
         return summaries
 
     # --- inside ------------------------------------------------------------------------------

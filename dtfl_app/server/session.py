@@ -16,6 +16,7 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import CheckpointError, ConfigError
 from dtfl_app.core.logs import log
 from dtfl_app.core.naming import run_name
+from dtfl_app.core.text_tables import plain
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
     Detector,
@@ -45,7 +46,12 @@ from dtfl_app.results.lines import RoundLine, Summary
 from dtfl_app.results.models import SavedModel
 from dtfl_app.results.resuming import find_checkpoint
 from dtfl_app.results.run import RunDirectory
-from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain, summary_rows
+from dtfl_app.results.summary_tables import (
+    GROUP_HEAD,
+    SUMMARY_HEAD,
+    group_rows,
+    summary_rows,
+)
 from dtfl_app.rounds.signals import FAR, mean_shift
 from dtfl_app.rounds.strategy import DTFLStrategy, Snapshot, Workbench
 from dtfl_app.rounds.twin_trainer import TwinTrainer

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dtfl_app.report.events import event_outcomes
+from dtfl_app.report.event_outcomes import event_outcomes
 from dtfl_app.report.reading import read_run
 from dtfl_app.report.words import (
     best_summary,

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.image import imread
 
 from dtfl_app.results import plots
-from dtfl_app.results.plots import plot_curves
+from dtfl_app.results.curves import plot_curves
 from tests.support.figures import line_of
 
 LINES = [

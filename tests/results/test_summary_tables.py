@@ -2,7 +2,7 @@ import math
 from dataclasses import replace
 
 from dtfl_app.results.lines import summarise
-from dtfl_app.results.tables import (
+from dtfl_app.results.summary_tables import (
     GROUP_HEAD,
     SUMMARY_HEAD,
     group_rows,
