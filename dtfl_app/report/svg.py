@@ -86,7 +86,8 @@ def _simplify(element: ET.Element) -> None:
     for key in _COORDINATES:
         if key in element.attrib:
             text = re.sub(r"\d+\.\d+", _short, element.attrib[key])
-            element.set(key, text.replace(" \n", "").strip())
+            # A line end within an attribute is read as a space.
+            element.set(key, text.replace("  ", "").strip())
     if style := element.get("style"):
         parts = [part for part in style.split("; ") if not part.startswith("font-family:")]
         element.set("style", "; ".join(map(_in_page_colours, parts)))

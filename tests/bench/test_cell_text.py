@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text, spread
+from dtfl_app.results.figures import Figure
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text, spread
     ],
 )
 def test_spread_says_how_many_it_is_over(values, text):
-    assert spread(values, 1) == text
+    assert spread(values, Figure("x", "x", digits=1)) == text
 
 
 def lines(**columns):
