@@ -21,6 +21,7 @@ from dtfl_app.core.settings import Value
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.messages.privacy import PrivacyLedger
+from dtfl_app.results.figures import FIGURES
 from dtfl_app.results.lines import read_lines, summarise
 from twin.files import write_atomically
 
@@ -97,13 +98,14 @@ def play(link: SuperLink, model: dict[str, Value], chosen: argparse.Namespace) -
 
 def table(rows: list[Row], chosen: argparse.Namespace) -> str:
     """A row per kind of privacy: what it promises, then each method's figures."""
+    titles = f"{FIGURES['balanced_accuracy'].title}, {FIGURES['auc_pr'].title}"
     head = (
         "clip",
         "dp-epsilon",
         "noise",
         "kept in a round",
         f"in {chosen.rounds} rounds",
-        *(f"{strategy}: balanced accuracy, AUC-PR" for strategy in STRATEGIES),
+        *(f"{strategy}: {titles}" for strategy in STRATEGIES),
     )
     return markdown(head, [[*promise(row, chosen.rounds), *figures(row)] for row in rows])
 

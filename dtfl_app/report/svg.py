@@ -18,12 +18,12 @@ from dtfl_app.results.drawing import MARK, SERIES, Palette
 
 __all__ = ["PAGE", "to_svg"]
 
-_STAND_INS = {"ink": "#010101", "muted": "#020202", "grid": "#030303", "event": "#040404",
-              "alarm": "#050505"}  # fmt: skip
-_SERIES = {f"series-{i}": f"#0600{i:02x}" for i in range(SERIES)}
-#: The colours of a page, whatever its scheme.
-PAGE = Palette(**_STAND_INS, series=tuple(_SERIES.values()))
-_VARIABLES = {colour: f"var(--{name})" for name, colour in (_STAND_INS | _SERIES).items()}
+#: Stand-ins for the colours of a page, which follow its scheme.
+PAGE = Palette(
+    ink="#010101", muted="#020202", grid="#030303", event="#040404", alarm="#050505",
+    series=tuple(f"#0600{i:02x}" for i in range(SERIES)),
+)  # fmt: skip
+_VARIABLES = {colour: f"var(--{name})" for name, colour in PAGE.by_name().items()}
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ET.register_namespace("", _SVG)

@@ -60,8 +60,15 @@ class Palette:
         """Colour of series `index` >= 0."""
         return self.series[index % SERIES]
 
+    def by_name(self) -> dict[str, str]:
+        """Name -> colour; the series are series-0, series-1 and so on."""
+        return {
+            **{name: getattr(self, name) for name in ("ink", "muted", "grid", "event", "alarm")},
+            **{f"series-{i}": colour for i, colour in enumerate(self.series)},
+        }
 
-#: On white, as in the page's light scheme.
+
+#: On white; the page's light scheme.
 PAPER = Palette(
     ink="#1b2330", muted="#5d6878", grid="#e3e7ec", event="#f3d9a4", alarm="#c4380d",
     series=(
