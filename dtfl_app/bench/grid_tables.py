@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text, spread
+from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text
 from dtfl_app.bench.grid import Grid, Sweep, TableRow, Variant
 from dtfl_app.detector.metrics import WANTED_RATES
 from dtfl_app.report.bench_reading import method_name
@@ -144,7 +144,7 @@ def _figure(lines: pd.DataFrame, figure: Figure) -> str:
 def _over(lines: pd.DataFrame, figure: Figure) -> str:
     if figure.key not in lines or not len(lines):
         return "-"
-    return spread(over_seeds(lines, figure.key), figure)
+    return figure.spread(over_seeds(lines, figure.key))
 
 
 def _rounds(lines: pd.DataFrame, target: str, seeds: Sequence[int]) -> str:

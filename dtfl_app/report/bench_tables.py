@@ -113,10 +113,7 @@ def _rounds(values: pd.Series) -> Cell:
 
 
 def _mean(figure: Figure, cells: pd.DataFrame) -> Cell:
-    """Mean ± sample standard deviation over the cells that have it; its number is the mean."""
-    known = cells[figure.key].dropna().astype(float)
-    if known.empty:
-        return Cell("-", None, figure.key)
-    mean = float(known.mean())
-    spread = f" ± {figure.text(float(known.std(ddof=1)))}" if len(known) > 1 else ""
-    return Cell(f"{figure.text(mean)}{spread}", mean, figure.key)
+    """Mean and spread over the cells, as text; its number is the mean over those that have it."""
+    values = cells[figure.key].astype(float)
+    mean = float(values.mean()) if values.notna().any() else None
+    return Cell(figure.spread(values), mean, figure.key)

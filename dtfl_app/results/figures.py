@@ -6,7 +6,10 @@ Keys are those of `Metrics`, of summary.json and of the columns of a benchmark's
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 __all__ = ["FIGURES", "Figure", "figures"]
 
@@ -43,6 +46,20 @@ class Figure:
         shown = value * self.scale
         digits = 0 if isinstance(shown, int) else self.digits
         return f"{shown:,.{digits}f}".replace(",", thousands)
+
+    def spread(self, values: Iterable[float]) -> str:
+        """Write mean ± sample standard deviation; a single number alone, "-" for none.
+
+        Where only some are finite, how many: a mean over the runs that got there says so.
+        """
+        every = list(values)
+        known = [value for value in every if math.isfinite(value)]
+        if not known:
+            return "-"
+        text = self.text(float(np.mean(known)))
+        if len(known) > 1:
+            text += f" ± {self.text(float(np.std(known, ddof=1)))}"
+        return text if len(known) == len(every) else f"{text} ({len(known)} of {len(every)})"
 
     def measured(self, value: float | None) -> str:
         """Write a stored value with its unit, for a sentence."""

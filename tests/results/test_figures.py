@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from dataclasses import fields
 
 import pytest
@@ -19,9 +20,11 @@ def test_every_cost_of_a_summary_is_described():
     assert stored - {"strategy", "final", "groups"} <= FIGURES.keys()
 
 
-def test_no_key_is_described_twice():
-    assert [figure.key for figure in FIGURES.values()] == list(FIGURES)
-    assert len({(figure.title, figure.scale) for figure in FIGURES.values()}) == len(FIGURES)
+def test_no_two_figures_are_called_the_same():
+    """Bytes and megabytes are one figure in two units."""
+    called = Counter((figure.title, figure.scale) for figure in FIGURES.values())
+
+    assert max(called.values()) == 1
 
 
 @pytest.mark.parametrize(
@@ -56,3 +59,18 @@ def test_a_cost_of_a_target_is_better_when_it_is_less():
 
     assert rounds.better == 0
     assert rounds.to("0.8") == Figure("rounds_to_0.8", "rounds to 0.8", digits=0, better=-1)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([2.0], "2.0"),
+        ([1.0, 3.0], "2.0 ± 1.4"),  # sample deviation: sqrt(((-1)^2 + 1^2) / 1)
+        ([1.0, math.nan, 3.0], "2.0 ± 1.4 (2 of 3)"),
+        ([4.0, math.nan], "4.0 (1 of 2)"),
+        ([math.nan], "-"),
+        ([], "-"),
+    ],
+)
+def test_spread_says_how_many_it_is_over(values, text):
+    assert Figure("x", "x", digits=1).spread(values) == text

@@ -192,8 +192,9 @@ def test_paper_shows_what_the_screen_folds(seen: Visit) -> None:
 
     seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert folded.count() > 0
-    seen.page.emulate_media(media="print")
+    seen.page.emulate_media(media="print", color_scheme="dark")
     assert not seen.page.locator("nav").is_visible()
+    assert min(seen.page.locator("body").evaluate(CHANNELS)) > 200
 
 
 def test_without_scripts_everything_is_there(
