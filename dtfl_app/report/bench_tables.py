@@ -113,7 +113,6 @@ def _rounds(values: pd.Series) -> Cell:
 
 
 def _mean(figure: Figure, cells: pd.DataFrame) -> Cell:
-    """Mean and spread over the cells, as text; its number is the mean over those that have it."""
-    values = cells[figure.key].astype(float)
-    mean = float(values.mean()) if values.notna().any() else None
-    return Cell(figure.spread(values), mean, figure.key)
+    """Mean and spread over the cells that have the figure; the cell's number is the mean."""
+    known = cells[figure.key].dropna().astype(float)
+    return Cell(figure.spread(known), float(known.mean()) if len(known) else None, figure.key)
