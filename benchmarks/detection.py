@@ -18,8 +18,8 @@ from pathlib import Path
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core import evidence
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import simulate, superlink
-from dtfl_app.results.tables import markdown
 from dtfl_app.sites.folders import resolve_data_dir
 from twin.files import write_atomically
 

@@ -29,9 +29,10 @@ from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.bench.store import finished_strategies
 from dtfl_app.core.errors import FederationError
 from dtfl_app.core.settings import Value
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
+from dtfl_app.results.figures import figures
 from dtfl_app.results.lines import read_lines, summarise
-from dtfl_app.results.tables import markdown
 from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +43,7 @@ SHARES = (0.2, 0.4)
 # The classifier learns more slowly than the autoencoder.
 ROUNDS = {"plants": 12, "batadal": 40}
 STRATEGIES = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
+MEANS = figures("balanced_accuracy", "auc_pr", "s")
 DEFENCES = (
     "mean",
     "norm-limit",
@@ -258,13 +260,14 @@ def write_page(found: dict[Cell, dict[str, Any]], notes: str) -> None:
 
 def scenario_table(group: pd.DataFrame) -> str:
     """A row per defence: balanced accuracy of each method, means over them, and who was refused."""
-    head = ("defence", *STRATEGIES, "mean", "AUC-PR", "S", "attackers refused", "honest refused")
+    means = ("mean", *(figure.title for figure in MEANS[1:]))
+    head = ("defence", *STRATEGIES, *means, "attackers refused", "honest refused")
     rows = []
     for defence, part in group.groupby("defence", sort=False):
         by_strategy = part.set_index("strategy")["balanced_accuracy"]
         accuracy = [number(by_strategy.get(name, np.nan)) for name in STRATEGIES]
-        means = [number(part[column].mean()) for column in ("balanced_accuracy", "auc_pr", "s")]
-        rows.append([str(defence), *accuracy, *means, *shares_refused(part)])
+        over_methods = [number(part[figure.key].mean()) for figure in MEANS]
+        rows.append([str(defence), *accuracy, *over_methods, *shares_refused(part)])
     return markdown(head, rows)
 
 
@@ -276,8 +279,8 @@ def shares_refused(part: pd.DataFrame) -> Iterable[str]:
 
 
 def number(value: float) -> str:
-    """Three decimals; "failed" where the run did not get there."""
-    return f"{value:.3f}" if np.isfinite(value) else "failed"
+    """A figure of the last models; "failed" where the run did not get there."""
+    return MEANS[0].text(value) if np.isfinite(value) else "failed"
 
 
 TITLES = {"plants": "Plants, autoencoder", "batadal": "BATADAL, random split, classifier"}

@@ -18,10 +18,11 @@ from benchmarks.poisoning import number
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.config import PrivacySettings
 from dtfl_app.core.settings import Value
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
 from dtfl_app.messages.privacy import PrivacyLedger
+from dtfl_app.results.figures import FIGURES
 from dtfl_app.results.lines import read_lines, summarise
-from dtfl_app.results.tables import markdown
 from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,13 +102,14 @@ def play(link: SuperLink, model: dict[str, Value], chosen: argparse.Namespace) -
 
 def table(rows: list[Row], chosen: argparse.Namespace) -> str:
     """A row per kind of privacy: what it promises, then each method's figures."""
+    titles = f"{FIGURES['balanced_accuracy'].title}, {FIGURES['auc_pr'].title}"
     head = (
         "clip",
         "privacy.epsilon",
         "noise",
         "kept in a round",
         f"in {chosen.rounds} rounds",
-        *(f"{strategy}: balanced accuracy, AUC-PR" for strategy in STRATEGIES),
+        *(f"{strategy}: {titles}" for strategy in STRATEGIES),
     )
     return markdown(head, [[*promise(row, chosen.rounds), *figures(row)] for row in rows])
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.config import DetectorSettings, TrustSettings
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.models import Params, build_model, get_params
 from dtfl_app.inputs.preparation import model_spec
-from dtfl_app.results.tables import markdown
 from dtfl_app.rounds.aggregation import aggregate, krum_order
 
 ROOT = Path(__file__).resolve().parents[1]

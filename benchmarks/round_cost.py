@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.results.tables import markdown
+from dtfl_app.core.text_tables import markdown
 from tests.support.fleet import LINK, Fleet, fleet
 from tests.support.site_folder import SITES, SiteFolder, make_site_folder
 from twin.files import write_atomically

@@ -23,9 +23,9 @@ from scipy import stats
 
 from benchmarks.altered_app import write_altered_app
 from dtfl_app.bench.provenance import Provenance, provenance_line
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.lines import read_lines
-from dtfl_app.results.tables import markdown
 from twin.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,7 +20,7 @@ from flwr.app import Context, RecordDict
 import server_app
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.settings import Value
-from dtfl_app.results.tables import markdown
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.rounds import screen
 from dtfl_app.rounds.norms import NormBound, typical_norm
 from tests.support.in_process import InProcessGrid

@@ -26,11 +26,11 @@ from benchmarks.adversaries import gaussian, little_is_enough, little_z, scaled,
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.settings import Value
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.models import Params, build_model, get_params, set_params
 from dtfl_app.detector.training import Rows, TrainingSpec, train
 from dtfl_app.evaluation.baselines import Material, gather
 from dtfl_app.inputs.preparation import model_spec
-from dtfl_app.results.tables import markdown
 from dtfl_app.rounds.parameters import weighted_mean
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.rounds.witness import suspects

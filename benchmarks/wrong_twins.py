@@ -23,9 +23,9 @@ from benchmarks.witness_spread import Federation, Round
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.settings import Value
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.evaluation.baselines import Material, gather
 from dtfl_app.inputs.preparation import Prepared
-from dtfl_app.results.tables import markdown
 from dtfl_app.rounds.signals import mean_shift
 from dtfl_app.sites.batadal import DATASET03, read_batadal
 from dtfl_app.sites.catalogue import open_dataset

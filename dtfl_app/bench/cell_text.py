@@ -5,24 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-__all__ = ["over_seeds", "per_fold", "rounds_text", "spread"]
-
-
-def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Mean ± sample standard deviation; the number alone where there is one, "-" for none.
-
-    Where only some are finite, how many: a mean over the runs that got there says so.
-    """
-    known = [v for v in values if math.isfinite(v)]
-    if not known:
-        return "-"
-    text = f"{np.mean(known):.{digits}f}"
-    if len(known) > 1:
-        text += f" ± {np.std(known, ddof=1):.{digits}f}"
-    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
+__all__ = ["over_seeds", "per_fold", "rounds_text"]
 
 
 def over_seeds(lines: pd.DataFrame, column: str) -> list[float]:

@@ -5,30 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from dtfl_app.bench.cells import BaselineCell, Cell, baseline_cells, cells_of, data_groups
 from dtfl_app.bench.frames import cell_frame, round_frame
 from dtfl_app.bench.grid import Grid, Variant
-from dtfl_app.bench.plots import (
-    plot_calibration,
-    plot_costs,
-    plot_curves,
-    plot_timeline,
-    plot_worst,
-)
-from dtfl_app.bench.provenance import provenance_line
-from dtfl_app.bench.store import Store
-from dtfl_app.bench.tables import (
+from dtfl_app.bench.grid_tables import (
     Table,
     cost_table,
     figure_table,
-    method_name,
     short_table,
     sweep_table,
 )
-from dtfl_app.results.tables import markdown
+from dtfl_app.bench.pictures import (
+    save_calibration,
+    save_costs,
+    save_curves,
+    save_timeline,
+    save_worst,
+)
+from dtfl_app.bench.provenance import provenance_line
+from dtfl_app.bench.store import Store
+from dtfl_app.core.text_tables import markdown
+from dtfl_app.report.bench_reading import with_methods
 from twin.files import write_atomically
 
 __all__ = ["write_outputs"]
@@ -45,7 +44,6 @@ def write_outputs(grid: Grid, store: Store, results: Path, command: str) -> list
     NAME.parquet has one line per cell and round, NAME_cells.parquet one per cell, NAME.md the
     tables, NAME_summary.md the short one, NAME_*.png the pictures.
     """
-    plt.switch_backend("agg")
     results.mkdir(parents=True, exist_ok=True)
     cells, baselines = cells_of(grid), baseline_cells(grid)
     frame = cell_frame(cells, baselines, store, grid.targets)
@@ -97,22 +95,22 @@ def _pictures(
     grid: Grid, store: Store, frame: pd.DataFrame, rounds: pd.DataFrame, results: Path
 ) -> list[Path]:
     """Draw the main table's cells; pictures that would be empty are not drawn."""
-    main = frame[(frame["kind"] == "federated") & (frame["sweep"] == "")]
+    main = with_methods(frame[(frame["kind"] == "federated") & (frame["sweep"] == "")])
     if main.empty:
         return []
     at = {
         kind: results / f"{grid.name}_{kind}.png"
         for kind in ("curves", "costs", "worst", "calibration", "timeline")
     }
-    plot_curves(rounds, grid, at["curves"])
-    plot_costs(frame, grid, at["costs"])
-    plot_calibration(frame, grid, at["calibration"])
+    save_curves(rounds, grid, at["curves"])
+    save_costs(main, grid, at["costs"])
+    save_calibration(main, grid, at["calibration"])
     drawn = [at["curves"], at["costs"], at["calibration"]]
-    if plot_worst(frame, grid, at["worst"]):
+    if save_worst(main, grid, at["worst"]):
         drawn.append(at["worst"])
     best = _best(main)
-    title = f"{method_name(best['row'], best['variant'])}, seed {best['seed']}"
-    if plot_timeline(store.alarms(best["digest"]), title, at["timeline"]):
+    title = f"{best['method']}, seed {best['seed']}"
+    if save_timeline(store.alarms(best["digest"]), title, at["timeline"]):
         drawn.append(at["timeline"])
     return drawn
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
-import psutil
+from dtfl_app.core.environment import describe_hardware, installed_versions
 
 __all__ = ["Provenance", "provenance_line"]
 
@@ -38,14 +35,11 @@ class Provenance:
     @classmethod
     def here(cls, source: Path) -> Provenance:
         """Describe this machine, this moment and the code in folder `source`."""
-        packages = {name: version(name) for name in _PACKAGES}
-        memory = psutil.virtual_memory().total / 2**30
-        hardware = f"{os.cpu_count()} cores {platform.machine()}, {memory:.0f} GiB"
         today = datetime.now().astimezone().date().isoformat()
         return cls(
             commit=_commit(source),
-            versions={"python": platform.python_version(), **packages},
-            hardware=hardware,
+            versions=installed_versions(_PACKAGES),
+            hardware=describe_hardware(),
             date=today,
         )
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from dtfl_app.bench.by_site import site_figures
 from dtfl_app.core.config import RunConfig
+from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.results.lines import METRICS, TIMINGS, read_entries
 from dtfl_app.sites.catalogue import find_dataset
@@ -94,7 +95,7 @@ class Store:
 
 def finished_strategies(run: Path, strategies: Iterable[str]) -> list[str]:
     """Those of `strategies` whose last model was judged and stored; alarms are written last."""
-    return [name for name in strategies if (run / "alarms" / f"{_file_name(name)}.csv").exists()]
+    return [name for name in strategies if (run / "alarms" / f"{file_name(name)}.csv").exists()]
 
 
 def _site_rule(run: Path) -> Callable[[str], str]:
@@ -106,7 +107,7 @@ def _site_rule(run: Path) -> Callable[[str], str]:
 def _copy_run(run: Path, strategy: str, folder: Path) -> None:
     for kind, ending in (("models", "safetensors"), ("alarms", "csv")):
         (folder / kind).mkdir()
-        shutil.copy(run / kind / f"{_file_name(strategy)}.{ending}", folder / kind)
+        shutil.copy(run / kind / f"{file_name(strategy)}.{ending}", folder / kind)
     for path in run.glob("*.json"):
         _write_json(folder / path.name, _of_strategy(json.loads(path.read_text()), strategy))
     for name in (METRICS, TIMINGS):
@@ -124,11 +125,6 @@ def _of_strategy(content: Any, strategy: str) -> Any:  # noqa: ANN401 - whatever
     return [
         e for e in content if not isinstance(e, dict) or e.get("strategy", strategy) == strategy
     ]
-
-
-def _file_name(strategy: str) -> str:
-    """As the folder of a run names the files of a strategy that may be an import path."""
-    return strategy.replace(":", ".")
 
 
 def _write_json(path: Path, content: object) -> None:

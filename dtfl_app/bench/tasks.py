@@ -15,7 +15,7 @@ from dtfl_app.bench.provenance import Provenance
 from dtfl_app.bench.store import Store, finished_strategies
 from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import FederationError
-from dtfl_app.core.logs import MARK
+from dtfl_app.core.logs import MARK, without_colours
 from dtfl_app.core.settings import Value
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.evaluation.baselines import BASELINES, gather, measure
@@ -104,7 +104,7 @@ def _follow(lines: Iterator[str], path: Path, report: Report) -> None:
     rounds = 0
     with path.open("w") as log:
         for line in lines:
-            log.write(re.sub(r"\x1b\[[0-9;]*m", "", line) + "\n")
+            log.write(without_colours(line) + "\n")
             _, mark, message = line.partition(MARK)
             found = re.match(r"(\S+ round \d+(/\d+)?):", message)
             if found and mark:

@@ -9,10 +9,14 @@ import pandas as pd
 
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.config import RunConfig
+from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
+from dtfl_app.results.figures import figures
 
 __all__ = ["model_card"]
+
+_MEASURED = figures("balanced_accuracy", "auc_pr", "base_rate", "s", "false_alarm_rate")
 
 
 def model_card(
@@ -93,17 +97,14 @@ def _scores(bundle: Bundle, column: int) -> int:
 
 
 def _measured(metrics: Metrics, alarms: pd.DataFrame) -> str:
-    rows = {
-        "balanced accuracy": metrics.balanced_accuracy,
-        "AUC-PR": metrics.auc_pr,
-        "base rate (AUC-PR of a random score)": metrics.base_rate,
-        "BATADAL score S": metrics.s,
-        "false-alarm rate, all normal steps": metrics.false_alarm_rate,
-    }
-    table = ["| figure | value |", "| --- | --- |"]
-    table += [f"| {name} | {value:.4f} |" for name, value in rows.items() if np.isfinite(value)]
-    table.append(f"| events found | {metrics.events_found} of {metrics.events} |")
-    return "\n".join(table) + f"\n\n{_worst(alarms)}"
+    measured = metrics.as_dict()
+    rows = [
+        [figure.name or figure.title, f"{measured[figure.key]:.4f}"]
+        for figure in _MEASURED
+        if np.isfinite(measured[figure.key])
+    ]
+    rows.append(["events found", f"{metrics.events_found} of {metrics.events}"])
+    return f"{markdown(('figure', 'value'), rows)}\n\n{_worst(alarms)}"
 
 
 def _worst(alarms: pd.DataFrame) -> str:

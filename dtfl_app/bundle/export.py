@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from dtfl_app.bundle.folder import write_folder
 from dtfl_app.bundle.laws import Physics
 from dtfl_app.bundle.onnx_graph import score_graph
 from dtfl_app.core.config import RunConfig
+from dtfl_app.core.environment import installed_versions
 from dtfl_app.core.evidence import MODEL_KINDS, evidence_kinds
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import build_model, set_params
@@ -71,7 +69,7 @@ def export_model(
 
     Raises ResultsError when it cannot be written.
     """
-    bundle, versions = _bundle(model, origin), _versions()
+    bundle, versions = _bundle(model, origin), installed_versions(_PACKAGES)
     card = model_card(
         strategy,
         origin.run,
@@ -143,15 +141,3 @@ def _measured(model: SavedModel, origin: Origin) -> tuple[Metrics | None, pd.Dat
         return None, None
     metrics = origin.evaluator(model.params, model.calibration)
     return metrics, origin.evaluator.alarms(model.params, model.calibration)
-
-
-def _versions() -> Mapping[str, str]:
-    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
-
-
-def _version(package: str) -> str:
-    """Version of a package; the app itself may travel as a Flower bundle and not be installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -16,28 +16,17 @@ from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.saved_model import FileEvaluation, evaluate_file, find_model
+from dtfl_app.results.figures import figures
 from dtfl_app.results.lines import plain_figures
 from twin.files import write_atomically
 
 __all__ = ["evaluate"]
 
-_FIGURES = {
-    "s": "BATADAL score S",
-    "s_ttd": "S_TTD",
-    "s_clf": "S_CLF = balanced accuracy",
-    "auc_pr": "AUC-PR",
-    "base_rate": "base rate (AUC-PR of a random score)",
-    "roc_auc": "ROC-AUC",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "false_alarm_rate": "false-alarm rate, all normal steps",
-    "far_at_1pct": "false-alarm rate of settled operation at 1% wanted",
-    "far_at_05pct": "false-alarm rate of settled operation at 0.5% wanted",
-    "far_at_01pct": "false-alarm rate of settled operation at 0.1% wanted",
-    "hours_to_detection": "hours to detection, mean",
-    "false_alarms_per_day": "false alarms per day",
-}
+_FIGURES = figures(
+    "s", "s_ttd", "s_clf", "auc_pr", "base_rate", "roc_auc", "precision", "recall", "f1",
+    "false_alarm_rate", "far_at_1pct", "far_at_05pct", "far_at_01pct", "hours_to_detection",
+    "false_alarms_per_day",
+)  # fmt: skip
 
 
 def evaluate(
@@ -90,9 +79,9 @@ def _show(console: Console, found: FileEvaluation, title: str) -> None:
 def _figures(metrics: Metrics, title: str) -> Table:
     table = Table("figure", title=title)
     table.add_column("value", justify="right")
-    for name, words in _FIGURES.items():
-        value = metrics.as_dict()[name]
-        table.add_row(words, "-" if pd.isna(value) else f"{value:.4f}")
+    for figure in _FIGURES:
+        value = metrics.as_dict()[figure.key]
+        table.add_row(figure.name or figure.title, "-" if pd.isna(value) else f"{value:.4f}")
     table.add_row("events found", f"{metrics.events_found} of {metrics.events}")
     return table
 

@@ -16,7 +16,7 @@ from dtfl_app.report.bench_page import bench_page
 from dtfl_app.report.bench_reading import read_bench
 from dtfl_app.report.reading import read_run
 from dtfl_app.report.run_page import run_page
-from dtfl_app.report.tables import SettingReference
+from dtfl_app.report.run_tables import SettingReference
 from dtfl_app.strategies.registry import BUILT_IN
 from twin.files import write_atomically
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -20,7 +18,8 @@ from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import SECTIONS, RunConfig, RunSettings, keys_with
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.logs import EVENT_MARK, MARK
+from dtfl_app.core.logs import EVENT_MARK, MARK, without_colours
+from dtfl_app.core.naming import run_name
 from dtfl_app.core.settings import Value, fields_of, group_of, keys_of, to_mapping
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.events import RunEvent
@@ -145,7 +144,7 @@ def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
 
 def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Name sites, run and folders, so that this process knows where the results will be."""
-    name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
+    name = run_name(str(chosen.get("dataset", "plants")))
     full = _with_absolute_paths({"run-name": name, "results-dir": "results", **chosen})
     fixed = _dataset(full).fixed_sites(RunConfig.from_mapping(full))
     return {"sites": _DEFAULT_SITES, **full, **({} if fixed is None else {"sites": fixed})}
@@ -194,21 +193,17 @@ def _open_log(path: Path) -> TextIO:
 def _kept(lines: Iterator[str], log: TextIO) -> Iterator[str]:
     """Keep the whole stream in the run's log."""
     for line in lines:
-        log.write(_plain(line) + "\n")
+        log.write(without_colours(line) + "\n")
         yield line
 
 
 def follow(lines: Iterator[str], console: Console) -> None:
     """Show the app's own lines and warnings out of Flower's stream."""
     for line in lines:
-        before, mark, message = _plain(line).partition(MARK)
+        before, mark, message = without_colours(line).partition(MARK)
         if mark:
             style = "yellow" if "WARNING" in before else ""
             console.print(_readable(message), style=style, highlight=False, markup=False)
-
-
-def _plain(line: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
 def _readable(message: str) -> str:

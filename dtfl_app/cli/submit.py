@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from dtfl_app.cli.runs import resumed_settings
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.naming import run_name
 from dtfl_app.core.settings import Value
 from dtfl_app.engine.launch import submit as submit_run
 from dtfl_app.results.show import show_run
@@ -78,5 +78,4 @@ def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
             )
     if chosen.get("resume") and Path(str(chosen["resume"])).exists():
         return resumed_settings(chosen)
-    name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{chosen.get('dataset', 'plants')}"
-    return {"run-name": name, **chosen}
+    return {"run-name": run_name(str(chosen.get("dataset", "plants"))), **chosen}

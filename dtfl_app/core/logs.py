@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import reprlib
 from collections.abc import MutableMapping
 from typing import Any
 
-__all__ = ["EVENT_MARK", "MARK", "log", "one_line", "quoted"]
+__all__ = ["EVENT_MARK", "MARK", "log", "one_line", "quoted", "without_colours"]
 
 MARK = "dtfl: "
 # After it, what happened as JSON.
@@ -43,3 +44,8 @@ def one_line(text: str, limit: int = 300) -> str:
 def quoted(value: object) -> str:
     """Write a value that others sent as Python would, cut to what fits into an error message."""
     return one_line(_short.repr(value), limit=120)
+
+
+def without_colours(line: str) -> str:
+    """Drop the terminal codes with which Flower colours its log."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)

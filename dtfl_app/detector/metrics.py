@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,7 +11,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-__all__ = ["EventResult", "Metrics", "evaluate_scores", "event_results", "settled_steps", "share"]
+__all__ = [
+    "WANTED_RATES",
+    "EventResult",
+    "Metrics",
+    "evaluate_scores",
+    "event_results",
+    "settled_steps",
+    "share",
+]
+
+#: Figures of `Metrics` that hold observed false-alarm rates -> the rate that was wanted.
+WANTED_RATES: Mapping[str, float] = {
+    "far_at_1pct": 0.01,
+    "far_at_05pct": 0.005,
+    "far_at_01pct": 0.001,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from dtfl_app.core.config import DetectorSettings
 from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds, kind_names
 from dtfl_app.detector.calibration import Alarm, Calibration
 from dtfl_app.detector.metrics import (
+    WANTED_RATES,
     EventResult,
     Metrics,
     evaluate_scores,
@@ -26,14 +27,7 @@ from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
 
-__all__ = ["WANTED_RATES", "Evaluator", "ObservedRate", "evidence_metrics"]
-
-#: Wanted false-alarm rates that the observed ones are compared with -> their name in `Metrics`.
-WANTED_RATES: Mapping[float, str] = {
-    0.01: "far_at_1pct",
-    0.005: "far_at_05pct",
-    0.001: "far_at_01pct",
-}
+__all__ = ["Evaluator", "ObservedRate", "evidence_metrics"]
 
 
 def evidence_metrics(
@@ -51,7 +45,7 @@ def evidence_metrics(
     metrics = evaluate_scores(alarm.score, alarm.threshold, features.label, features.event, step_s)
     settled = evidence[settled_steps(features.label, features.instance, step_s)]
     rates = {
-        name: share(calibration.exceeds(settled, wanted)) for wanted, name in WANTED_RATES.items()
+        name: share(calibration.exceeds(settled, wanted)) for name, wanted in WANTED_RATES.items()
     }
     return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
 
@@ -158,7 +152,7 @@ class Evaluator:
         sources = self._sources(calibration.judge(evidence, self._settings.false_alarm_rate))
         owners = np.array([self._owner(name, calibration) for name in features.instance], str)
         found = []
-        for wanted in WANTED_RATES:
+        for wanted in WANTED_RATES.values():
             raised = calibration.exceeds(evidence, wanted)
             for site in dict.fromkeys(owners.tolist()):
                 here = owners == site

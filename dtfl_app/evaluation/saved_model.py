@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import build_model
@@ -53,7 +54,7 @@ def find_model(model: Path, strategy: str = "") -> tuple[Path, Path]:
     if model.is_file():
         return model.parent.parent, model
     found = {path.stem: path for path in sorted((model / "models").glob("*.safetensors"))}
-    named = strategy.replace(":", ".")
+    named = file_name(strategy)
     if named in found:
         return model, found[named]
     if len(found) == 1 and not strategy:

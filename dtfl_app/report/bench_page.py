@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dtfl_app.report.bench_figures import bench_bytes, bench_curves, worst_sites
+from dtfl_app.report.bench_pictures import bench_bytes, bench_curves, false_alarms, worst_sites
 from dtfl_app.report.bench_reading import BenchContents
 from dtfl_app.report.bench_tables import (
     bench_alarm_table,
@@ -13,18 +13,18 @@ from dtfl_app.report.bench_tables import (
     sweep_tables,
 )
 from dtfl_app.report.blocks import Block, Code, Details, Legend, Section, Sentences, Tile
-from dtfl_app.report.events import event_outcomes
-from dtfl_app.report.figures import FalseAlarms, calibration_plot
+from dtfl_app.report.event_outcomes import event_outcomes
 from dtfl_app.report.page import render_page
 from dtfl_app.report.run_page import (
-    RATES,
     environment_blocks,
     event_blocks,
     setting_blocks,
     site_blocks,
     twin_blocks,
 )
-from dtfl_app.report.tables import SettingReference, file_table
+from dtfl_app.report.run_pictures import calibration_plot
+from dtfl_app.report.run_tables import SettingReference, file_table
+from dtfl_app.results.figures import figures
 
 __all__ = ["bench_page"]
 
@@ -61,10 +61,11 @@ def _tiles(bench: BenchContents) -> list[Tile]:
     if rounds.notna().any():
         note = f"{rounds.idxmin()}; median; target {target}"
         tiles.append(Tile("Fewest rounds to the target", f"{rounds.min():g}", note))
-    for key, title in (("balanced_accuracy", "Best balanced accuracy"), ("s", "Best S")):
-        means = groups[key].mean()
+    for figure in figures("balanced_accuracy", "s"):
+        means = groups[figure.key].mean()
         if means.notna().any():
-            tiles.append(Tile(title, f"{means.max():.3f}", f"{means.idxmax()}; mean"))
+            note = f"{means.idxmax()}; mean"
+            tiles.append(Tile(f"Best {figure.title}", figure.text(means.max()), note))
     return tiles
 
 
@@ -101,12 +102,7 @@ def _curves(bench: BenchContents) -> Iterator[Block]:
 
 
 def _calibration(bench: BenchContents) -> Iterator[Block]:
-    points = [
-        FalseAlarms(str(name), rate, float(mean))
-        for key, rate in RATES.items()
-        if key in bench.main
-        for name, mean in bench.main.groupby("method", sort=False)[key].mean().dropna().items()
-    ]
+    points = false_alarms(bench.main)
     if not points:
         yield Sentences(("The cells hold no false-alarm rates at several wanted rates.",))
         return

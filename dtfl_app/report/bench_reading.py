@@ -11,7 +11,7 @@ import pandas as pd
 from dtfl_app.core.errors import DataError
 from dtfl_app.report.reading import RunContents, StoredFile, read_run
 
-__all__ = ["BenchContents", "method_names", "read_bench"]
+__all__ = ["BenchContents", "method_name", "read_bench", "with_methods"]
 
 _ROUND_COLUMNS = ("row", "variant", "sweep", "seed", "round", "balanced_accuracy")
 _CELL_COLUMNS = ("row", "variant", "sweep", "point", "seed", "kind", "digest", "balanced_accuracy")
@@ -83,9 +83,15 @@ def read_bench(path: Path, store: Path | None) -> BenchContents:
     )
 
 
-def method_names(table: pd.DataFrame) -> pd.Series:
-    """Row and variant as one name; the plain variant goes without."""
-    return table["row"] + table["variant"].where(table["variant"] == "", ", " + table["variant"])
+def method_name(row: str, variant: str) -> str:
+    """How a row of a variant is called; the plain variant goes without its name."""
+    return f"{row}, {variant}" if variant else row
+
+
+def with_methods(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of rows and variants with their names in a column "method"."""
+    names = [method_name(*place) for place in zip(table["row"], table["variant"], strict=True)]
+    return table.assign(method=pd.Series(names, index=table.index, dtype=object))
 
 
 def _best_digest(cells: pd.DataFrame) -> str:
@@ -105,8 +111,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise DataError(f"{path}: columns {missing} are missing; give NAME.parquet of `dtfl bench`")
-    table["method"] = method_names(table)
-    return table
+    return with_methods(table)
 
 
 def _words(path: Path) -> tuple[str, tuple[str, ...], str]:

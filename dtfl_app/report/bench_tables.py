@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
+from dtfl_app.detector.metrics import WANTED_RATES
 from dtfl_app.report.bench_reading import BenchContents
 from dtfl_app.report.blocks import Cell, Column, Table
+from dtfl_app.report.run_tables import figure_column
+from dtfl_app.results.figures import Figure, figures
 
 __all__ = ["bench_alarm_table", "bench_cost_table", "bench_figure_table", "sweep_tables"]
 
 _LISTED = 6
-# column of the stored table -> head, digits, factor
-_COSTS = {
-    "bytes_up": (Column("MB up", "to target, mean"), 2, 1e-6),
-    "bytes_down": (Column("MB down", "to target, mean"), 2, 1e-6),
-    "seconds": (Column("seconds", "to target, mean"), 1, 1.0),
-    "site_steps": (Column("site steps", "to target, mean"), 0, 1.0),
-    "server_steps": (Column("server steps", "to target, mean"), 0, 1.0),
-}
-_FIGURES = {
-    "balanced_accuracy": (Column("balanced accuracy"), 3),
-    "auc_pr": (Column("AUC-PR"), 3),
-    "roc_auc": (Column("ROC-AUC"), 3),
-    "s": (Column("S"), 3),
-    "s_ttd": (Column("S_TTD"), 3),
-    "s_clf": (Column("S_CLF"), 3),
-}
-_ALARMS = {
-    "events_found": (Column("found", "events"), 1),
-    "events": (Column("events"), 0),
-    "hours_to_detection": (Column("hours to alarm"), 1),
-    "false_alarm_rate": (Column("false-alarm rate", "share of normal steps"), 4),
-    "false_alarms_per_day": (Column("false alarms", "stretches per day"), 2),
-    "far_at_1pct": (Column("at 1%", "of settled normal steps"), 4),
-    "far_at_05pct": (Column("at 0.5%", "of settled normal steps"), 4),
-    "far_at_01pct": (Column("at 0.1%", "of settled normal steps"), 4),
-    "worst_site_balanced_accuracy": (Column("worst site", "balanced accuracy"), 3),
-}
-_SWEPT = ("balanced_accuracy", "auc_pr", "s", "false_alarm_rate", "worst_site_balanced_accuracy")
+_COSTS = figures("bytes_up", "bytes_down", "seconds", "site_steps", "server_steps")
+_FIGURES = figures("balanced_accuracy", "auc_pr", "roc_auc", "s", "s_ttd", "s_clf")
+_ALARMS = figures(
+    "events_found", "events", "hours_to_detection", "false_alarm_rate", "false_alarms_per_day",
+    *WANTED_RATES, "worst_site_balanced_accuracy",
+)  # fmt: skip
+_SWEPT = figures(
+    "balanced_accuracy", "auc_pr", "s", "false_alarm_rate", "worst_site_balanced_accuracy"
+)
 
 
 def bench_cost_table(bench: BenchContents) -> Table:
@@ -50,16 +34,13 @@ def bench_cost_table(bench: BenchContents) -> Table:
         Column("method", numeric=False),
         Column(f"rounds to {target}", "each cell"),
         Column("reached", "cells", numeric=False),
-        *(column for column, _, _ in _COSTS.values()),
+        *(Column(cost.title, "to target, mean") for cost in _COSTS),
         *(Column(f"rounds to {other}", "each cell") for other in bench.targets[1:]),
     )
     rows = []
     for name, cells in _by_method(bench.main):
         rounds = cells[f"rounds_to_{target}"]
-        costs = (
-            _mean(cells[f"{cost}_to_{target}"] * factor, digits)
-            for cost, (_, digits, factor) in _COSTS.items()
-        )
+        costs = (_mean(cost.to(target), cells) for cost in _COSTS)
         others = (_rounds(cells[f"rounds_to_{other}"]) for other in bench.targets[1:])
         reached = Cell(f"{rounds.notna().sum()} of {len(rounds)}")
         rows.append((Cell(name), _rounds(rounds), reached, *costs, *others))
@@ -80,21 +61,21 @@ def bench_alarm_table(bench: BenchContents) -> Table:
 def sweep_tables(bench: BenchContents) -> Iterator[tuple[str, Table]]:
     """Yield (name, table) per sweep: each method at each value."""
     swept = bench.cells[bench.cells["sweep"] != ""]
-    heads = {key: {**_FIGURES, **_ALARMS}[key] for key in _SWEPT if key in bench.cells}
+    shown = [figure for figure in _SWEPT if figure.key in bench.cells]
     target = bench.targets[0]
     for place, (name, cells) in enumerate(swept.groupby("sweep", sort=False)):
         columns = (
             Column("method", numeric=False),
             Column(str(name), numeric=False),
             Column(f"rounds to {target}", "each cell"),
-            *(column for column, _ in heads.values()),
+            *map(figure_column, shown),
         )
         rows = tuple(
             (
                 Cell(method),
                 Cell(str(point)),
                 _rounds(at_point[f"rounds_to_{target}"]),
-                *_figures(at_point, heads),
+                *_means(shown, at_point),
             )
             for method, of_method in _by_method(cells)
             for point, at_point in of_method.groupby("point", sort=False)
@@ -102,13 +83,11 @@ def sweep_tables(bench: BenchContents) -> Iterator[tuple[str, Table]]:
         yield str(name), Table(f"sweep-{place}", f"Varied: {name}", columns, rows)
 
 
-def _last_models(
-    bench: BenchContents, name: str, caption: str, figures: Mapping[str, tuple[Column, int]]
-) -> Table:
-    heads = {key: head for key, head in figures.items() if key in bench.cells}
+def _last_models(bench: BenchContents, name: str, caption: str, figures: Sequence[Figure]) -> Table:
+    shown = [figure for figure in figures if figure.key in bench.cells]
     groups = [*_by_method(bench.baselines), *_by_method(bench.main)]
-    columns = (Column("method", numeric=False), *(column for column, _ in heads.values()))
-    rows = tuple((Cell(method), *_figures(cells, heads)) for method, cells in groups)
+    columns = (Column("method", numeric=False), *map(figure_column, shown))
+    rows = tuple((Cell(method), *_means(shown, cells)) for method, cells in groups)
     return Table(name, caption, columns, rows)
 
 
@@ -117,8 +96,8 @@ def _by_method(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(name), group
 
 
-def _figures(cells: pd.DataFrame, heads: Mapping[str, tuple[Column, int]]) -> list[Cell]:
-    return [_mean(cells[key], digits, key) for key, (_, digits) in heads.items()]
+def _means(figures: Sequence[Figure], cells: pd.DataFrame) -> list[Cell]:
+    return [_mean(figure, cells) for figure in figures]
 
 
 def _rounds(values: pd.Series) -> Cell:
@@ -133,10 +112,7 @@ def _rounds(values: pd.Series) -> Cell:
     return Cell(text, float(reached.median()))
 
 
-def _mean(values: pd.Series, digits: int, key: str = "") -> Cell:
-    known = values.dropna().astype(float)
-    if known.empty:
-        return Cell("-", None, key)
-    mean, spread = float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else 0.0
-    text = f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(known) > 1 else "")
-    return Cell(text, mean, key)
+def _mean(figure: Figure, cells: pd.DataFrame) -> Cell:
+    """Mean and spread over the cells that have the figure; the cell's number is the mean."""
+    known = cells[figure.key].dropna().astype(float)
+    return Cell(figure.spread(known), float(known.mean()) if len(known) else None, figure.key)

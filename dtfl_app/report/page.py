@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dtfl_app.report.blocks import Section, Tile
-from dtfl_app.report.svg import SERIES_COLOURS
+from dtfl_app.results.drawing import PAPER, SERIES
 
 __all__ = ["render_page"]
 
@@ -43,7 +43,8 @@ def render_page(
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         switches=_SWITCHES,
-        colours=SERIES_COLOURS,
+        colours=SERIES,
+        paper=PAPER.by_name(),
     )
     return text if text.endswith("\n") else text + "\n"
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.results.events import EVENTS, RunEvent, read_events
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
@@ -184,7 +185,7 @@ def _summaries(path: Path) -> list[dict[str, Any]]:
 def _alarms(folder: Path, strategies: list[str]) -> dict[str, pd.DataFrame]:
     found = {}
     for strategy in strategies:
-        table = _read(folder / f"{strategy.replace(':', '.')}.csv", _alarm_table)
+        table = _read(folder / f"{file_name(strategy)}.csv", _alarm_table)
         if table is not None:
             found[strategy] = table
     return found

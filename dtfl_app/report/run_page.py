@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dtfl_app.core.config import PLACES
+from dtfl_app.detector.metrics import WANTED_RATES
 from dtfl_app.report.blocks import (
     Block,
     Cell,
@@ -19,8 +20,11 @@ from dtfl_app.report.blocks import (
     Table,
     Tile,
 )
-from dtfl_app.report.events import EventOutcome, event_outcomes
-from dtfl_app.report.figures import (
+from dtfl_app.report.event_outcomes import EventOutcome, event_outcomes
+from dtfl_app.report.page import render_page
+from dtfl_app.report.reading import RunContents
+from dtfl_app.report.run_log import log_blocks, privacy_blocks
+from dtfl_app.report.run_pictures import (
     FalseAlarms,
     bytes_to_target,
     calibration_plot,
@@ -28,10 +32,7 @@ from dtfl_app.report.figures import (
     learning_curves,
     twin_signals,
 )
-from dtfl_app.report.page import render_page
-from dtfl_app.report.reading import RunContents
-from dtfl_app.report.run_log import log_blocks, privacy_blocks
-from dtfl_app.report.tables import (
+from dtfl_app.report.run_tables import (
     SettingReference,
     alarm_table,
     calibration_table,
@@ -44,7 +45,7 @@ from dtfl_app.report.tables import (
     quality_table,
     setting_tables,
 )
-from dtfl_app.report.timeline_figures import timeline_pictures
+from dtfl_app.report.timeline_pictures import timeline_pictures
 from dtfl_app.report.words import (
     best_summary,
     describe_alarms,
@@ -52,9 +53,9 @@ from dtfl_app.report.words import (
     describe_target,
     headline,
 )
+from dtfl_app.results.figures import FIGURES
 
 __all__ = [
-    "RATES",
     "environment_blocks",
     "event_blocks",
     "run_page",
@@ -63,8 +64,6 @@ __all__ = [
     "twin_blocks",
 ]
 
-# Figures of Metrics that hold observed false-alarm rates, and the rate that was wanted.
-RATES = {"far_at_1pct": 0.01, "far_at_05pct": 0.005, "far_at_01pct": 0.001}
 _CALIBRATION_FACTOR = 2.0
 # Where things lie on one machine does not belong into a command for another.
 
@@ -99,12 +98,12 @@ def _tiles(run: RunContents) -> list[Tile]:
         cheapest = min(reached, key=lambda s: s["megabytes_to_target"])
         note = f"{first['strategy']}; target {run.target:g}"
         tiles.append(Tile("Fewest rounds to the target", str(first["rounds_to_target"]), note))
-        megabytes = f"{cheapest['megabytes_to_target']:.1f} MB"
+        megabytes = FIGURES["megabytes"].measured(cheapest["megabytes_to_target"])
         tiles.append(Tile("Fewest bytes to the target", megabytes, cheapest["strategy"]))
     best = best_summary(run.summaries)
     if best is not None:
         final, name = best["final"], best["strategy"]
-        figure = f"{final['balanced_accuracy']:.3f}"
+        figure = FIGURES["balanced_accuracy"].text(final["balanced_accuracy"])
         tiles.append(Tile("Best last balanced accuracy", figure, name))
         found = f"{final['events_found']} of {final['events']}"
         tiles.append(Tile("Events its alarms found", found, name))
@@ -186,7 +185,7 @@ def _false_alarms(run: RunContents) -> list[FalseAlarms]:
 
 def _rates_of(final: Mapping[str, Any], wanted: float) -> dict[str, float]:
     """Key of each observed rate and the wanted one; the run's own only if no other is stored."""
-    stored = {key: rate for key, rate in RATES.items() if final.get(key) is not None}
+    stored = {key: rate for key, rate in WANTED_RATES.items() if final.get(key) is not None}
     own = {"false_alarm_rate": wanted} if final.get("false_alarm_rate") is not None else {}
     return stored or own
 

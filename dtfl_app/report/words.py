@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dtfl_app.report.events import EventOutcome
+from dtfl_app.report.event_outcomes import EventOutcome
 from dtfl_app.report.reading import RunContents
+from dtfl_app.results.figures import FIGURES
 
 __all__ = ["best_summary", "describe_alarms", "describe_shortfalls", "describe_target", "headline"]
 
@@ -38,7 +39,7 @@ def describe_target(run: RunContents) -> list[str]:
     missed = [s for s in run.summaries if s["rounds_to_target"] is None]
     sentences = [
         f"{s['strategy']} reached balanced accuracy {run.target:g} {_after(s['rounds_to_target'])} "
-        f"and {s['megabytes_to_target']:.1f} MB."
+        f"and {FIGURES['megabytes'].measured(s['megabytes_to_target'])}."
         for s in reached
     ]
     return sentences + [
@@ -56,7 +57,8 @@ def describe_alarms(run: RunContents, outcomes: Mapping[str, list[EventOutcome]]
     name, final = best["strategy"], best["final"]
     sentences = [
         f"The best last model is that of {name}: balanced accuracy "
-        f"{final['balanced_accuracy']:.3f}; its alarms found {final['events_found']} of "
+        f"{FIGURES['balanced_accuracy'].text(final['balanced_accuracy'])}; its alarms found "
+        f"{final['events_found']} of "
         f"{_count(final['events'], 'event')}{_delay(final)}."
     ]
     if final.get("false_alarm_rate") is not None:
@@ -126,7 +128,9 @@ def _after(rounds: int) -> str:
 
 def _ended_at(summary: Mapping[str, Any]) -> str:
     accuracy = _accuracy(summary)
-    return "" if accuracy is None else f"; it ended at {accuracy:.3f}"
+    if accuracy is None:
+        return ""
+    return f"; it ended at {FIGURES['balanced_accuracy'].text(accuracy)}"
 
 
 def _accuracy(summary: Mapping[str, Any]) -> float | None:
@@ -137,7 +141,9 @@ def _accuracy(summary: Mapping[str, Any]) -> float | None:
 
 def _delay(final: Mapping[str, Any]) -> str:
     hours = final.get("hours_to_detection")
-    return "" if hours is None else f", {hours:.1f} hours after their begin in the mean"
+    if hours is None:
+        return ""
+    return f", {FIGURES['hours_to_detection'].text(hours)} hours after they begin on average"
 
 
 def _listed(names: Sequence[str], most: int = _NAMED) -> str:

@@ -27,6 +27,7 @@ from safetensors.numpy import load, save
 
 from dtfl_app.core.config import keys_with
 from dtfl_app.core.errors import CheckpointError
+from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.core.settings import Value
 from twin.files import write_atomically
@@ -36,7 +37,6 @@ __all__ = [
     "CheckpointFolder",
     "StoredCheckpoint",
     "differences",
-    "file_name",
     "named",
     "require_same_run",
 ]
@@ -230,11 +230,6 @@ def named(found: Mapping[str, tuple[Value | None, Value | None]], where: str) ->
     words = [f"{k} is {_word(then)} {where}, {_word(now)} now" for k, (then, now) in found.items()]
     more = [f"and {len(words) - _NAMED} more"] if len(words) > _NAMED else []
     return "; ".join(words[:_NAMED] + more)
-
-
-def file_name(strategy: str) -> str:
-    """File name for a strategy that may be an import path."""
-    return strategy.replace(":", ".")
 
 
 def _word(value: Value | None) -> str:

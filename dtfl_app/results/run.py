@@ -26,24 +26,24 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 
+from dtfl_app.core.environment import describe_hardware, installed_versions
 from dtfl_app.core.errors import ConfigError, ResultsError
+from dtfl_app.core.naming import file_name
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.results.checkpoint import CheckpointFolder, file_name
+from dtfl_app.results.checkpoint import CheckpointFolder
+from dtfl_app.results.curves import save_curves
 from dtfl_app.results.events import EVENTS, RunEvent
 from dtfl_app.results.lines import (
     METRICS,
@@ -55,7 +55,6 @@ from dtfl_app.results.lines import (
     summarise,
 )
 from dtfl_app.results.models import SavedModel, save_model
-from dtfl_app.results.plots import plot_curves
 from dtfl_app.results.resuming import read_about, require_same_settings
 from dtfl_app.results.spending import PRIVACY
 from twin.files import write_atomically
@@ -90,16 +89,17 @@ class RunDirectory:
 
     def __init__(self, path: Path, settings: Mapping[str, object], target: float) -> None:
         require_no_run(path)
+        versions = installed_versions(_PACKAGES)
         # Of the operating system: two runs with one seed are two runs all the same.
         about = {
             "run": secrets.token_hex(8),
             "settings": dict(settings),
             "seeds": {what: settings[key] for what, key in _SEEDS.items() if key in settings},
-            "versions": _versions(),
-            "python": platform.python_version(),
+            "versions": {name: versions[name] for name in _PACKAGES},
+            "python": versions["python"],
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "system": platform.platform(),
-            "hardware": _hardware(),
+            "hardware": describe_hardware(),
         }
         self._open(path, target, str(about["run"]))
         try:
@@ -228,7 +228,7 @@ class RunDirectory:
             for s in summarise(lines, self.target)
         ]
         self._write_json("summary.json", [s.to_mapping() for s in summaries])
-        plot_curves(lines, self.target, title, self.path / "curves.png")
+        save_curves(lines, self.target, title, self.path / "curves.png")
         return summaries
 
     # --- inside ------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class RunDirectory:
 
     def _resumed(self, about: Mapping[str, Any]) -> RunEvent:
         """The event of taking the run up, with the versions that changed since it began."""
-        now = {"python": platform.python_version(), **_versions()}
+        now = installed_versions(_PACKAGES)
         then = {"python": about.get("python"), **about.get("versions", {})}
         changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then[name] != now[name]]
         reason = f"results may differ: {', '.join(changed)}" if changed else ""
@@ -314,21 +314,3 @@ def _drop_half_line(path: Path) -> None:
 def _metrics(plain: Mapping[str, Any]) -> Metrics:
     figures: dict[str, Any] = {k: math.nan if v is None else v for k, v in plain.items()}
     return Metrics(**figures)
-
-
-def _versions() -> dict[str, str]:
-    return {name: _version(name) for name in _PACKAGES}
-
-
-def _version(package: str) -> str:
-    """Version of a package; the app itself may travel as a Flower bundle and not be installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _hardware() -> str:
-    """Cores, architecture and memory; no name that tells which machine it is."""
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{os.cpu_count()} cores {platform.machine()}, {memory:.0f} GiB"

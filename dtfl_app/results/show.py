@@ -13,13 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.core.naming import file_name
 from dtfl_app.detector.metrics import EventResult, event_results
 from dtfl_app.results.events import EVENTS, read_events
+from dtfl_app.results.figures import figures
 from dtfl_app.results.spending import PRIVACY, read_spending
+from dtfl_app.results.summary_tables import cost_cells, figure_cells
 
 __all__ = ["show_run"]
 
-_FIGURES = {"balanced_accuracy": "balanced accuracy", "auc_pr": "AUC-PR", "s": "S"}
+_COSTS = figures("rounds", "megabytes")
+_FIGURES = figures("balanced_accuracy", "auc_pr", "s", "events_found")
 
 
 def show_run(path: Path, console: Console) -> None:
@@ -77,17 +81,11 @@ def _privacy(path: Path) -> Iterator[str]:
 def _summary_table(summaries: list[dict[str, Any]], target: float) -> Table:
     table = Table(title=f"what it took to reach balanced accuracy {target:g}, and where it ended")
     table.add_column("strategy")
-    for title in ("rounds", "megabytes", *_FIGURES.values(), "found"):
-        table.add_column(title, justify="right")
+    for figure in (*_COSTS, *_FIGURES):
+        table.add_column(figure.title, justify="right")
+    costs = [cost.to("target") for cost in _COSTS]
     for s in summaries:
-        final, rounds = s["final"], s["rounds_to_target"]
-        table.add_row(
-            s["strategy"],
-            f"not in {s['rounds']}" if rounds is None else str(rounds),
-            _text(s["megabytes_to_target"], 1),
-            *(_text(final.get(name), 2) for name in _FIGURES),
-            f"{final['events_found']}/{final['events']}" if final else "-",
-        )
+        table.add_row(s["strategy"], *cost_cells(s, costs), *figure_cells(s["final"], _FIGURES))
     return table
 
 
@@ -95,18 +93,16 @@ def _group_table(summaries: list[dict[str, Any]]) -> Table:
     table = Table(title="families of events: simulated by the twin, and held out from it")
     for title in ("strategy", "families"):
         table.add_column(title)
-    for title in (*_FIGURES.values(), "found"):
-        table.add_column(title, justify="right")
+    for figure in _FIGURES:
+        table.add_column(figure.title, justify="right")
     for s in summaries:
-        for group, figures in s["groups"].items():
-            cells = [_text(figures.get(name), 2) for name in _FIGURES]
-            found = f"{figures['events_found']}/{figures['events']}"
-            table.add_row(s["strategy"], group, *cells, found)
+        for group, final in s["groups"].items():
+            table.add_row(s["strategy"], group, *figure_cells(final, _FIGURES))
     return table
 
 
 def _show_events(path: Path, strategy: str, console: Console) -> None:
-    alarms = pd.read_csv(path / "alarms" / f"{strategy.replace(':', '.')}.csv")
+    alarms = pd.read_csv(path / "alarms" / f"{file_name(strategy)}.csv")
     known = alarms[alarms["label"] >= 0]
     events = known["event"].fillna("").to_numpy(dtype=str)
     results = event_results(known["alarm"].to_numpy(dtype=bool), events)
@@ -123,7 +119,3 @@ def _event_row(result: EventResult, rows: pd.DataFrame) -> list[str]:
         return [result.event, str(result.steps), "missed", ""]
     first = rows.iloc[result.delay]
     return [result.event, str(result.steps), f"step {result.delay + 1}", str(first["channel"])]
-
-
-def _text(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

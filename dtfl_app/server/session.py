@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ from dtfl_app.bundle.export import Origin, export_model
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import CheckpointError, ConfigError
 from dtfl_app.core.logs import log
+from dtfl_app.core.naming import run_name
+from dtfl_app.core.text_tables import plain
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
     Detector,
@@ -46,7 +47,12 @@ from dtfl_app.results.lines import RoundLine, Summary
 from dtfl_app.results.models import SavedModel
 from dtfl_app.results.resuming import find_checkpoint
 from dtfl_app.results.run import RunDirectory
-from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain, summary_rows
+from dtfl_app.results.summary_tables import (
+    GROUP_HEAD,
+    SUMMARY_HEAD,
+    group_rows,
+    summary_rows,
+)
 from dtfl_app.rounds.signals import FAR, mean_shift
 from dtfl_app.rounds.strategy import DTFLStrategy, Snapshot, Workbench
 from dtfl_app.rounds.twin_trainer import TwinTrainer
@@ -361,6 +367,5 @@ def _open_results(config: RunConfig) -> tuple[RunDirectory, Checkpoint | None]:
         require_same_run(checkpoint, settings)
         history, timings = checkpoint.history, checkpoint.timings
         return RunDirectory.reopen(path, settings, run.target, history, timings), checkpoint
-    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    name = run.run_name or f"{stamp}-{config.run.dataset}"
+    name = run.run_name or run_name(run.dataset)
     return RunDirectory(root / name, settings, run.target), None

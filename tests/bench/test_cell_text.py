@@ -1,24 +1,8 @@
 import math
 
 import pandas as pd
-import pytest
 
-from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text, spread
-
-
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ([2.0], "2.0"),
-        ([1.0, 3.0], "2.0 ± 1.4"),  # sample deviation: sqrt(((-1)^2 + 1^2) / 1)
-        ([1.0, math.nan, 3.0], "2.0 ± 1.4 (2 of 3)"),
-        ([4.0, math.nan], "4.0 (1 of 2)"),
-        ([math.nan], "-"),
-        ([], "-"),
-    ],
-)
-def test_spread_says_how_many_it_is_over(values, text):
-    assert spread(values, 1) == text
+from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text
 
 
 def lines(**columns):

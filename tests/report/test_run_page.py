@@ -6,7 +6,7 @@ import pytest
 
 from dtfl_app.report.reading import read_run
 from dtfl_app.report.run_page import run_page
-from dtfl_app.report.tables import SettingReference
+from dtfl_app.report.run_tables import SettingReference
 from tests.support.run_folder import make_run
 
 REFERENCE = [

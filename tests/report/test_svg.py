@@ -1,16 +1,8 @@
 import re
 from xml.etree import ElementTree as ET
 
-from dtfl_app.report.svg import (
-    INK,
-    SERIES_COLOURS,
-    mark_series,
-    new_figure,
-    plain_axes,
-    series_colour,
-    series_dash,
-    to_svg,
-)
+from dtfl_app.report.svg import PAGE, to_svg
+from dtfl_app.results.drawing import draw_curve, new_figure, plain_axes
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -18,11 +10,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 def picture(name: str = "demo", title: str = "A curve", description: str = "It rises.") -> str:
     figure = new_figure(4, 3)
     axes = figure.subplots()
-    plain_axes(axes)
+    plain_axes(axes, PAGE)
     for index in range(2):
-        (line,) = axes.plot([0, 1], [0, index + 1], color=series_colour(index), marker="o")
-        mark_series(line, index)
-    axes.text(0, 0, "here <&>", color=INK)
+        draw_curve(axes, PAGE, index, f"series {index}", [0, 1], [0, index + 1])
+    axes.text(0, 0, "here <&>", color=PAGE.ink)
     return to_svg(figure, name, title, description)
 
 
@@ -78,13 +69,6 @@ def test_nothing_of_the_picture_reaches_the_rest_of_the_page():
     """Matplotlib's style element would apply to every element of the document."""
     assert "<style" not in picture()
     assert not picture().startswith("<?xml")
-
-
-def test_neighbouring_series_differ_in_colour_and_in_dashes():
-    for index in range(SERIES_COLOURS - 1):
-        assert series_colour(index) != series_colour(index + 1)
-        assert series_dash(index) != series_dash(index + 1)
-    assert series_colour(SERIES_COLOURS) == series_colour(0)
 
 
 def test_coordinates_are_not_finer_than_a_hundredth_of_a_point():

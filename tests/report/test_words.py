@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dtfl_app.report.events import event_outcomes
+from dtfl_app.report.event_outcomes import event_outcomes
 from dtfl_app.report.reading import read_run
 from dtfl_app.report.words import (
     best_summary,
@@ -27,7 +27,7 @@ def test_the_headline_says_what_was_run(run):
 def test_who_reached_the_target_comes_first_with_its_cost(run):
     """A round costs 5 MB; CWA is there after one."""
     assert describe_target(run) == [
-        "cwa reached balanced accuracy 0.8 after 1 round and 5.0 MB.",
+        "cwa reached balanced accuracy 0.8 after 1 round and 5.00 MB.",
         "fedavg did not reach 0.8 in 2 rounds; it ended at 0.600.",
     ]
 
@@ -38,7 +38,7 @@ def test_a_warm_start_is_there_before_the_first_round(tmp_path):
 
     (sentence,) = describe_target(read_run(path))
 
-    assert sentence == "cwa reached balanced accuracy 0.8 before the first round and 0.0 MB."
+    assert sentence == "cwa reached balanced accuracy 0.8 before the first round and 0.00 MB."
 
 
 def test_the_best_models_alarms_are_told_with_what_they_missed(run):
@@ -47,7 +47,7 @@ def test_the_best_models_alarms_are_told_with_what_they_missed(run):
 
     assert describe_alarms(run, outcomes) == [
         "The best last model is that of cwa: balanced accuracy 0.900; its alarms found 5 of "
-        "7 events, 3.2 hours after their begin in the mean.",
+        "7 events, 3.2 hours after they begin on average.",
         "1% of the normal time steps had an alarm; 0.5% were wanted.",
         "It missed theft.",
     ]

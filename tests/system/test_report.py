@@ -187,13 +187,14 @@ def test_paper_shows_what_the_screen_folds(seen: Visit) -> None:
     folded = seen.page.locator("details:not([open])")
     assert folded.count() > 0
 
-    seen.page.evaluate("dispatchEvent(new RunEvent('beforeprint'))")
+    seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert folded.count() == 0
 
-    seen.page.evaluate("dispatchEvent(new RunEvent('afterprint'))")
+    seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert folded.count() > 0
-    seen.page.emulate_media(media="print")
+    seen.page.emulate_media(media="print", color_scheme="dark")
     assert not seen.page.locator("nav").is_visible()
+    assert min(seen.page.locator("body").evaluate(CHANNELS)) > 200
 
 
 def test_without_scripts_everything_is_there(

@@ -3,9 +3,9 @@ import pytest
 
 from dtfl_app.bench.cells import baseline_cells, cells_of
 from dtfl_app.bench.frames import cell_frame, round_frame
+from dtfl_app.bench.grid_tables import cost_table, figure_table, short_table, sweep_table
 from dtfl_app.bench.outputs import write_outputs
 from dtfl_app.bench.store import Store
-from dtfl_app.bench.tables import cost_table, figure_table, short_table, sweep_table
 from tests.bench.stored import store_baselines, store_cell
 
 # Balanced accuracy per round; round 0 is the start. FedAvg reaches 0.8 with one seed alone.

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text, spread
+from dtfl_app.bench.cell_text import over_seeds, per_fold, rounds_text
 from dtfl_app.bench.grid import Grid, Sweep, TableRow, Variant
+from dtfl_app.detector.metrics import WANTED_RATES
+from dtfl_app.report.bench_reading import method_name
+from dtfl_app.results.figures import FIGURES, Figure, figures
 
-__all__ = ["Table", "cost_table", "figure_table", "method_name", "short_table", "sweep_table"]
+__all__ = ["Table", "cost_table", "figure_table", "short_table", "sweep_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,64 +24,33 @@ class Table:
     rows: list[list[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """A column of the table of figures: heading, column of the frame, digits, factor."""
-
-    head: str
-    column: str
-    digits: int = 3
-    factor: float = 1.0
-
-
-_FIGURES = (
-    _Figure("balanced accuracy", "balanced_accuracy"),
-    _Figure("AUC-PR", "auc_pr"),
-    _Figure("base rate", "base_rate"),
-    _Figure("ROC-AUC", "roc_auc"),
-    _Figure("S", "s"),
-    _Figure("S_TTD", "s_ttd"),
-    _Figure("S_CLF", "s_clf"),
-    _Figure("found", "events_found", 1),
-    _Figure("hours to detection", "hours_to_detection", 1),
-    _Figure("false alarms/day", "false_alarms_per_day", 2),
-    _Figure("false alarms, %", "false_alarm_rate", 2, 100.0),
-    _Figure("at 1%", "far_at_1pct", 2, 100.0),
-    _Figure("at 0.5%", "far_at_05pct", 2, 100.0),
-    _Figure("at 0.1%", "far_at_01pct", 2, 100.0),
-    _Figure("worst site", "worst_site_balanced_accuracy"),
-    _Figure("balanced accuracy, simulated families", "simulated_balanced_accuracy"),
-    _Figure("held-out families", "held_out_balanced_accuracy"),
-    _Figure("AUC-PR, simulated families", "simulated_auc_pr"),
-    _Figure("AUC-PR, held-out families", "held_out_auc_pr"),
-)
-_SHORT = ("balanced_accuracy", "auc_pr", "s", "events_found")
-# What the server itself can see of the twin's help, last round.
-_SIGNALS = ("site_score", "twin_loss")
-_SWEPT = ("balanced_accuracy", "auc_pr", "s", "false_alarm_rate", "worst_site_balanced_accuracy")
-
-
-def method_name(row: str, variant: str) -> str:
-    """How a row of a variant is called."""
-    return f"{row}, {variant}" if variant else row
+_COSTS = figures("bytes_up", "bytes_down", "seconds", "site_steps", "server_steps")
+_FIGURES = figures(
+    "balanced_accuracy", "auc_pr", "base_rate", "roc_auc", "s", "s_ttd", "s_clf", "events_found",
+    "hours_to_detection", "false_alarms_per_day", "false_alarm_rate", *WANTED_RATES,
+    "worst_site_balanced_accuracy", "simulated_balanced_accuracy", "held_out_balanced_accuracy",
+    "simulated_auc_pr", "held_out_auc_pr",
+)  # fmt: skip
+_SHORT = figures("balanced_accuracy", "auc_pr", "s", "events_found")
+_SWEPT = figures(
+    "balanced_accuracy", "auc_pr", "s", "false_alarm_rate", "worst_site_balanced_accuracy",
+    "site_score", "twin_loss",
+)  # fmt: skip
+_FOLDS = figures("balanced_accuracy", "roc_auc")
 
 
 def cost_table(frame: pd.DataFrame, grid: Grid, variants: Sequence[Variant]) -> Table:
     """What it took to reach the target: rounds per seed, megabytes, seconds, optimiser steps."""
     target, *others = (f"{t:g}" for t in grid.targets)
-    head = [
-        "method", f"rounds to {target}", "paper", "MB up", "MB down", "seconds", "site steps",
-        "server steps", *(f"{what} to {t}" for t in others for what in ("rounds", "MB")),
-    ]  # fmt: skip
+    head = ["method", f"rounds to {target}", "paper", *(cost.title for cost in _COSTS)]
+    head += [f"{what} to {other}" for other in others for what in ("rounds", "MB")]
     rows = []
     for variant, row, lines in _federated(frame, grid, variants):
         seeds = variant.seeds or grid.seeds
-        costs = [("bytes_up", 2, 1e-6), ("bytes_down", 2, 1e-6), ("seconds", 1, 1.0)]
-        steps = [("site_steps", 0, 1.0), ("server_steps", 0, 1.0)]
         # What was published is the method as it is, not a variant of it.
         paper = "" if variant.name else row.paper
         cells = [method_name(row.name, variant.name), _rounds(lines, target, seeds), paper]
-        cells += [_over(lines, f"{c}_to_{target}", d, f) for c, d, f in [*costs, *steps]]
+        cells += [_over(lines, cost.to(target)) for cost in _COSTS]
         for other in others:
             cells += [_rounds(lines, other, seeds), _megabytes(lines, other)]
         rows.append(cells)
@@ -95,23 +67,22 @@ def figure_table(frame: pd.DataFrame, grid: Grid, variants: Sequence[Variant]) -
         for variant, row, lines in _federated(frame, grid, variants)
     ]
     every = pd.concat([lines for _, lines in named])
-    shown = [f for f in _FIGURES if _filled(every, f.column)]
+    shown = [figure for figure in _FIGURES if _filled(every, figure)]
     folds = every["fold"].nunique() > 1 if len(every) else False
-    head = ["method", *(f.head for f in shown)]
-    head += ["worst fold, balanced accuracy", "worst fold, ROC-AUC"] if folds else []
+    head = ["method", *(figure.title for figure in shown)]
+    head += [f"worst fold, {figure.title}" for figure in _FOLDS] if folds else []
     rows = []
     for name, lines in named:
-        cells = [name, *(_figure(lines, f) for f in shown)]
-        if folds:
-            cells += [_worst_fold(lines, "balanced_accuracy"), _worst_fold(lines, "roc_auc")]
+        cells = [name, *(_figure(lines, figure) for figure in shown)]
+        cells += [_worst_fold(lines, figure) for figure in _FOLDS] if folds else []
         rows.append(cells)
     return Table(head, rows)
 
 
 def short_table(frame: pd.DataFrame, grid: Grid, variants: Sequence[Variant]) -> Table:
     """Cost of the target and the main figures in one table, for a front page."""
-    costs, figures = cost_table(frame, grid, variants), figure_table(frame, grid, variants)
-    heads = [f.head for f in _FIGURES if f.column in _SHORT and f.head in figures.head]
+    costs, ends = cost_table(frame, grid, variants), figure_table(frame, grid, variants)
+    heads = [figure.title for figure in _SHORT if figure.title in ends.head]
     by_name = {row[0]: row for row in costs.rows}
     target = f"{grid.targets[0]:g}"
     head = ["method", f"rounds to {target}", "paper", f"MB to {target}", *heads]
@@ -124,9 +95,9 @@ def short_table(frame: pd.DataFrame, grid: Grid, variants: Sequence[Variant]) ->
             row[0],
             *(by_name[row[0]][1:3] if row[0] in by_name else ["-", ""]),
             megabytes.get(row[0], "-"),
-            *(row[figures.head.index(h)] for h in heads),
+            *(row[ends.head.index(h)] for h in heads),
         ]
-        for row in figures.rows
+        for row in ends.rows
     ]
     return Table(head, rows)
 
@@ -135,18 +106,16 @@ def sweep_table(frame: pd.DataFrame, grid: Grid, sweep: Sweep) -> Table:
     """One line per row and value of a sweep."""
     target = f"{grid.targets[0]:g}"
     mine = frame[frame["sweep"] == sweep.name]
-    shown = [f for f in _FIGURES if f.column in _SWEPT and _filled(mine, f.column)]
-    signals = [_Figure(s.replace("_", " "), s, 4) for s in _SIGNALS if _filled(mine, s)]
-    figures = [*shown, *signals]
+    shown = [figure for figure in _SWEPT if _filled(mine, figure)]
     head = ["method", sweep.name, f"rounds to {target}", f"MB to {target}"]
     rows = []
     for name in sweep.rows:
         for point in sweep.points:
             lines = mine[(mine["row"] == name) & (mine["point"] == point.label)]
             cells = [name, point.label, _rounds(lines, target, sweep.seeds or grid.seeds)]
-            cells += [_megabytes(lines, target), *(_figure(lines, f) for f in figures)]
+            cells += [_megabytes(lines, target), *(_figure(lines, figure) for figure in shown)]
             rows.append(cells)
-    return Table([*head, *(f.head for f in figures)], rows)
+    return Table([*head, *(figure.title for figure in shown)], rows)
 
 
 def _federated(
@@ -161,21 +130,21 @@ def _federated(
     ]
 
 
-def _filled(lines: pd.DataFrame, column: str) -> bool:
-    return column in lines and bool(lines[column].notna().any())
+def _filled(lines: pd.DataFrame, figure: Figure) -> bool:
+    return figure.key in lines and bool(lines[figure.key].notna().any())
 
 
-def _figure(lines: pd.DataFrame, figure: _Figure) -> str:
-    text = _over(lines, figure.column, figure.digits, figure.factor)
-    if figure.column != "events_found" or not len(lines) or text == "-":
+def _figure(lines: pd.DataFrame, figure: Figure) -> str:
+    text = _over(lines, figure)
+    if figure.key != "events_found" or not len(lines) or text == "-":
         return text
     return f"{text} of {lines['events'].mean():g}"
 
 
-def _over(lines: pd.DataFrame, column: str, digits: int, factor: float = 1.0) -> str:
-    if column not in lines or not len(lines):
+def _over(lines: pd.DataFrame, figure: Figure) -> str:
+    if figure.key not in lines or not len(lines):
         return "-"
-    return spread([value * factor for value in over_seeds(lines, column)], digits)
+    return figure.spread(over_seeds(lines, figure.key))
 
 
 def _rounds(lines: pd.DataFrame, target: str, seeds: Sequence[int]) -> str:
@@ -183,13 +152,13 @@ def _rounds(lines: pd.DataFrame, target: str, seeds: Sequence[int]) -> str:
 
 
 def _megabytes(lines: pd.DataFrame, target: str) -> str:
-    both = lines.assign(both=lines[f"bytes_up_to_{target}"] + lines[f"bytes_down_to_{target}"])
-    return _over(both, "both", 2, 1e-6)
+    both = (lines[f"bytes_up_to_{target}"] + lines[f"bytes_down_to_{target}"]) / 1e6
+    return _over(lines.assign(megabytes=both), FIGURES["megabytes"])
 
 
-def _worst_fold(lines: pd.DataFrame, column: str) -> str:
-    folds = per_fold(lines, column)
+def _worst_fold(lines: pd.DataFrame, figure: Figure) -> str:
+    folds = per_fold(lines, figure.key)
     if not folds:
         return "-"
     worst = min(folds, key=lambda fold: folds[fold])
-    return f"{folds[worst]:.3f} ({worst})"
+    return f"{figure.text(folds[worst])} ({worst})"

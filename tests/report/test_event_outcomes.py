@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.report.events import EventSpan, event_outcomes, spans, timelines
+from dtfl_app.report.event_outcomes import EventSpan, event_outcomes, spans, timelines
 from tests.support.run_folder import alarms_of
 
 

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from dtfl_app.report.events import event_outcomes
+from dtfl_app.report.event_outcomes import event_outcomes
 from dtfl_app.report.reading import SiteCalibration, read_run
-from dtfl_app.report.tables import (
+from dtfl_app.report.run_tables import (
     SettingReference,
     alarm_table,
     calibration_table,

@@ -2,7 +2,7 @@ import re
 
 import pandas as pd
 
-from dtfl_app.report.timeline_figures import timeline_pictures
+from dtfl_app.report.timeline_pictures import timeline_pictures
 from tests.support.run_folder import HOURS, alarms_of
 
 

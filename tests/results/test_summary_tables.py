@@ -1,13 +1,15 @@
 import math
 from dataclasses import replace
 
+from dtfl_app.results.figures import FIGURES
+from dtfl_app.results.figures import figures as chosen
 from dtfl_app.results.lines import summarise
-from dtfl_app.results.tables import (
+from dtfl_app.results.summary_tables import (
     GROUP_HEAD,
     SUMMARY_HEAD,
+    cost_cells,
+    figure_cells,
     group_rows,
-    markdown,
-    plain,
     summary_rows,
 )
 from tests.support.figures import figures, line_of
@@ -24,14 +26,14 @@ def test_a_row_says_what_the_target_cost_and_what_came_out():
         "strategy": "cwa",
         "rounds to target": "1",
         "MB to target": "5.00",
-        "site steps": "10",
-        "server steps": "104",
-        "s to target": "0.5",
+        "site steps to target": "10",
+        "server steps to target": "104",
+        "seconds to target": "0.5",
         "balanced accuracy": "0.850",
         "AUC-PR": "0.610",
         "ROC-AUC": "0.720",
         "S": "0.850",
-        "events found": "5/7",
+        "found": "5/7",
         "false alarms/day": "0.12",
     }
 
@@ -67,16 +69,9 @@ def test_groups_of_events_have_a_row_each():
     assert all(len(row) == len(GROUP_HEAD) for row in rows)
 
 
-def test_plain_text_is_aligned_and_has_no_spaces_at_the_end():
-    text = plain(("name", "n", "last"), [["a", "100", "x"], ["longer", "7", "y"]])
+def test_a_few_figures_of_a_stored_summary_can_be_chosen():
+    (summary,) = (s.to_mapping() for s in REACHED)
 
-    assert text.splitlines() == ["name    n    last", "a       100  x", "longer  7    y"]
-
-
-def test_a_table_without_rows_is_its_head():
-    assert plain(("a", "b"), []) == "a  b"
-    assert markdown(("a", "b"), []) == "| a | b |\n| --- | --- |"
-
-
-def test_markdown_has_one_line_per_row():
-    assert markdown(("a", "b"), [["1", "2"]]).splitlines()[2:] == ["| 1 | 2 |"]
+    assert cost_cells(summary, [FIGURES["megabytes"].to("target")]) == ["5.00"]
+    assert figure_cells(summary["final"], chosen("s", "events_found")) == ["0.850", "5/7"]
+    assert figure_cells({}, chosen("s", "events_found")) == ["-", "-"]

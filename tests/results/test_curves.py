@@ -1,9 +1,8 @@
-import matplotlib.pyplot as plt
 import pytest
 from matplotlib.image import imread
 
-from dtfl_app.results import plots
-from dtfl_app.results.plots import plot_curves
+from dtfl_app.results.curves import draw_curves, save_curves
+from dtfl_app.results.drawing import PAPER, new_figure
 from tests.support.figures import line_of
 
 LINES = [
@@ -17,12 +16,11 @@ LINES = [
 
 
 @pytest.fixture
-def axes(tmp_path, monkeypatch):
-    """The two axes that were drawn, with their figure still open."""
-    monkeypatch.setattr(plots.plt, "close", lambda figure: None)
-    plot_curves(LINES, target=0.8, title="a plant", path=tmp_path / "curves.png")
-    yield plt.gcf().axes
-    plt.switch_backend("agg")  # closes what is open
+def axes():
+    """The two axes that were drawn."""
+    figure = new_figure(11, 4)
+    draw_curves(figure, LINES, 0.8, PAPER)
+    return figure.axes
 
 
 def drawn(axis) -> dict[str, list[list[float]]]:
@@ -51,18 +49,21 @@ def test_the_target_is_a_line_across_both(axes):
         assert [0.8, 0.8] in levels
 
 
-def test_the_picture_can_be_opened_and_its_figure_is_closed(tmp_path):
+def test_the_picture_can_be_opened(tmp_path):
     path = tmp_path / "curves.png"
-    before = plt.get_fignums()
 
-    plot_curves(LINES, 0.8, "a plant", path)
+    save_curves(LINES, 0.8, "a plant", path)
 
     height, width = imread(path).shape[:2]
     assert width > height > 300
-    assert plt.get_fignums() == before
 
 
 def test_a_run_without_an_evaluation_gives_an_empty_picture(tmp_path):
-    plot_curves([line_of("fedavg", 0, None)], 0.8, "a plant", tmp_path / "curves.png")
+    lines = [line_of("fedavg", 0, None)]
+    figure = new_figure(11, 4)
 
-    assert (tmp_path / "curves.png").stat().st_size > 0
+    draw_curves(figure, lines, 0.8, PAPER)
+    save_curves(lines, 0.8, "a plant", tmp_path / "curves.png")
+
+    assert drawn(figure.axes[0]) == {"fedavg": [[], []]}
+    assert imread(tmp_path / "curves.png").shape[0] > 300

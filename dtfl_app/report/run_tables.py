@@ -1,17 +1,19 @@
-"""The tables of a page, as rows of cells that carry the stored number beside its text."""
+"""The tables of a run's page, as rows of cells that carry the stored number beside its text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from dtfl_app.detector.metrics import WANTED_RATES
 from dtfl_app.report.blocks import Cell, Column, Table
-from dtfl_app.report.events import EventOutcome
+from dtfl_app.report.event_outcomes import EventOutcome
 from dtfl_app.report.reading import SiteCalibration, StoredFile
+from dtfl_app.results.figures import FIGURES, Figure, figures
 
 __all__ = [
     "SettingReference",
@@ -20,6 +22,8 @@ __all__ = [
     "cost_table",
     "distance_table",
     "event_table",
+    "figure_cell",
+    "figure_column",
     "figure_table",
     "file_table",
     "group_table",
@@ -39,49 +43,29 @@ class SettingReference:
     doc: str
 
 
-# key of summary.json -> head, digits, and whether less (-1) or more (+1) is better
-_COSTS = {
-    "rounds_to_target": (Column("rounds to target"), 0, -1),
-    "megabytes_to_target": (Column("MB to target", "both ways, all sites"), 1, -1),
-    "site_steps_to_target": (Column("site steps to target", "optimiser steps, all sites"), 0, -1),
-    "server_steps_to_target": (Column("server steps to target", "optimiser steps"), 0, -1),
-    "seconds_to_target": (Column("seconds to target", "wall time"), 1, -1),
-    "rounds": (Column("rounds"), 0, 0),
-    "megabytes_up": (Column("MB up", "whole run"), 1, -1),
-    "megabytes_down": (Column("MB down", "whole run"), 1, -1),
-    "seconds": (Column("seconds", "whole run"), 1, -1),
-    "refused": (Column("refused", "replies"), 0, 0),
-}
-_FIGURES = {
-    "balanced_accuracy": (Column("balanced accuracy"), 3, 1),
-    "auc_pr": (Column("AUC-PR", "without a threshold"), 3, 1),
-    "roc_auc": (Column("ROC-AUC", "without a threshold"), 3, 1),
-    "s": (Column("S", "BATADAL's score"), 3, 1),
-    "s_ttd": (Column("S_TTD", "time to detection"), 3, 1),
-    "s_clf": (Column("S_CLF", "classification"), 3, 1),
-    "precision": (Column("precision"), 3, 1),
-    "recall": (Column("recall"), 3, 1),
-    "f1": (Column("F1"), 3, 1),
-}
-_ALARMS = {
-    "events_found": (Column("found", "events"), 0, 1),
-    "events": (Column("events"), 0, 0),
-    "hours_to_detection": (Column("hours to alarm", "mean of those found"), 1, -1),
-    "false_alarm_rate": (Column("false-alarm rate", "share of normal steps"), 4, -1),
-    "false_alarms_per_day": (Column("false alarms", "stretches per day"), 2, -1),
-    "far_at_1pct": (Column("at 1%", "of settled normal steps"), 4, 0),
-    "far_at_05pct": (Column("at 0.5%", "of settled normal steps"), 4, 0),
-    "far_at_01pct": (Column("at 0.1%", "of settled normal steps"), 4, 0),
-    "threshold": (Column("threshold", "on the score"), 4, 0),
-    "base_rate": (Column("base rate", "share abnormal"), 3, 0),
-}
+_TO_TARGET = tuple(
+    cost.to("target")
+    for cost in figures("rounds", "megabytes", "site_steps", "server_steps", "seconds")
+)
+_WHOLE_RUN = tuple(
+    replace(cost, note="whole run")
+    for cost in figures("rounds", "megabytes_up", "megabytes_down", "seconds")
+)
+_COSTS = (*_TO_TARGET, *_WHOLE_RUN, FIGURES["refused"])
+_FIGURES = figures(
+    "balanced_accuracy", "auc_pr", "roc_auc", "s", "s_ttd", "s_clf", "precision", "recall", "f1"
+)
+_ALARMS = figures(
+    "events_found", "events", "hours_to_detection", "false_alarm_rate", "false_alarms_per_day",
+    *WANTED_RATES, "threshold", "base_rate",
+)  # fmt: skip
 
 
 def cost_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     """What each strategy took to the target and in all; keys as in summary.json."""
-    keys = [key for key in _COSTS if any(key in s for s in summaries)]
+    stored = [cost for cost in _COSTS if any(cost.key in s for s in summaries)]
     caption = "Cost until the target was first reached, and of the whole run"
-    return _by_strategy("costs", caption, summaries, {key: _COSTS[key] for key in keys}, "")
+    return _by_strategy("costs", caption, summaries, stored, "")
 
 
 def figure_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
@@ -94,32 +78,31 @@ def alarm_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     """What each last model's alarms found, and every figure that has no name of its own here."""
     finals = _finals(summaries)
     stored = dict.fromkeys(key for final in finals for key in final)
-    named = {"strategy", *_FIGURES, *_ALARMS}
-    heads = {key: head for key, head in _ALARMS.items() if key in stored}
-    others = {k: (Column(k.replace("_", " ")), 4, 0) for k in stored if k not in named}
-    caption = "Alarms of the last model"
-    return _by_strategy("alarms", caption, finals, {**heads, **others}, "final.")
+    named = {"strategy", *(figure.key for figure in (*_FIGURES, *_ALARMS))}
+    shown = [figure for figure in _ALARMS if figure.key in stored]
+    shown += [Figure(key, key.replace("_", " "), digits=4) for key in stored if key not in named]
+    return _by_strategy("alarms", "Alarms of the last model", finals, shown, "final.")
 
 
 def group_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     """Figures of each last model by group of events, where the protocol has groups."""
-    heads = {**_FIGURES, "events_found": _ALARMS["events_found"], "events": _ALARMS["events"]}
+    shown = (*_FIGURES, *figures("events_found", "events"))
     rows = tuple(
         (
             Cell(summary["strategy"]),
             Cell(group),
             *(
-                number(figures.get(key), digits, f"groups.{group}.{key}")
-                for key, (_, digits, _) in heads.items()
+                figure_cell(figure, final.get(figure.key), f"groups.{group}.{figure.key}")
+                for figure in shown
             ),
         )
         for summary in summaries
-        for group, figures in summary.get("groups", {}).items()
+        for group, final in summary.get("groups", {}).items()
     )
     columns = (
         Column("strategy", numeric=False),
         Column("group of events", numeric=False),
-        *(column for column, _, _ in heads.values()),
+        *map(figure_column, shown),
     )
     return Table("groups", "Figures by group of events", columns, rows)
 
@@ -168,8 +151,8 @@ def calibration_table(entries: Sequence[SiteCalibration], factor: float) -> Tabl
     columns = (
         Column("strategy", numeric=False),
         Column("site", numeric=False),
-        Column("wanted", "share of normal steps"),
-        Column("observed", "share of normal steps"),
+        Column("wanted", "% of normal steps"),
+        Column("observed", "% of normal steps"),
         Column("observed / wanted"),
         Column("normal steps"),
         Column("what breaks it", numeric=False),
@@ -182,8 +165,8 @@ def calibration_table(entries: Sequence[SiteCalibration], factor: float) -> Tabl
             (
                 Cell(e.strategy),
                 Cell(e.site),
-                number(e.wanted, 4),
-                number(e.observed, 4),
+                figure_cell(FIGURES["false_alarm_rate"], e.wanted),
+                figure_cell(FIGURES["false_alarm_rate"], e.observed),
                 number(ratio, 2, tone=poor),
                 number(e.normal_steps, 0),
                 Cell(e.drift or "-"),
@@ -245,33 +228,41 @@ def file_table(files: Sequence[StoredFile]) -> Table:
     return Table("files", "Files of the folder", columns, rows)
 
 
-def number(value: float | int | None, digits: int, key: str = "", tone: str = "") -> Cell:
-    """Return a cell with a number; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return Cell("-", None, key)
-    text = f"{value:,.{digits}f}".replace(",", "\N{THIN SPACE}")
-    return Cell(text, value, key, tone)
+def number(value: float | None, digits: int, tone: str = "") -> Cell:
+    """Return a cell with a number that no catalogue describes; a dash where there is none."""
+    return figure_cell(Figure("", "", digits=digits), value, tone=tone)
+
+
+def figure_column(figure: Figure) -> Column:
+    """Head of a figure's column."""
+    return Column(figure.title, figure.note)
+
+
+def figure_cell(figure: Figure, value: float | None, key: str = "", tone: str = "") -> Cell:
+    """Return a cell with a figure as its catalogue writes it, the stored number beside it."""
+    known = None if value is None or not math.isfinite(value) else value
+    return Cell(figure.text(value, "\N{THIN SPACE}"), known, key, tone if known is not None else "")
 
 
 def _by_strategy(
     name: str,
     caption: str,
     rows: Sequence[Mapping[str, Any]],
-    heads: Mapping[str, tuple[Column, int, int]],
+    shown: Sequence[Figure],
     prefix: str,
 ) -> Table:
-    best = {key: _best((r.get(key) for r in rows), sign) for key, (_, _, sign) in heads.items()}
+    best = {f.key: _best((row.get(f.key) for row in rows), f.better) for f in shown}
     cells = tuple(
         (
             Cell(row["strategy"]),
             *(
-                number(row.get(key), digits, prefix + key, _tone(row.get(key), best[key]))
-                for key, (_, digits, _) in heads.items()
+                figure_cell(f, row.get(f.key), prefix + f.key, _tone(row.get(f.key), best[f.key]))
+                for f in shown
             ),
         )
         for row in rows
     )
-    columns = (Column("strategy", numeric=False), *(column for column, _, _ in heads.values()))
+    columns = (Column("strategy", numeric=False), *map(figure_column, shown))
     return Table(name, caption, columns, cells)
 
 
@@ -279,12 +270,12 @@ def _finals(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"strategy": s["strategy"], **s["final"]} for s in summaries]
 
 
-def _best(values: Iterable[float | None], sign: int) -> float | None:
+def _best(values: Iterable[float | None], better: int) -> float | None:
     """The best of at least two different values; None where nothing is better than another."""
     found = [v for v in values if v is not None]
-    if sign == 0 or len(set(found)) < 2:
+    if better == 0 or len(set(found)) < 2:
         return None
-    return max(found) if sign > 0 else min(found)
+    return max(found) if better > 0 else min(found)
 
 
 def _tone(value: float | None, best: float | None) -> str:

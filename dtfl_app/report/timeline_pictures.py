@@ -12,21 +12,14 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from dtfl_app.report.blocks import Picture
-from dtfl_app.report.events import Timeline, timelines
-from dtfl_app.report.svg import (
-    ALARM,
-    EVENT,
-    GRID,
-    INK,
-    new_figure,
-    plain_axes,
-    series_colour,
-    to_svg,
-)
+from dtfl_app.report.event_outcomes import Timeline, timelines
+from dtfl_app.report.run_pictures import WIDTH
+from dtfl_app.report.svg import PAGE, to_svg
+from dtfl_app.results.drawing import new_figure, plain_axes
 
 __all__ = ["timeline_pictures"]
 
-_WIDTH, _PANEL, _MARGIN = 9.2, 0.95, 0.45  # inches
+_PANEL, _MARGIN = 0.95, 0.45  # inches
 # A plant's three weeks by the hour fit on one line; a longer recording goes on in a second one.
 _STEPS_PER_PICTURE = 1500
 _POINTS = 400
@@ -57,14 +50,14 @@ def _picture(
     number: int, name: str, part: int, panels: Mapping[str, Timeline], strategies: Sequence[str]
 ) -> Picture:
     height = _MARGIN + _PANEL * len(panels)
-    figure = new_figure(_WIDTH, height, measured=False)
+    figure = new_figure(WIDTH, height, measured=False)
     figure.subplots_adjust(
         left=0.07, right=0.99, bottom=_MARGIN / height, top=1 - 0.2 / height, hspace=0.45
     )
     column = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (strategy, line) in zip(column, panels.items(), strict=True):
         _panel(axes, line, strategies.index(strategy))
-        axes.set_title(strategy, loc="left", pad=2, color=INK)
+        axes.set_title(strategy, loc="left", pad=2, color=PAGE.ink)
         axes.tick_params(bottom=axes is column[-1])
     column[-1].set_xlabel("hours")
     alarmed = "; ".join(
@@ -88,19 +81,19 @@ def _panel(axes: Axes, line: Timeline, index: int) -> None:
     A classifier's score is a logit, which has a sign.
     """
     positive = line.threshold > 0 and bool((line.score > 0).all())
-    plain_axes(axes)
+    plain_axes(axes, PAGE)
     axes.grid(visible=False)
     axes.set_yscale("log" if positive else "linear")
-    axes.plot(line.hours, line.score, color=series_colour(index), linewidth=1)
+    axes.plot(line.hours, line.score, color=PAGE.colour(index), linewidth=1)
     if math.isfinite(line.threshold):
-        axes.axhline(line.threshold, color=INK, linewidth=0.8, dashes=(4, 2))
-    _shade(axes, [(e.begin, e.end) for e in line.events], 1.0, color=EVENT, alpha=0.6)
-    _shade(axes, line.alarms, 0.09, color=ALARM, alpha=1.0)
+        axes.axhline(line.threshold, color=PAGE.ink, linewidth=0.8, dashes=(4, 2))
+    _shade(axes, [(e.begin, e.end) for e in line.events], 1.0, color=PAGE.event, alpha=0.6)
+    _shade(axes, line.alarms, 0.09, color=PAGE.alarm, alpha=1.0)
     axes.margins(x=0)
     axes.yaxis.set_major_locator(LogLocator(numticks=4) if positive else MaxNLocator(3))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.spines["left"].set_color(GRID)
+    axes.spines["left"].set_color(PAGE.grid)
 
 
 def _shade(

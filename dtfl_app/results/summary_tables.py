@@ -1,0 +1,60 @@
+"""What each strategy took and reached, as rows of text for a log or a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dtfl_app.results.figures import Figure, figures
+from dtfl_app.results.lines import Summary
+
+__all__ = ["GROUP_HEAD", "SUMMARY_HEAD", "cost_cells", "figure_cells", "group_rows", "summary_rows"]
+
+_COSTS = tuple(
+    cost.to("target")
+    for cost in figures("rounds", "megabytes", "site_steps", "server_steps", "seconds")
+)
+_FIGURES = figures(
+    "balanced_accuracy", "auc_pr", "roc_auc", "s", "events_found", "false_alarms_per_day"
+)
+
+SUMMARY_HEAD = ("strategy", *(figure.title for figure in (*_COSTS, *_FIGURES)))
+GROUP_HEAD = ("strategy", "families", *(figure.title for figure in _FIGURES))
+
+
+def summary_rows(summaries: Iterable[Summary]) -> list[list[str]]:
+    """One row of text per strategy, under `SUMMARY_HEAD`."""
+    stored = [summary.to_mapping() for summary in summaries]
+    return [
+        [s["strategy"], *cost_cells(s, _COSTS), *figure_cells(s["final"], _FIGURES)] for s in stored
+    ]
+
+
+def group_rows(summaries: Iterable[Summary]) -> list[list[str]]:
+    """One row of text per strategy and group of events, under `GROUP_HEAD`."""
+    return [
+        [s.strategy, group, *figure_cells(metrics.as_dict(), _FIGURES)]
+        for s in summaries
+        for group, metrics in s.groups.items()
+    ]
+
+
+def cost_cells(summary: Mapping[str, Any], costs: Iterable[Figure]) -> list[str]:
+    """Costs of the target out of an entry of summary.json; a missed one says for how long."""
+    missed = f"not in {summary['rounds']}"
+    return [
+        missed
+        if cost.key == "rounds_to_target" and summary[cost.key] is None
+        else cost.text(summary[cost.key])
+        for cost in costs
+    ]
+
+
+def figure_cells(final: Mapping[str, Any], chosen: Iterable[Figure]) -> list[str]:
+    """Figures of a model, dashes where there are none; events found are told out of how many."""
+    return [
+        f"{final['events_found']}/{final['events']}"
+        if figure.key == "events_found" and final
+        else figure.text(final.get(figure.key))
+        for figure in chosen
+    ]
