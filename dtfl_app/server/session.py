@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 
 from dtfl_app.bundle.export import Origin, export_model
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import CheckpointError, ConfigError
+from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import log
+from dtfl_app.core.settings import Value
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
     Detector,
@@ -28,32 +26,28 @@ from dtfl_app.detector.models import (
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.groups import EventGroups, event_groups
-from dtfl_app.inputs.physics import open_physics
-from dtfl_app.inputs.preparation import (
-    Prepared,
-    model_spec,
-    prepare,
-    scaler_from_arrays,
-    scaler_to_arrays,
-)
+from dtfl_app.inputs.physics import SitePhysics, open_physics
+from dtfl_app.inputs.preparation import Prepared, model_spec, prepare
 from dtfl_app.inputs.twin_data import make_twin_data
 from dtfl_app.messages.privacy import PrivacyLedger
-from dtfl_app.messages.wire import Arrays, prefixed, with_prefix
-from dtfl_app.results.checkpoint import Checkpoint, require_same_run
+from dtfl_app.results.checkpoint import require_same_run
 from dtfl_app.results.events import RunEvent
-from dtfl_app.results.lines import RoundLine, Summary
+from dtfl_app.results.lines import Summary
 from dtfl_app.results.models import SavedModel
 from dtfl_app.results.resuming import find_checkpoint
 from dtfl_app.results.run import RunDirectory
 from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain, summary_rows
+from dtfl_app.rounds.loop import RoundLoop
 from dtfl_app.rounds.signals import FAR, mean_shift
-from dtfl_app.rounds.strategy import DTFLStrategy, Snapshot, Workbench
+from dtfl_app.rounds.state import Snapshot
 from dtfl_app.rounds.twin_trainer import TwinTrainer
+from dtfl_app.rounds.workbench import Callback, Workbench
+from dtfl_app.server.callbacks import Evaluate, Privacy, Record, SaveCheckpoints
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol, site_name
 from dtfl_app.sites.catalogue import SCHEMA_FILE, open_dataset
+from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.files_sites import FilesDataset
-from dtfl_app.sites.scaling import Scaler
 from dtfl_app.strategies.registry import create_strategy, default_settings, strategy_names
 
 __all__ = ["Session", "open_session"]
@@ -77,7 +71,6 @@ class Session:
     groups : the evaluation's groups of events; None where the protocol has none.
     results : the run's folder.
     resumed : where an interrupted run goes on; None in a new one.
-    privacy : account of the sites' noisy updates; None without differential privacy.
     """
 
     config: RunConfig
@@ -88,49 +81,30 @@ class Session:
     evaluator: Evaluator | None
     groups: EventGroups | None
     results: RunDirectory
-    resumed: Checkpoint | None
-    privacy: PrivacyLedger | None
+    resumed: Snapshot | None
 
-    def create(self, name: str) -> DTFLStrategy:
-        """Build the strategy `name` on a workbench of its own."""
-        bench = Workbench(
-            config=self.config,
-            directory=self.enrolment.directory,
-            scaler=scaler_to_arrays(self.enrolment.scaler),
-            twin=self._twin_trainer(),
-            evaluate=self.evaluator,
-            record=self._record,
-            physics=_physics_arrays(self.enrolment),
-            note=self.results.note,
-            save=self._save,
-            spend=self._spend,
-            identify=lambda profile: site_name(profile, self.dataset.schema),
-            twinless=self.twin is None and self.config.twin.twin == "auto",
-            run=self.results.run,
-        )
+    def play(self, name: str, grid: Grid) -> None:
+        """Run the strategy `name` on a workbench of its own, and store what it ends with."""
+        bench = self._workbench(name)
         strategy = create_strategy(name, bench)
+        start: Params | Snapshot
         if self.resumed is not None and self.resumed.strategy == name:
             log.info("%s: goes on after round %d", name, self.resumed.round)
-            strategy.resume(_snapshot(self.resumed))
-        return strategy
-
-    def initial_params(self, strategy: DTFLStrategy) -> Params:
-        """Return the first model: random, or trained on twin data (`twin-warm-start`)."""
-        params = get_params(_model(self.config, self.dataset))
-        if not self.config.twin.twin_warm_start:
-            return params
-        if strategy.bench.twin is None:
-            raise ConfigError("run config: twin-warm-start needs a twin, and this run has none")
-        return strategy.bench.twin.train(params, self.config.twin.twin_warm_steps)
+            start = self.resumed
+        else:
+            start = self._initial_params(bench.twin)
+        loop = RoundLoop(strategy, grid, self.config.round.round_timeout)
+        loop.run(start, self.config.run.rounds)
+        self.keep(name, strategy.state.model, strategy.calibration)
 
     def keep(self, name: str, params: Params, calibration: Calibration) -> None:
         """Store a strategy's last model and, with an evaluation set, its alarms and their rates."""
-        detector = self.config.detector
+        detector, agreement = self.config.detector, self.enrolment.agreement
         model = SavedModel(
             spec=_spec(self.config, self.dataset),
             params=params,
-            scaler=scaler_to_arrays(self.enrolment.scaler),
-            physics=_physics_arrays(self.enrolment),
+            scaler=agreement.scaler,
+            physics=agreement.physics,
             calibration=calibration,
             evidence=detector.evidence,
             false_alarm_rate=detector.false_alarm_rate,
@@ -179,6 +153,39 @@ class Session:
         )
         export_model(self.results.deploy_folder(name), name, model, weights, origin)
 
+    def _workbench(self, name: str) -> Workbench:
+        return Workbench(
+            config=self.config,
+            nodes=self.enrolment.directory,
+            agreement=self.enrolment.agreement,
+            twin=self._twin_trainer(),
+            callbacks=self._callbacks(),
+            identify=lambda profile: site_name(profile, self.dataset.schema),
+            twinless=self.twin is None and self.config.twin.twin == "auto",
+            run=self.results.run,
+        )
+
+    def _callbacks(self) -> list[Callback]:
+        config, results = self.config, self.results
+        callbacks: list[Callback] = [Evaluate(self.evaluator)] if self.evaluator else []
+        callbacks += [
+            Record(results, config.run.rounds),
+            SaveCheckpoints(results, _all_settings(config)),
+        ]
+        if config.privacy.dp:
+            ledger = PrivacyLedger(config.privacy, results.privacy_releases())
+            callbacks.append(Privacy(ledger, results))
+        return callbacks
+
+    def _initial_params(self, twin: TwinTrainer | None) -> Params:
+        """Return the first model: random, or trained on twin data (`twin-warm-start`)."""
+        params = get_params(_model(self.config, self.dataset))
+        if not self.config.twin.twin_warm_start:
+            return params
+        if twin is None:
+            raise ConfigError("run config: twin-warm-start needs a twin, and this run has none")
+        return twin.train(params, self.config.twin.twin_warm_steps)
+
     def _twin_trainer(self) -> TwinTrainer | None:
         if self.twin is None:
             return None
@@ -192,59 +199,11 @@ class Session:
             self.config.run.seed,
         )
 
-    def _save(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint; where that fails the run goes on and says so."""
-        enrolment = self.enrolment
-        checkpoint = Checkpoint(
-            strategy=snapshot.strategy,
-            round=snapshot.round,
-            settings={**default_settings(), **self.config.to_mapping()},
-            arrays={
-                **snapshot.arrays,
-                **prefixed("agreed-scaler", scaler_to_arrays(enrolment.scaler)),
-                **prefixed("agreed-physics", _physics_arrays(enrolment)),
-            },
-            notes={
-                **snapshot.notes,
-                "sites": sorted(enrolment.directory.values()),
-                "unread": list(enrolment.unread),
-            },
-            history=self.results.history,
-            timings=self.results.timings,
-        )
-        try:
-            self.results.checkpoints.write(checkpoint)
-        except CheckpointError as error:
-            log.warning("no checkpoint of round %d: %s", snapshot.round, error)
-            self.results.note(
-                RunEvent("no-checkpoint", snapshot.strategy, snapshot.round, "", str(error))
-            )
-
-    def _spend(self, strategy: str, sites: Sequence[str]) -> None:
-        """Count the updates that sites are asked for, before they are; on disk at once.
-
-        A checkpoint would forget those that were given after it.
-        """
-        if self.privacy is not None:
-            self.privacy.count(strategy, sites)
-            self.results.save_privacy(self.privacy.report())
-
-    def _record(self, line: RoundLine) -> None:
-        self.results.record(line)
-        if line.metrics is None:
-            log.info("%s round %d: loss %.4f", line.strategy, line.round, line.loss)
-            return
-        log.info(
-            "%s round %d/%d: balanced accuracy %.3f, AUC-PR %.3f, S %.3f",
-            line.strategy, line.round, self.config.run.rounds,
-            line.metrics.balanced_accuracy, line.metrics.auc_pr, line.metrics.s,
-        )  # fmt: skip
-
 
 def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies, groups = strategy_names(config), event_groups(config)
-    results, checkpoint = _open_results(config)
+    results, resumed = _open_results(config)
     dataset = open_dataset(config)
     nodes = await_nodes(grid, config, dataset)
     dataset.prepare(len(nodes), _log_progress)
@@ -252,43 +211,93 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     evaluation = dataset.load_evaluation(len(nodes))
     physics = open_physics(config, dataset)
     enrolment = enrol(grid, nodes, config, dataset)
-    for node, reason in enrolment.left_out.items():
-        results.note(RunEvent("left-out", site=node, reason=reason))
-        log.warning("%s does not take part: %s", node, reason)
-    if checkpoint is not None:
-        enrolment = enrolment.as_agreed(*_agreed(checkpoint))
-        strategies = strategies[strategies.index(checkpoint.strategy) :]
-    log.info("%d sites enrolled: %s", len(enrolment.directory), _names(enrolment))
-    if checkpoint is None:
-        results.save_quality(enrolment.quality)
-        if isinstance(dataset, FilesDataset):
-            results.save_schema({SCHEMA_FILE: dataset.document(), **dataset.event_table()})
-    for finding in enrolment.findings():
-        log.info("readings of %s", finding)
-    window, scaler = config.detector.window, enrolment.scaler
-    twin = make_twin_data(config, dataset)
-    log.info("twin: %s", twin.source if twin else "none")
-    synthetic = prepare(twin.features, scaler, window) if twin else None
-    if synthetic is not None:
-        _compare(synthetic, enrolment)
-    evaluator = None
-    if evaluation is not None:
-        found = physics.evidence(evaluation, enrolment.demand) if physics else {}
-        prepared = prepare(evaluation, scaler, window, found)
-        step_s = dataset.feature_spec.step_s
-        evaluator = Evaluator(_model(config, dataset), prepared, config.detector, step_s)
+    _say_left_out(enrolment, results)
+    if resumed is None:
+        _save_inputs(results, enrolment, dataset)
+    else:
+        enrolment = enrolment.restore(resumed.agreement)
+        strategies = strategies[strategies.index(resumed.strategy) :]
+    _say_enrolled(enrolment)
     return Session(
         config=config,
         strategies=strategies,
         dataset=dataset,
         enrolment=enrolment,
-        twin=synthetic,
-        evaluator=evaluator,
+        twin=_twin_rows(config, dataset, enrolment),
+        evaluator=_evaluator(config, dataset, enrolment, evaluation, physics),
         groups=groups,
         results=results,
-        resumed=checkpoint,
-        privacy=_open_account(config, results),
+        resumed=resumed,
     )
+
+
+def _all_settings(config: RunConfig) -> dict[str, Value]:
+    """Return every setting of a run, those of all built-in strategies among them."""
+    return {**default_settings(), **config.to_mapping()}
+
+
+def _open_results(config: RunConfig) -> tuple[RunDirectory, Snapshot | None]:
+    """Begin a run's folder; with `resume`, take up the one that the checkpoint belongs to."""
+    run, settings = config.run, _all_settings(config)
+    root = Path(run.results_dir or "results").expanduser().absolute()
+    if run.resume:
+        named = Path(run.resume).expanduser().absolute()
+        path, found = find_checkpoint(named if named.exists() else root / run.resume)
+        require_same_run(found, settings)
+        results = RunDirectory.restore(path, settings, run.target, found.history, found.timings)
+        return results, Snapshot.read(found.arrays, found.notes)
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    name = run.run_name or f"{stamp}-{config.data.dataset}"
+    return RunDirectory(root / name, settings, run.target), None
+
+
+def _say_left_out(enrolment: Enrolment, results: RunDirectory) -> None:
+    for node, reason in enrolment.left_out.items():
+        results.note(RunEvent("left-out", site=node, reason=reason))
+        log.warning("%s does not take part: %s", node, reason)
+
+
+def _say_enrolled(enrolment: Enrolment) -> None:
+    names = ", ".join(enrolment.agreement.sites)
+    log.info("%d sites enrolled: %s", len(enrolment.directory), names)
+    for finding in enrolment.findings():
+        log.info("readings of %s", finding)
+
+
+def _save_inputs(results: RunDirectory, enrolment: Enrolment, dataset: FederatedDataset) -> None:
+    """Store how sound the sites' readings are, and how their files are read."""
+    results.save_quality(enrolment.quality)
+    if isinstance(dataset, FilesDataset):
+        results.save_schema({SCHEMA_FILE: dataset.document(), **dataset.event_table()})
+
+
+def _twin_rows(
+    config: RunConfig, dataset: FederatedDataset, enrolment: Enrolment
+) -> Prepared | None:
+    """Make the twin's data, scaled as the sites agreed; None without a twin."""
+    twin = make_twin_data(config, dataset)
+    log.info("twin: %s", twin.source if twin else "none")
+    if twin is None:
+        return None
+    rows = prepare(twin.features, enrolment.scaler, config.detector.window)
+    _compare(rows, enrolment)
+    return rows
+
+
+def _evaluator(
+    config: RunConfig,
+    dataset: FederatedDataset,
+    enrolment: Enrolment,
+    evaluation: Features | None,
+    physics: SitePhysics | None,
+) -> Evaluator | None:
+    """Return what evaluates models; None without an evaluation set."""
+    if evaluation is None:
+        return None
+    found = physics.evidence(evaluation, enrolment.demand) if physics else {}
+    rows = prepare(evaluation, enrolment.scaler, config.detector.window, found)
+    step_s = dataset.feature_spec.step_s
+    return Evaluator(_model(config, dataset), rows, config.detector, step_s)
 
 
 def _compare(twin: Prepared, enrolment: Enrolment) -> None:
@@ -307,32 +316,6 @@ def _compare(twin: Prepared, enrolment: Enrolment) -> None:
         log.info("twin: %s", found)
 
 
-def _snapshot(checkpoint: Checkpoint) -> Snapshot:
-    arrays = {**checkpoint.arrays}
-    return Snapshot(checkpoint.strategy, checkpoint.round, arrays, checkpoint.notes)
-
-
-def _agreed(
-    checkpoint: Checkpoint,
-) -> tuple[Scaler, NDArray[np.float64] | None, list[str], list[str]]:
-    """Scaling, expected demands, sites and unread features that the interrupted run agreed on."""
-    scaler = scaler_from_arrays(with_prefix("agreed-scaler", {**checkpoint.arrays}))
-    demand = checkpoint.arrays.get("agreed-physics/demand")
-    expected, notes = None if demand is None else demand.astype(np.float64), checkpoint.notes
-    # A checkpoint written before unread features were kept has none to tell of.
-    return scaler, expected, notes["sites"], notes.get("unread", [])
-
-
-def _open_account(config: RunConfig, results: RunDirectory) -> PrivacyLedger | None:
-    if not config.privacy.dp:
-        return None
-    return PrivacyLedger(config.privacy, results.privacy_releases())
-
-
-def _physics_arrays(enrolment: Enrolment) -> Arrays:
-    return {} if enrolment.demand is None else {"demand": enrolment.demand}
-
-
 def _spec(config: RunConfig, dataset: FederatedDataset) -> ModelSpec:
     return model_spec(config.detector, len(dataset.feature_spec.names(dataset.schema)))
 
@@ -344,23 +327,3 @@ def _model(config: RunConfig, dataset: FederatedDataset) -> Detector:
 
 def _log_progress(done: int, total: int) -> None:
     log.info("data: %d of %d plants simulated", done, total)
-
-
-def _names(enrolment: Enrolment) -> str:
-    return ", ".join(sorted(enrolment.directory.values()))
-
-
-def _open_results(config: RunConfig) -> tuple[RunDirectory, Checkpoint | None]:
-    """Begin a run's folder; with `resume`, take up the one that the checkpoint belongs to."""
-    run = config.run
-    settings = {**default_settings(), **config.to_mapping()}
-    root = Path(run.results_dir or "results").expanduser().absolute()
-    if run.resume:
-        named = Path(run.resume).expanduser().absolute()
-        path, checkpoint = find_checkpoint(named if named.exists() else root / run.resume)
-        require_same_run(checkpoint, settings)
-        history, timings = checkpoint.history, checkpoint.timings
-        return RunDirectory.reopen(path, settings, run.target, history, timings), checkpoint
-    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    name = run.run_name or f"{stamp}-{config.data.dataset}"
-    return RunDirectory(root / name, settings, run.target), None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dtfl_app.core.logs import log
 from dtfl_app.core.settings import Value, setting
 from dtfl_app.messages.wire import Arrays
-from dtfl_app.rounds.strategy import Workbench
+from dtfl_app.rounds.workbench import Workbench
 from dtfl_app.strategies.fedavg import FedAvg
 
 __all__ = ["FedProx", "FedProxSettings"]

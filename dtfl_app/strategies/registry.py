@@ -14,7 +14,8 @@ from itertools import chain
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value, keys_of, read_settings, reject_unknown, to_mapping
-from dtfl_app.rounds.strategy import DTFLStrategy, Workbench
+from dtfl_app.rounds.strategy import DTFLStrategy
+from dtfl_app.rounds.workbench import Workbench
 from dtfl_app.strategies.cwa import CWA
 from dtfl_app.strategies.dtkd import DTKD
 from dtfl_app.strategies.dtml import DTML
