@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from flwr.app import ConfigRecord, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
@@ -96,14 +96,33 @@ class RoundLoop:
             return
         self._strategy.begin(start)
         # A warm start's are among them.
-        self._line = replace(self._line, server_steps=self._server_steps())
+        self._line = replace(self._line, server_steps=self._strategy.server_steps)
         self._save_if_due()
 
     def _play(self, server_round: int) -> tuple[Params, Sketches]:
         """Play a round; return the model that it began with and its scores' sketches."""
         strategy = self._strategy
-        started, steps_before = time.perf_counter(), self._server_steps()
+        started, steps_before = time.perf_counter(), strategy.server_steps
         arrays = to_record(strategy.state.model)
+        drawn = self._collect(server_round, arrays)
+        model, sketches = strategy.state.model, strategy.replies.sketches()
+        messages = strategy.replies.messages()
+        changed, figures = strategy.aggregate_train(server_round, messages)
+        strategy.adopt(as_params(to_arrays(arrays if changed is None else changed)))
+        if figures is not None:
+            self._result.train_metrics_clientapp[server_round] = figures
+        left_out = len(messages) - strategy.line.sites
+        self._line = replace(
+            strategy.line,
+            refused=len(drawn) - len(sketches) + left_out,
+            server_steps=strategy.server_steps - steps_before,
+            seconds=time.perf_counter() - started,
+        )
+        return model, sketches
+
+    def _collect(self, server_round: int, arrays: ArrayRecord) -> set[str]:
+        """Let the strategy ask the sites; return those that were drawn."""
+        strategy = self._strategy
         try:
             drawn = self._collector.collect(
                 server_round,
@@ -116,20 +135,7 @@ class RoundLoop:
         if again := strategy.transport.bytes_again:
             reason = "after the resume, to sites whose own state may be gone; not counted"
             strategy.note(RunEvent("sent-again", "", server_round, "", reason, {"bytes": again}))
-        model, sketches = strategy.state.model, strategy.replies.sketches()
-        messages = strategy.replies.messages()
-        changed, figures = strategy.aggregate_train(server_round, messages)
-        strategy.adopt(as_params(to_arrays(arrays if changed is None else changed)))
-        if figures is not None:
-            self._result.train_metrics_clientapp[server_round] = figures
-        left_out = len(messages) - strategy.line.sites
-        self._line = replace(
-            strategy.line,
-            refused=len(drawn) - len(sketches) + left_out,
-            server_steps=self._server_steps() - steps_before,
-            seconds=time.perf_counter() - started,
-        )
-        return model, sketches
+        return drawn
 
     def _closing_sketches(self) -> Sketches:
         """Ask all sites that can be reached for the calibration scores of the final model."""
@@ -171,9 +177,6 @@ class RoundLoop:
     def _reached(self, line: RoundLine) -> bool:
         target = self._bench.config.run.target
         return line.metrics is not None and line.metrics.balanced_accuracy >= target
-
-    def _server_steps(self) -> int:
-        return self._bench.twin.steps_done if self._bench.twin else 0
 
     def _save_if_due(self) -> None:
         every = self._bench.config.run.checkpoint_every

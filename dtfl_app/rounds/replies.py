@@ -82,10 +82,15 @@ class RoundReplies:
     def counting(self, messages: Iterable[Message]) -> list[Reply]:
         """Return the replies read from `messages`, by site name; new ones are let in first.
 
+        Those that were let in and are not among `messages` are refused.
         What a message said was read when it came in: a message that was rewritten since counts as
         it came, and one put in its place is refused as a second reply.
         """
         given = list(messages)
+        for message in self.messages():
+            if message not in given:
+                site = self._admitted[message].site
+                self._refuse(message, self.server_round, site, "left out by aggregate_train")
         if new := [message for message in given if message not in self._admitted]:
             self.admit(new)
         replies = [self._admitted[message] for message in given if message in self._admitted]

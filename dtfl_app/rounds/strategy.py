@@ -137,6 +137,11 @@ class DTFLStrategy(Method, Strategy):
 
     # --- what a loop uses besides -------------------------------------------------------------
 
+    @property
+    def server_steps(self) -> int:
+        """The twin's optimiser steps so far."""
+        return self.bench.twin.steps_done if self.bench.twin else 0
+
     def begin(self, model: Params) -> None:
         """Take the first model; say so where the method has to do without its twin."""
         self.state = State(model=model)
@@ -186,7 +191,7 @@ class DTFLStrategy(Method, Strategy):
         held, bases = self.transport.memory(self.directory.nodes)
         return Snapshot(
             line=line,
-            server_steps=self.bench.twin.steps_done if self.bench.twin else 0,
+            server_steps=self.server_steps,
             state=self.state,
             norms=self._screen.state(),
             guard=self._guard.state(),

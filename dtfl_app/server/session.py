@@ -40,6 +40,7 @@ from dtfl_app.results.tables import GROUP_HEAD, SUMMARY_HEAD, group_rows, plain,
 from dtfl_app.rounds.loop import RoundLoop
 from dtfl_app.rounds.signals import FAR, mean_shift
 from dtfl_app.rounds.state import Snapshot
+from dtfl_app.rounds.strategy import DTFLStrategy
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.rounds.workbench import Callback, Workbench
 from dtfl_app.server.callbacks import Evaluate, Privacy, Record, SaveCheckpoints
@@ -84,18 +85,34 @@ class Session:
     resumed: Snapshot | None
 
     def play(self, name: str, grid: Grid) -> None:
-        """Run the strategy `name` on a workbench of its own, and store what it ends with."""
-        bench = self._workbench(name)
-        strategy = create_strategy(name, bench)
-        start: Params | Snapshot
-        if self.resumed is not None and self.resumed.strategy == name:
-            log.info("%s: goes on after round %d", name, self.resumed.round)
-            start = self.resumed
-        else:
-            start = self._initial_params(bench.twin)
+        """Run the strategy `name` to its last round, and store what it ends with."""
+        strategy, start = self.create(name), self._resume(name)
         loop = RoundLoop(strategy, grid, self.config.round.round_timeout)
-        loop.run(start, self.config.run.rounds)
+        loop.run(start or self.first_model(strategy), self.config.run.rounds)
         self.keep(name, strategy.state.model, strategy.calibration)
+
+    def create(self, name: str) -> DTFLStrategy:
+        """Build the strategy `name` on a workbench of its own."""
+        bench = Workbench(
+            config=self.config,
+            nodes=self.enrolment.directory,
+            agreement=self.enrolment.agreement,
+            twin=self._twin_trainer(),
+            callbacks=self._callbacks(),
+            identify=lambda profile: site_name(profile, self.dataset.schema),
+            twinless=self.twin is None and self.config.twin.twin == "auto",
+            run=self.results.run,
+        )
+        return create_strategy(name, bench)
+
+    def first_model(self, strategy: DTFLStrategy) -> Params:
+        """Return what a run begins with: random, or trained on twin data (`twin-warm-start`)."""
+        params = get_params(_model(self.config, self.dataset))
+        if not self.config.twin.twin_warm_start:
+            return params
+        if strategy.bench.twin is None:
+            raise ConfigError("run config: twin-warm-start needs a twin, and this run has none")
+        return strategy.bench.twin.train(params, self.config.twin.twin_warm_steps)
 
     def keep(self, name: str, params: Params, calibration: Calibration) -> None:
         """Store a strategy's last model and, with an evaluation set, its alarms and their rates."""
@@ -153,17 +170,11 @@ class Session:
         )
         export_model(self.results.deploy_folder(name), name, model, weights, origin)
 
-    def _workbench(self, name: str) -> Workbench:
-        return Workbench(
-            config=self.config,
-            nodes=self.enrolment.directory,
-            agreement=self.enrolment.agreement,
-            twin=self._twin_trainer(),
-            callbacks=self._callbacks(),
-            identify=lambda profile: site_name(profile, self.dataset.schema),
-            twinless=self.twin is None and self.config.twin.twin == "auto",
-            run=self.results.run,
-        )
+    def _resume(self, name: str) -> Snapshot | None:
+        if self.resumed is None or self.resumed.strategy != name:
+            return None
+        log.info("%s: goes on after round %d", name, self.resumed.round)
+        return self.resumed
 
     def _callbacks(self) -> list[Callback]:
         config, results = self.config, self.results
@@ -173,18 +184,10 @@ class Session:
             SaveCheckpoints(results, _all_settings(config)),
         ]
         if config.privacy.dp:
+            # What strategies before this one have spent is on disk.
             ledger = PrivacyLedger(config.privacy, results.privacy_releases())
             callbacks.append(Privacy(ledger, results))
         return callbacks
-
-    def _initial_params(self, twin: TwinTrainer | None) -> Params:
-        """Return the first model: random, or trained on twin data (`twin-warm-start`)."""
-        params = get_params(_model(self.config, self.dataset))
-        if not self.config.twin.twin_warm_start:
-            return params
-        if twin is None:
-            raise ConfigError("run config: twin-warm-start needs a twin, and this run has none")
-        return twin.train(params, self.config.twin.twin_warm_steps)
 
     def _twin_trainer(self) -> TwinTrainer | None:
         if self.twin is None:

@@ -71,9 +71,9 @@ class Vetoes(FedAvg):
         return (None if server_round == 2 else arrays), figures
 
 
-def ends(cls, rounds=2):
+def ends(cls, rounds=2, **settings):
     """Biases that a run of the strategy ends with in our loop and in Flower's."""
-    ours, theirs = (Federation(cls, checkpoint_every=0) for _ in range(2))
+    ours, theirs = (Federation(cls, checkpoint_every=0, **settings) for _ in range(2))
     results = ours.run(rounds), theirs.run_as_flower(rounds)
     return [bias(to_arrays(result.arrays)) for result in results]
 
@@ -111,7 +111,10 @@ def test_a_reply_dropped_before_the_aggregate_counts_as_refused():
     federation.run(rounds=2)
 
     assert [(line.sites, line.refused) for line in federation.lines[1:]] == [(2, 1), (2, 1)]
+    assert [(e.kind, e.site) for e in federation.events] == [("refused", "site-2")] * 2
     assert ends(Drops) == [3.0, 3.0]
+    ours, theirs = ends(Drops, rounds=4, upload_precision="int8", download_precision="int8")
+    assert ours == theirs == pytest.approx(6.0, rel=0.01)
 
 
 def test_the_arrays_that_are_returned_become_the_model():
@@ -142,7 +145,10 @@ def test_without_arrays_the_model_stays_as_it_was():
 
 @pytest.mark.parametrize(("cls", "model"), [(Spares, 4.0), (Drops, 3.0), (Adds, 24.0)])
 def test_the_hooks_are_honoured_when_a_round_is_repeated_for_its_quorum(cls, model):
-    """Site-0 fails on its first task of every round, and all must answer: two attempts each."""
+    """Site-0 fails on its first task of every round, and all must answer: two attempts each.
+
+    Spares: (1 + 2 + 3) / 3 and (1 + 3) / 2. Drops: (1 + 2) / 2, twice. Adds: 2 + 10, twice.
+    """
     seen = set()
 
     def handler(message, context):
@@ -157,7 +163,8 @@ def test_the_hooks_are_honoured_when_a_round_is_repeated_for_its_quorum(cls, mod
 
     federation.run(rounds=2)
 
-    assert [event.kind for event in federation.events] == ["refused", "repeated"] * 2
+    told = [event.kind for event in federation.events if event.site != "site-2"]
+    assert told == ["refused", "repeated"] * 2
     assert bias(federation.strategy.state.model) == model
     first, second = federation.sites_asked()
     assert first == ["site-0", "site-1", "site-2", "site-0"]
@@ -202,5 +209,6 @@ def test_a_message_put_in_a_replys_place_is_refused_and_says_so():
     federation.run(rounds=1)
 
     assert bias(federation.strategy.state.model) == 0.0
-    assert [event.reason.split(":")[0] for event in federation.events] == ["not expected"] * 3
+    reasons = [event.reason.split(":")[0] for event in federation.events]
+    assert reasons == ["left out by aggregate_train"] * 3 + ["not expected"] * 3
     assert (federation.lines[1].sites, federation.lines[1].refused) == (0, 3)
