@@ -68,7 +68,7 @@ class Session:
     dataset : what the sites hold parts of.
     enrolment : who takes part, and the scaling.
     twin : the twin's data, scaled; None without a twin.
-    evaluator : judges models; None without an evaluation set.
+    evaluator : evaluates models; None without an evaluation set.
     groups : the evaluation's groups of events; None where the protocol has none.
     results : the run's folder.
     resumed : where an interrupted run goes on; None in a new one.
@@ -115,7 +115,7 @@ class Session:
         return strategy.bench.twin.train(params, self.config.twin.twin_warm_steps)
 
     def keep(self, name: str, params: Params, calibration: Calibration) -> None:
-        """Store a strategy's last model and, with an evaluation set, its alarms and their rates."""
+        """Store a strategy's last model, and what a gateway and an evaluation set make of it."""
         detector, agreement = self.config.detector, self.enrolment.agreement
         model = SavedModel(
             spec=_spec(self.config, self.dataset),
@@ -132,16 +132,7 @@ class Session:
         weights = self.results.save_model(name, model)
         self._export(name, model, weights)
         if self.evaluator is not None:
-            alarms = self.evaluator.alarms(params, calibration)
-            self.results.save_alarms(name, alarms)
-            rates = self.evaluator.observed_rates(params, calibration)
-            self.results.save_calibration(name, [rate.to_mapping() for rate in rates])
-            for rate in rates:
-                if not rate.kept:
-                    log.info("%s: %s", name, rate.describe())
-            if self.groups is not None:
-                step_s = self.dataset.feature_spec.step_s
-                self.results.save_groups(name, self.groups.judge(alarms, step_s))
+            self._save_alarms(name, self.evaluator, params, calibration)
 
     def finish(self) -> list[Summary]:
         """Write summary and curves; log the table and where everything is."""
@@ -169,6 +160,21 @@ class Session:
             twin=self.twin,
         )
         export_model(self.results.deploy_folder(name), name, model, weights, origin)
+
+    def _save_alarms(
+        self, name: str, evaluator: Evaluator, params: Params, calibration: Calibration
+    ) -> None:
+        """Store alarms on the evaluation set, their rates and, where it has groups, theirs."""
+        alarms = evaluator.alarms(params, calibration)
+        self.results.save_alarms(name, alarms)
+        rates = evaluator.observed_rates(params, calibration)
+        self.results.save_calibration(name, [rate.to_mapping() for rate in rates])
+        for rate in rates:
+            if not rate.kept:
+                log.info("%s: %s", name, rate.describe())
+        if self.groups is not None:
+            step_s = self.dataset.feature_spec.step_s
+            self.results.save_groups(name, self.groups.judge(alarms, step_s))
 
     def _resume(self, name: str) -> Snapshot | None:
         if self.resumed is None or self.resumed.strategy != name:
