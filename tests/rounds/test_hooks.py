@@ -40,7 +40,7 @@ class Spares(FedAvg):
 
 
 class Drops(FedAvg):
-    """Does without the replies of site-2, whose task says so."""
+    """Does without the replies of site-2."""
 
     def aggregate_train(self, server_round, replies):
         kept = [r for r in replies if r.content["identity"]["site"] != "site-2"]
