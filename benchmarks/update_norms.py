@@ -57,12 +57,12 @@ class Recorder(NormBound):
         super().__init__(limit, history)
         self.multiples.append([])
 
-    def judge(self, norms: Mapping[str, float]) -> dict[str, str]:
+    def refusals(self, norms: Mapping[str, float]) -> dict[str, str]:
         """Record, then remember the round as ever."""
         typical = median(self.history) if self.history else typical_norm(list(norms.values()))
         if typical:
             self.multiples[-1] += [norm / typical for norm in norms.values()]
-        return super().judge(norms)
+        return super().refusals(norms)
 
 
 def play(sites: int, settings: Mapping[str, Value], folder: Path) -> dict[str, list[float]]:

@@ -112,7 +112,7 @@ class RunDirectory:
             ) from error
 
     @classmethod
-    def reopen(
+    def restore(
         cls,
         path: Path,
         settings: Mapping[str, Value],

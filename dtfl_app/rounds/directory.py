@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 __all__ = ["NodeDirectory"]
 
@@ -12,12 +12,13 @@ class NodeDirectory:
 
     Parameters
     ----------
-    directory : node id -> site name, as enrolled; the sites stay the same for the whole run.
+    nodes : node id -> site name, as enrolled; the sites stay the same for the whole run.
     """
 
-    def __init__(self, directory: Mapping[int, str]) -> None:
-        self._nodes = {site: node for node, site in directory.items()}
-        self._online = set(directory)
+    def __init__(self, nodes: Mapping[int, str]) -> None:
+        self._nodes = {site: node for node, site in nodes.items()}
+        self._online = set(nodes)
+        self._excused: set[str] = set()
         self._turned_away: set[int] = set()
 
     @property
@@ -26,7 +27,7 @@ class NodeDirectory:
         return sorted(self._nodes)
 
     @property
-    def directory(self) -> dict[int, str]:
+    def nodes(self) -> dict[int, str]:
         """Node that stands, or stood last, for each site -> site name."""
         return {node: site for site, node in self._nodes.items()}
 
@@ -38,6 +39,15 @@ class NodeDirectory:
     def site(self, node: int) -> str:
         """Site that a node stood for when it was asked; the node's number for one nobody knows."""
         return next((s for s, n in self._nodes.items() if n == node), f"node {node}")
+
+    def excuse(self, sites: Collection[str]) -> None:
+        """Let these sites, and no others, be asked nothing for now."""
+        self._excused = set(sites)
+
+    def due(self, sites: Iterable[str]) -> list[tuple[int, str]]:
+        """(node, site) of those among `sites` that are connected and not excused, in order."""
+        asked = [(self.node(site), site) for site in sites if site not in self._excused]
+        return [(node, site) for node, site in asked if node is not None]
 
     def refresh(self, online: Collection[int]) -> tuple[list[str], list[str]]:
         """Note who is connected; return the sites that left since, and those that came back."""

@@ -86,7 +86,7 @@ class NormBound:
         """Medians of the last rounds, the oldest first; a `NormBound` made with them goes on."""
         return list(self._history)
 
-    def judge(self, norms: Mapping[str, float]) -> dict[str, str]:
+    def refusals(self, norms: Mapping[str, float]) -> dict[str, str]:
         """Return site -> reason for those to refuse, and remember the round.
 
         Parameters

@@ -90,12 +90,12 @@ class PendingReplies:
 
         With no node to wait for, what is there already is taken and nothing waited for.
         """
-        mail, deadline, pause = Answers(), self._clock() + seconds, _FIRST_PAUSE
+        answers, deadline, pause = Answers(), self._clock() + seconds, _FIRST_PAUSE
         while True:
-            self._pull(mail)
+            self._pull(answers)
             left = deadline - self._clock()
             if not self.busy & set(nodes) or left <= 0:
-                return mail
+                return answers
             self._sleep(min(pause, left))
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
@@ -104,10 +104,10 @@ class PendingReplies:
     ) -> Answers:
         """Send, and wait for those the messages went to, and for the nodes in `owing`."""
         sent = list(messages)
-        mail = self.send(sent)
+        answers = self.send(sent)
         asked = {message.metadata.dst_node_id for message in sent}
         came = self.collect(asked.union(owing), seconds)
-        return Answers(came.replies, {**mail.lost, **came.lost})
+        return Answers(came.replies, {**answers.lost, **came.lost})
 
     def give_up(self) -> list[int]:
         """Let nodes off answers that they owe too long, and return them; what comes is dropped.
@@ -126,7 +126,7 @@ class PendingReplies:
         while self.online() == set(online) and (left := deadline - self._clock()) > 0:
             self._sleep(min(_LONGEST_PAUSE, left))
 
-    def _pull(self, mail: Answers) -> None:
+    def _pull(self, answers: Answers) -> None:
         asked = [*self._owed, *self._given_up]
         if not asked:
             return
@@ -137,11 +137,11 @@ class PendingReplies:
                 continue
             node = self._forget(message_id) if message_id in self._owed else None
             if node is None or reply.metadata.src_node_id == node:
-                mail.replies.append(reply)
+                answers.replies.append(reply)
             else:
                 # Flower answers for a node whose reply cannot be had any more.
                 reason = reply.error.reason if reply.has_error() else "it came from another node"
-                mail.lost[node] = one_line(f"no reply: {reason}")
+                answers.lost[node] = one_line(f"no reply: {reason}")
 
     def _forget(self, message_id: str) -> int:
         del self._sent[message_id]

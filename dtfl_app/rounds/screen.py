@@ -22,19 +22,21 @@ class ReplyScreen:
     Parameters
     ----------
     settings : which of these, and how strictly.
-    history : the norm bound's memory; see `NormBound`.
     """
 
-    def __init__(self, settings: TrustSettings, history: Sequence[float] = ()) -> None:
+    def __init__(self, settings: TrustSettings) -> None:
         self._settings = settings
-        self._bound = NormBound(settings.norm_limit, history)
+        self._bound = NormBound(settings.norm_limit)
 
-    @property
-    def history(self) -> list[float]:
+    def state(self) -> list[float]:
         """What the norm bound remembers, for a checkpoint."""
         return self._bound.history
 
-    def hear(
+    def restore(self, history: Sequence[float]) -> None:
+        """Go on from what `state` returned."""
+        self._bound = NormBound(self._settings.norm_limit, history)
+
+    def screen(
         self, replies: Sequence[Reply], model: Params, twin: TwinTrainer | None
     ) -> tuple[list[Reply], dict[str, str]]:
         """Return the replies that count, with their weights, and why the others do not.
@@ -48,15 +50,15 @@ class ReplyScreen:
         refused: dict[str, str] = {}
         if self._settings.norm_limit:
             norms = {r.site: update_norm(r.params, model) for r in replies}
-            refused = self._bound.judge(norms)
-        heard = [reply for reply in replies if reply.site not in refused]
+            refused = self._bound.refusals(norms)
+        kept = [reply for reply in replies if reply.site not in refused]
         if self._settings.witness != "off" and twin is not None:
-            heard, doubted = self._ask_twin(heard, model, twin)
+            kept, doubted = self._ask_twin(kept, model, twin)
             refused |= doubted
         if self._settings.clip:
-            clipped = clip_updates([r.params for r in heard], model, self._settings.clip)
-            heard = [replace(r, params=p) for r, p in zip(heard, clipped, strict=True)]
-        return heard, refused
+            clipped = clip_updates([r.params for r in kept], model, self._settings.clip)
+            kept = [replace(r, params=p) for r, p in zip(kept, clipped, strict=True)]
+        return kept, refused
 
     def _ask_twin(
         self, replies: Sequence[Reply], model: Params, twin: TwinTrainer
@@ -67,9 +69,9 @@ class ReplyScreen:
             return [reply for reply in replies if reply.site not in doubted], doubted
         weights = weigh(losses, limit, twin.chance)
         reasons = suspects(losses, limit, twin.chance)
-        kept = [
+        weighed = [
             replace(reply, weight=reply.weight * weights[reply.site])
             for reply in replies
             if weights[reply.site] > 0.0
         ]
-        return kept, {site: why for site, why in reasons.items() if weights[site] <= 0.0}
+        return weighed, {site: why for site, why in reasons.items() if weights[site] <= 0.0}

@@ -1,28 +1,18 @@
-"""What a strategy carries from round to round, and what it works with."""
+"""What a strategy carries from round to round, and what a checkpoint keeps of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flwr.app import Message
+from numpy.typing import NDArray
 
-from dtfl_app.core.config import RunConfig
-from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.metrics import Metrics
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.wire import Arrays, prefixed, with_prefix
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import RoundLine
-from dtfl_app.rounds.twin_trainer import TwinTrainer
 
-__all__ = ["NoSettings", "Snapshot", "State", "Workbench", "read_state", "write_state"]
-
-
-@dataclass(frozen=True, slots=True)
-class NoSettings:
-    """Settings of a method that has none of its own."""
+__all__ = ["Agreement", "Snapshot", "State"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,67 +32,103 @@ class State:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """A strategy between two rounds: with it, the run goes on as if it had not been interrupted.
+class Agreement:
+    """What the sites agreed on before round 1.
 
     Parameters
     ----------
-    strategy : its name.
-    round : the last finished round; 0 = none yet.
-    arrays : named arrays.
-    notes : plain JSON values.
+    sites : their names, sorted.
+    scaler : the common scaling, as arrays the sites keep.
+    physics : what else they agreed on for physical evidence, as arrays they keep.
+    unread : features that no site has a single reading of.
     """
 
-    strategy: str
-    round: int
-    arrays: Arrays
-    notes: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Workbench:
-    """What every method works with besides its own settings.
-
-    Parameters
-    ----------
-    config : the run's settings.
-    directory : node id -> site name.
-    scaler : the agreed scaling, as arrays the sites keep.
-    twin : trainer on twin data; None without a twin.
-    evaluate : judges parameters with a calibration; None without an evaluation set.
-    record : takes each finished line.
-    physics : what else the sites agreed on for physical evidence, as arrays they keep.
-    note : takes everything that an operator may ask about later.
-    save : takes the strategy's snapshot as often as the setting `checkpoint-every` says.
-    identify : reads from a node's profile which site it is, or raises ReplyError.
-    spend : takes (strategy, sites) whenever these are asked for an update, for the privacy account.
-    twinless : whether the data set has no twin, so that a method that needs one runs as FedAvg.
-    run : the run's identity, under which sites keep their state; empty = they keep none on disk.
-    """
-
-    config: RunConfig
-    directory: Mapping[int, str]
-    scaler: Arrays
-    twin: TwinTrainer | None
-    evaluate: Callable[[Params, Calibration], Metrics] | None
-    record: Callable[[RoundLine], None]
+    sites: Sequence[str] = ()
+    scaler: Arrays = field(default_factory=dict)
     physics: Arrays = field(default_factory=dict)
-    note: Callable[[RunEvent], None] = lambda event: None
-    save: Callable[[Snapshot], None] = lambda snapshot: None
-    identify: Callable[[Message], str] = lambda profile: ""
-    spend: Callable[[str, Sequence[str]], None] = lambda strategy, sites: None
-    twinless: bool = False
-    run: str = ""
+    unread: Sequence[str] = ()
+
+    def to_send(self) -> Arrays:
+        """Arrays that sites keep, by their names on the wire."""
+        return {**prefixed("scaler", self.scaler), **prefixed("physics", self.physics)}
 
 
-def write_state(state: State) -> Arrays:
-    """Name all arrays of a state for a snapshot."""
-    twin = {} if state.twin is None else prefixed("twin", state.twin)
-    return {**prefixed("model", state.model), **twin, **prefixed("memory", state.memory)}
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A run between two rounds: with it, it goes on as if it had not been interrupted.
 
+    Parameters
+    ----------
+    line : of the last finished round, not yet evaluated; round 0 = none is finished.
+    server_steps : the twin's optimiser steps so far.
+    state : the strategy's.
+    norms : what the bound on the length of updates remembers.
+    guard : what was decided about the twin.
+    held : site -> array name -> digest of what it holds.
+    bases : digest -> array that int8 changes refer to.
+    agreement : what the sites agreed on.
+    """
 
-def read_state(snapshot: Snapshot) -> State:
-    """Take the state out of a snapshot."""
-    arrays = snapshot.arrays
-    twin = as_params(with_prefix("twin", arrays)) or None
-    return State(as_params(with_prefix("model", arrays)), twin, with_prefix("memory", arrays))
+    line: RoundLine
+    server_steps: int
+    state: State
+    norms: Sequence[float]
+    guard: Mapping[str, bool | int]
+    held: Mapping[str, Mapping[str, str]]
+    bases: Arrays
+    agreement: Agreement
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name."""
+        return self.line.strategy
+
+    @property
+    def round(self) -> int:
+        """The last finished round."""
+        return self.line.round
+
+    def arrays(self) -> Arrays:
+        """All arrays, under the names that a checkpoint's file gives them."""
+        return {
+            **prefixed("model", self.state.model),
+            **prefixed("twin", self.state.twin or {}),
+            **prefixed("memory", self.state.memory),
+            **prefixed("bases", self.bases),
+            **prefixed("agreed-scaler", self.agreement.scaler),
+            **prefixed("agreed-physics", self.agreement.physics),
+        }
+
+    def notes(self) -> dict[str, Any]:
+        """All else, as plain JSON values."""
+        return {
+            "held": self.held,
+            "norms": self.norms,
+            "guard": self.guard,
+            "line": self.line.to_json(),
+            "seconds": self.line.seconds,
+            "server-steps": self.server_steps,
+            "sites": list(self.agreement.sites),
+            "unread": list(self.agreement.unread),
+        }
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> Snapshot:
+        """Take a snapshot out of a checkpoint: the inverse of `arrays` and `notes`."""
+        part = {name: with_prefix(name, arrays) for name in ("model", "twin", "memory", "bases")}
+        return cls(
+            line=replace(RoundLine.from_json(notes["line"]), seconds=notes["seconds"]),
+            server_steps=notes["server-steps"],
+            state=State(as_params(part["model"]), as_params(part["twin"]) or None, part["memory"]),
+            norms=notes["norms"],
+            guard=notes["guard"],
+            held=notes["held"],
+            bases=part["bases"],
+            agreement=Agreement(
+                sites=notes["sites"],
+                scaler=with_prefix("agreed-scaler", arrays),
+                physics=with_prefix("agreed-physics", arrays),
+                # A checkpoint written before unread features were kept has none to tell of.
+                unread=notes.get("unread", []),
+            ),
+        )

@@ -94,10 +94,10 @@ class TwinGuard:
         """Count a round whose parameters were usable."""
         self._in_a_row = 0
 
-    def memory(self) -> dict[str, bool | int]:
+    def state(self) -> dict[str, bool | int]:
         """What the rounds so far decided, for a checkpoint."""
         return {"trusted": self._trusted, "strikes": self._in_a_row}
 
-    def recall(self, memory: Mapping[str, bool | int]) -> None:
-        """Go on from what `memory` returned."""
-        self._trusted, self._in_a_row = bool(memory["trusted"]), int(memory["strikes"])
+    def restore(self, state: Mapping[str, bool | int]) -> None:
+        """Go on from what `state` returned."""
+        self._trusted, self._in_a_row = bool(state["trusted"]), int(state["strikes"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError, ReplyError
+from dtfl_app.inputs.preparation import scaler_from_arrays, scaler_to_arrays
 from dtfl_app.messages.profile import Profile, profile_query
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import mean_shift
+from dtfl_app.rounds.state import Agreement
 from dtfl_app.sites.features import feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
@@ -53,26 +55,31 @@ class Enrolment:
     shift: float = 0.0
     unread: tuple[str, ...] = ()
 
-    def as_agreed(
-        self,
-        scaler: Scaler,
-        demand: NDArray[np.float64] | None,
-        sites: Collection[str],
-        unread: Collection[str],
-    ) -> Enrolment:
-        """Take part in a run that was agreed on before, by these sites and with this scaling.
+    @property
+    def agreement(self) -> Agreement:
+        """What the sites agreed on, as a run keeps it."""
+        return Agreement(
+            sites=sorted(self.directory.values()),
+            scaler=scaler_to_arrays(self.scaler),
+            physics={} if self.demand is None else {"demand": self.demand},
+            unread=self.unread,
+        )
+
+    def restore(self, agreement: Agreement) -> Enrolment:
+        """Take part in a run that was agreed on before, by its sites and with its scaling.
 
         A site that is missing now stands under a node number that nobody has, until it returns.
         """
+        sites, demand = agreement.sites, agreement.physics.get("demand")
         known = {node: site for node, site in self.directory.items() if site in sites}
         missing = sorted(set(sites) - set(known.values()))
         absent = {-1 - place: site for place, site in enumerate(missing)}
         return replace(
             self,
             directory={**known, **absent},
-            scaler=scaler,
-            demand=demand,
-            unread=tuple(unread),
+            scaler=scaler_from_arrays(agreement.scaler),
+            demand=None if demand is None else demand.astype(np.float64),
+            unread=tuple(agreement.unread),
         )
 
     def findings(self) -> list[str]:
@@ -120,13 +127,13 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     the same name.
     """
     names = dataset.feature_spec.names(dataset.schema)
-    mailbox = PendingReplies(grid)
+    pending = PendingReplies(grid)
     patience = max(config.round.timeout, _COLD_START)
-    mail = mailbox.exchange([profile_query(node) for node in nodes], patience)
-    left_out = {f"node {node}": reason for node, reason in mail.lost.items()}
-    left_out |= {f"node {node}": "no reply in time" for node in mailbox.busy}
+    answers = pending.exchange([profile_query(node) for node in nodes], patience)
+    left_out = {f"node {node}": reason for node, reason in answers.lost.items()}
+    left_out |= {f"node {node}": "no reply in time" for node in pending.busy}
     profiles: dict[int, Profile] = {}
-    for message in mail.replies:
+    for message in answers.replies:
         node = message.metadata.src_node_id
         try:
             profiles[node] = Profile.unpack(message, dataset.schema, len(names))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 
 from dtfl_app.bundle.export import Origin, export_model
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import CheckpointError, ConfigError
+from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import log
 from dtfl_app.core.naming import run_name
+from dtfl_app.core.settings import Value
 from dtfl_app.core.text_tables import plain
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
@@ -29,21 +27,14 @@ from dtfl_app.detector.models import (
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.groups import EventGroups, event_groups
-from dtfl_app.inputs.physics import open_physics
-from dtfl_app.inputs.preparation import (
-    Prepared,
-    model_spec,
-    prepare,
-    scaler_from_arrays,
-    scaler_to_arrays,
-)
+from dtfl_app.inputs.physics import SitePhysics, open_physics
+from dtfl_app.inputs.preparation import Prepared, model_spec, prepare
 from dtfl_app.inputs.twin_data import make_twin_data
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.messages.profile import site_name
-from dtfl_app.messages.wire import Arrays, prefixed, with_prefix
-from dtfl_app.results.checkpoint import Checkpoint, require_same_run
+from dtfl_app.results.checkpoint import require_same_run
 from dtfl_app.results.events import RunEvent
-from dtfl_app.results.lines import RoundLine, Summary
+from dtfl_app.results.lines import Summary
 from dtfl_app.results.models import SavedModel
 from dtfl_app.results.resuming import find_checkpoint
 from dtfl_app.results.run import RunDirectory
@@ -53,13 +44,17 @@ from dtfl_app.results.summary_tables import (
     group_rows,
     summary_rows,
 )
+from dtfl_app.rounds.loop import RoundLoop
 from dtfl_app.rounds.signals import FAR, mean_shift
-from dtfl_app.rounds.strategy import DTFLStrategy, Snapshot, Workbench
+from dtfl_app.rounds.state import Snapshot
+from dtfl_app.rounds.strategy import DTFLStrategy
 from dtfl_app.rounds.twin_trainer import TwinTrainer
+from dtfl_app.rounds.workbench import Callback, Workbench
+from dtfl_app.server.callbacks import Evaluate, Privacy, Record, SaveCheckpoints
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.sites.catalogue import open_dataset
+from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.scaling import Scaler
 from dtfl_app.strategies.registry import create_strategy, default_settings, strategy_names
 
 __all__ = ["Session", "open_session"]
@@ -79,11 +74,10 @@ class Session:
     dataset : what the sites hold parts of.
     enrolment : who takes part, and the scaling.
     twin : the twin's data, scaled; None without a twin.
-    evaluator : judges models; None without an evaluation set.
+    evaluator : evaluates models; None without an evaluation set.
     groups : the evaluation's groups of events; None where the protocol has none.
     results : the run's folder.
     resumed : where an interrupted run goes on; None in a new one.
-    privacy : account of the sites' noisy updates; None without differential privacy.
     """
 
     config: RunConfig
@@ -94,34 +88,31 @@ class Session:
     evaluator: Evaluator | None
     groups: EventGroups | None
     results: RunDirectory
-    resumed: Checkpoint | None
-    privacy: PrivacyLedger | None
+    resumed: Snapshot | None
+
+    def play(self, name: str, grid: Grid) -> None:
+        """Run the strategy `name` to its last round, and store what it ends with."""
+        strategy, start = self.create(name), self._resume(name)
+        loop = RoundLoop(strategy, grid, self.config.round.timeout)
+        loop.run(start or self.first_model(strategy), self.config.run.rounds)
+        self.keep(name, strategy.state.model, strategy.calibration)
 
     def create(self, name: str) -> DTFLStrategy:
         """Build the strategy `name` on a workbench of its own."""
         bench = Workbench(
             config=self.config,
-            directory=self.enrolment.directory,
-            scaler=scaler_to_arrays(self.enrolment.scaler),
+            nodes=self.enrolment.directory,
+            agreement=self.enrolment.agreement,
             twin=self._twin_trainer(),
-            evaluate=self.evaluator,
-            record=self._record,
-            physics=_physics_arrays(self.enrolment),
-            note=self.results.note,
-            save=self._save,
-            spend=self._spend,
+            callbacks=self._callbacks(),
             identify=lambda profile: site_name(profile, self.dataset.schema),
             twinless=self.twin is None and self.config.twin.kind == "auto",
             run=self.results.run,
         )
-        strategy = create_strategy(name, bench)
-        if self.resumed is not None and self.resumed.strategy == name:
-            log.info("%s: goes on after round %d", name, self.resumed.round)
-            strategy.resume(_snapshot(self.resumed))
-        return strategy
+        return create_strategy(name, bench)
 
-    def initial_params(self, strategy: DTFLStrategy) -> Params:
-        """Return the first model: random, or trained on twin data (`twin.warm-start`)."""
+    def first_model(self, strategy: DTFLStrategy) -> Params:
+        """Return what a run begins with: random, or trained on twin data (`twin.warm-start`)."""
         params = get_params(_model(self.config, self.dataset))
         if not self.config.twin.warm_start:
             return params
@@ -130,13 +121,13 @@ class Session:
         return strategy.bench.twin.train(params, self.config.twin.warm_steps)
 
     def keep(self, name: str, params: Params, calibration: Calibration) -> None:
-        """Store a strategy's last model and, with an evaluation set, its alarms and their rates."""
-        detector = self.config.detector
+        """Store a strategy's last model, and what a gateway and an evaluation set make of it."""
+        detector, agreement = self.config.detector, self.enrolment.agreement
         model = SavedModel(
             spec=_spec(self.config, self.dataset),
             params=params,
-            scaler=scaler_to_arrays(self.enrolment.scaler),
-            physics=_physics_arrays(self.enrolment),
+            scaler=agreement.scaler,
+            physics=agreement.physics,
             calibration=calibration,
             evidence=detector.evidence,
             false_alarm_rate=detector.false_alarm_rate,
@@ -147,16 +138,7 @@ class Session:
         weights = self.results.save_model(name, model)
         self._export(name, model, weights)
         if self.evaluator is not None:
-            alarms = self.evaluator.alarms(params, calibration)
-            self.results.save_alarms(name, alarms)
-            rates = self.evaluator.observed_rates(params, calibration)
-            self.results.save_calibration(name, [rate.to_mapping() for rate in rates])
-            for rate in rates:
-                if not rate.kept:
-                    log.info("%s: %s", name, rate.describe())
-            if self.groups is not None:
-                step_s = self.dataset.feature_spec.step_s
-                self.results.save_groups(name, self.groups.judge(alarms, step_s))
+            self._save_alarms(name, self.evaluator, params, calibration)
 
     def finish(self) -> list[Summary]:
         """Write summary and curves; log the table and where everything is."""
@@ -185,6 +167,40 @@ class Session:
         )
         export_model(self.results.deploy_folder(name), name, model, weights, origin)
 
+    def _save_alarms(
+        self, name: str, evaluator: Evaluator, params: Params, calibration: Calibration
+    ) -> None:
+        """Store alarms on the evaluation set, their rates and, where it has groups, theirs."""
+        alarms = evaluator.alarms(params, calibration)
+        self.results.save_alarms(name, alarms)
+        rates = evaluator.observed_rates(params, calibration)
+        self.results.save_calibration(name, [rate.to_mapping() for rate in rates])
+        for rate in rates:
+            if not rate.kept:
+                log.info("%s: %s", name, rate.describe())
+        if self.groups is not None:
+            step_s = self.dataset.feature_spec.step_s
+            self.results.save_groups(name, self.groups.judge(alarms, step_s))
+
+    def _resume(self, name: str) -> Snapshot | None:
+        if self.resumed is None or self.resumed.strategy != name:
+            return None
+        log.info("%s: goes on after round %d", name, self.resumed.round)
+        return self.resumed
+
+    def _callbacks(self) -> list[Callback]:
+        config, results = self.config, self.results
+        callbacks: list[Callback] = [Evaluate(self.evaluator)] if self.evaluator else []
+        callbacks += [
+            Record(results, config.run.rounds),
+            SaveCheckpoints(results, _all_settings(config)),
+        ]
+        if config.privacy.dp:
+            # What strategies before this one have spent is on disk.
+            ledger = PrivacyLedger(config.privacy, results.privacy_releases())
+            callbacks.append(Privacy(ledger, results))
+        return callbacks
+
     def _twin_trainer(self) -> TwinTrainer | None:
         if self.twin is None:
             return None
@@ -198,59 +214,11 @@ class Session:
             self.config.run.seed,
         )
 
-    def _save(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint; where that fails the run goes on and says so."""
-        enrolment = self.enrolment
-        checkpoint = Checkpoint(
-            strategy=snapshot.strategy,
-            round=snapshot.round,
-            settings={**default_settings(), **self.config.to_mapping()},
-            arrays={
-                **snapshot.arrays,
-                **prefixed("agreed-scaler", scaler_to_arrays(enrolment.scaler)),
-                **prefixed("agreed-physics", _physics_arrays(enrolment)),
-            },
-            notes={
-                **snapshot.notes,
-                "sites": sorted(enrolment.directory.values()),
-                "unread": list(enrolment.unread),
-            },
-            history=self.results.history,
-            timings=self.results.timings,
-        )
-        try:
-            self.results.checkpoints.write(checkpoint)
-        except CheckpointError as error:
-            log.warning("no checkpoint of round %d: %s", snapshot.round, error)
-            self.results.note(
-                RunEvent("no-checkpoint", snapshot.strategy, snapshot.round, "", str(error))
-            )
-
-    def _spend(self, strategy: str, sites: Sequence[str]) -> None:
-        """Count the updates that sites are asked for, before they are; on disk at once.
-
-        A checkpoint would forget those that were given after it.
-        """
-        if self.privacy is not None:
-            self.privacy.count(strategy, sites)
-            self.results.save_privacy(self.privacy.report())
-
-    def _record(self, line: RoundLine) -> None:
-        self.results.record(line)
-        if line.metrics is None:
-            log.info("%s round %d: loss %.4f", line.strategy, line.round, line.loss)
-            return
-        log.info(
-            "%s round %d/%d: balanced accuracy %.3f, AUC-PR %.3f, S %.3f",
-            line.strategy, line.round, self.config.run.rounds,
-            line.metrics.balanced_accuracy, line.metrics.auc_pr, line.metrics.s,
-        )  # fmt: skip
-
 
 def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies, groups = strategy_names(config), event_groups(config)
-    results, checkpoint = _open_results(config)
+    results, resumed = _open_results(config)
     dataset = open_dataset(config)
     nodes = await_nodes(grid, config, dataset)
     dataset.prepare(len(nodes), _log_progress)
@@ -258,43 +226,91 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     evaluation = dataset.load_evaluation(len(nodes))
     physics = open_physics(config, dataset)
     enrolment = enrol(grid, nodes, config, dataset)
-    for node, reason in enrolment.left_out.items():
-        results.note(RunEvent("left-out", site=node, reason=reason))
-        log.warning("%s does not take part: %s", node, reason)
-    if checkpoint is not None:
-        enrolment = enrolment.as_agreed(*_agreed(checkpoint))
-        strategies = strategies[strategies.index(checkpoint.strategy) :]
-    log.info("%d sites enrolled: %s", len(enrolment.directory), _names(enrolment))
-    if checkpoint is None:
-        results.save_quality(enrolment.quality)
-        results.save_schema(dataset.documents())
-    for finding in enrolment.findings():
-        log.info("readings of %s", finding)
-    window, scaler = config.detector.window, enrolment.scaler
-    twin = make_twin_data(config, dataset)
-    log.info("twin: %s", twin.source if twin else "none")
-    synthetic = prepare(twin.features, scaler, window) if twin else None
-    if synthetic is not None:
-        _compare(synthetic, enrolment)
-    evaluator = None
-    if evaluation is not None:
-        found = physics.evidence(evaluation, enrolment.demand) if physics else {}
-        prepared = prepare(evaluation, scaler, window, found)
-        step_s = dataset.feature_spec.step_s
-        model = _model(config, dataset)
-        evaluator = Evaluator(model, prepared, config.detector, step_s, dataset.site_of)
+    _say_left_out(enrolment, results)
+    if resumed is None:
+        _save_inputs(results, enrolment, dataset)
+    else:
+        enrolment = enrolment.restore(resumed.agreement)
+        strategies = strategies[strategies.index(resumed.strategy) :]
+    _say_enrolled(enrolment)
     return Session(
         config=config,
         strategies=strategies,
         dataset=dataset,
         enrolment=enrolment,
-        twin=synthetic,
-        evaluator=evaluator,
+        twin=_twin_rows(config, dataset, enrolment),
+        evaluator=_evaluator(config, dataset, enrolment, evaluation, physics),
         groups=groups,
         results=results,
-        resumed=checkpoint,
-        privacy=_open_account(config, results),
+        resumed=resumed,
     )
+
+
+def _all_settings(config: RunConfig) -> dict[str, Value]:
+    """Return every setting of a run, those of all built-in strategies among them."""
+    return {**default_settings(), **config.to_mapping()}
+
+
+def _open_results(config: RunConfig) -> tuple[RunDirectory, Snapshot | None]:
+    """Begin a run's folder; with `resume`, take up the one that the checkpoint belongs to."""
+    run, settings = config.run, _all_settings(config)
+    root = Path(run.results_dir or "results").expanduser().absolute()
+    if run.resume:
+        named = Path(run.resume).expanduser().absolute()
+        path, found = find_checkpoint(named if named.exists() else root / run.resume)
+        require_same_run(found, settings)
+        results = RunDirectory.restore(path, settings, run.target, found.history, found.timings)
+        return results, Snapshot.read(found.arrays, found.notes)
+    name = run.run_name or run_name(run.dataset)
+    return RunDirectory(root / name, settings, run.target), None
+
+
+def _say_left_out(enrolment: Enrolment, results: RunDirectory) -> None:
+    for node, reason in enrolment.left_out.items():
+        results.note(RunEvent("left-out", site=node, reason=reason))
+        log.warning("%s does not take part: %s", node, reason)
+
+
+def _say_enrolled(enrolment: Enrolment) -> None:
+    names = ", ".join(enrolment.agreement.sites)
+    log.info("%d sites enrolled: %s", len(enrolment.directory), names)
+    for finding in enrolment.findings():
+        log.info("readings of %s", finding)
+
+
+def _save_inputs(results: RunDirectory, enrolment: Enrolment, dataset: FederatedDataset) -> None:
+    """Store how sound the sites' readings are, and how their files are read."""
+    results.save_quality(enrolment.quality)
+    results.save_schema(dataset.documents())
+
+
+def _twin_rows(
+    config: RunConfig, dataset: FederatedDataset, enrolment: Enrolment
+) -> Prepared | None:
+    """Make the twin's data, scaled as the sites agreed; None without a twin."""
+    twin = make_twin_data(config, dataset)
+    log.info("twin: %s", twin.source if twin else "none")
+    if twin is None:
+        return None
+    rows = prepare(twin.features, enrolment.scaler, config.detector.window)
+    _compare(rows, enrolment)
+    return rows
+
+
+def _evaluator(
+    config: RunConfig,
+    dataset: FederatedDataset,
+    enrolment: Enrolment,
+    evaluation: Features | None,
+    physics: SitePhysics | None,
+) -> Evaluator | None:
+    """Return what evaluates models; None without an evaluation set."""
+    if evaluation is None:
+        return None
+    found = physics.evidence(evaluation, enrolment.demand) if physics else {}
+    rows = prepare(evaluation, enrolment.scaler, config.detector.window, found)
+    step_s, model = dataset.feature_spec.step_s, _model(config, dataset)
+    return Evaluator(model, rows, config.detector, step_s, dataset.site_of)
 
 
 def _compare(twin: Prepared, enrolment: Enrolment) -> None:
@@ -313,32 +329,6 @@ def _compare(twin: Prepared, enrolment: Enrolment) -> None:
         log.info("twin: %s", found)
 
 
-def _snapshot(checkpoint: Checkpoint) -> Snapshot:
-    arrays = {**checkpoint.arrays}
-    return Snapshot(checkpoint.strategy, checkpoint.round, arrays, checkpoint.notes)
-
-
-def _agreed(
-    checkpoint: Checkpoint,
-) -> tuple[Scaler, NDArray[np.float64] | None, list[str], list[str]]:
-    """Scaling, expected demands, sites and unread features that the interrupted run agreed on."""
-    scaler = scaler_from_arrays(with_prefix("agreed-scaler", {**checkpoint.arrays}))
-    demand = checkpoint.arrays.get("agreed-physics/demand")
-    expected, notes = None if demand is None else demand.astype(np.float64), checkpoint.notes
-    # A checkpoint written before unread features were kept has none to tell of.
-    return scaler, expected, notes["sites"], notes.get("unread", [])
-
-
-def _open_account(config: RunConfig, results: RunDirectory) -> PrivacyLedger | None:
-    if not config.privacy.dp:
-        return None
-    return PrivacyLedger(config.privacy, results.privacy_releases())
-
-
-def _physics_arrays(enrolment: Enrolment) -> Arrays:
-    return {} if enrolment.demand is None else {"demand": enrolment.demand}
-
-
 def _spec(config: RunConfig, dataset: FederatedDataset) -> ModelSpec:
     return model_spec(config.detector, len(dataset.feature_spec.names(dataset.schema)))
 
@@ -350,22 +340,3 @@ def _model(config: RunConfig, dataset: FederatedDataset) -> Detector:
 
 def _log_progress(done: int, total: int) -> None:
     log.info("data: %d of %d plants simulated", done, total)
-
-
-def _names(enrolment: Enrolment) -> str:
-    return ", ".join(sorted(enrolment.directory.values()))
-
-
-def _open_results(config: RunConfig) -> tuple[RunDirectory, Checkpoint | None]:
-    """Begin a run's folder; with `resume`, take up the one that the checkpoint belongs to."""
-    run = config.run
-    settings = {**default_settings(), **config.to_mapping()}
-    root = Path(run.results_dir or "results").expanduser().absolute()
-    if run.resume:
-        named = Path(run.resume).expanduser().absolute()
-        path, checkpoint = find_checkpoint(named if named.exists() else root / run.resume)
-        require_same_run(checkpoint, settings)
-        history, timings = checkpoint.history, checkpoint.timings
-        return RunDirectory.reopen(path, settings, run.target, history, timings), checkpoint
-    name = run.run_name or run_name(run.dataset)
-    return RunDirectory(root / name, settings, run.target), None

@@ -12,7 +12,7 @@ from dtfl_app.core.logs import log
 from dtfl_app.core.settings import Value, setting, to_mapping
 from dtfl_app.messages.training import ProximalTerm
 from dtfl_app.messages.wire import Arrays
-from dtfl_app.rounds.strategy import Workbench
+from dtfl_app.rounds.workbench import Workbench
 from dtfl_app.strategies.fedavg import FedAvg
 
 __all__ = ["FedProx", "FedProxSettings"]

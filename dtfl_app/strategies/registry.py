@@ -21,7 +21,8 @@ from dtfl_app.core.settings import (
     reject_unknown,
     to_mapping,
 )
-from dtfl_app.rounds.strategy import DTFLStrategy, Workbench
+from dtfl_app.rounds.strategy import DTFLStrategy
+from dtfl_app.rounds.workbench import Workbench
 from dtfl_app.strategies.cwa import CWA
 from dtfl_app.strategies.dtkd import DTKD
 from dtfl_app.strategies.dtml import DTML

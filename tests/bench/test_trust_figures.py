@@ -13,8 +13,8 @@ def test_updates_are_recorded_as_multiples_of_the_running_median():
     recorder = Recorder(1e9)
 
     for norms in ({"a": 1.0, "b": 2.0, "c": 6.0}, {"a": 8.0, "b": 4.0}):
-        assert recorder.judge(norms) == {}
-    Recorder(1e9).judge({"a": 0.0, "b": 0.0})
+        assert recorder.refusals(norms) == {}
+    Recorder(1e9).refusals({"a": 0.0, "b": 0.0})
 
     assert Recorder.multiples == [[0.5, 1.0, 3.0, 4.0, 2.0], []]
 

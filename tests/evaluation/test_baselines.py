@@ -7,7 +7,6 @@ import pytest
 from dtfl_app.core.config import RunConfig
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.baselines import BASELINES, gather, measure
-from dtfl_app.messages.wire import to_record
 from dtfl_app.results.lines import read_lines
 from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
@@ -59,8 +58,7 @@ def test_the_untrained_model_is_judged_exactly_as_round_0_of_a_federation(
     told = {**SETTINGS, "results-dir": str(tmp_path), "run-name": "run"}
     grid = InProcessGrid(SITES, told)
     session = open_session(grid, RunConfig.from_mapping(told))
-    strategy = session.create("fedavg")
-    strategy.start(grid, to_record(session.initial_params(strategy)), 1)
+    session.play("fedavg", grid)
     start = read_lines(session.results.path / "metrics.jsonl")[0]
 
     (untrained,) = rows["untrained model"]

@@ -58,7 +58,7 @@ def cut(tmp_path) -> RunDirectory:
 
 def take_up(folder, **settings) -> RunDirectory:
     path, found = find_checkpoint(folder)
-    return RunDirectory.reopen(path, {**SETTINGS, **settings}, 0.8, found.history, found.timings)
+    return RunDirectory.restore(path, {**SETTINGS, **settings}, 0.8, found.history, found.timings)
 
 
 def events(run: RunDirectory) -> list[dict]:

@@ -7,7 +7,6 @@ import pytest
 from flwr.app import Message
 
 from dtfl_app.core.errors import FederationError, ReplyError
-from dtfl_app.messages.wire import to_record
 from tests.support.federation import Federation
 from tests.support.line_model import LAST, bias, line
 from tests.support.scripted_site import scripted_site
@@ -133,7 +132,7 @@ def test_a_late_reply_with_other_layers_is_dropped():
 def leaving(federation, site: str, rounds: range):
     """Let the node of `site` be connected but for `rounds`; afterwards it is as it was."""
     grid = federation.grid
-    node = next(n for n, s in federation.bench.directory.items() if s == site)
+    node = next(n for n, s in federation.bench.nodes.items() if s == site)
     everyone = list(grid.contexts)
     draw = federation.strategy.draw
 
@@ -170,7 +169,7 @@ def test_an_unknown_node_is_asked_who_it_is(says, asked, kind, reason):
     """From round 2 on the node of site-1 is gone and another one is there."""
     federation = Federation()
     grid, strategy = federation.grid, federation.strategy
-    old = next(n for n, s in federation.bench.directory.items() if s == "site-1")
+    old = next(n for n, s in federation.bench.nodes.items() if s == "site-1")
 
     def identify(profile):
         if isinstance(says, ReplyError):
@@ -181,7 +180,7 @@ def test_an_unknown_node_is_asked_who_it_is(says, asked, kind, reason):
     draw = strategy.draw
 
     def drawn(server_round):
-        if server_round == 2:
+        if server_round == 2 and old in grid.contexts:
             grid.contexts[4711] = grid.contexts.pop(old)
         return draw(server_round)
 
@@ -217,7 +216,7 @@ def test_a_site_whose_answer_is_long_due_is_asked_again_and_sent_everything():
     """It never answers; three deadlines of 5 ms are over long before 60 rounds of two sites."""
     federation = Federation(silent={1}, round__quorum=0.5)
 
-    federation.strategy.start(federation.grid, to_record(line(0.0)), num_rounds=60, timeout=0.005)
+    federation.run(rounds=60, timeout=0.005)
 
     given_up = told(federation, "given-up")
     assert {site for _, site in given_up} == {"site-1"}

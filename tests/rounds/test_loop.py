@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dtfl_app.rounds.strategy import State
+from dtfl_app.rounds.state import Snapshot, State
 from tests.support.federation import Federation
 from tests.support.line_model import line_twin
 
@@ -34,7 +34,7 @@ def federation(name="fedavg", **settings):
 
 def through_json(snapshot):
     """What a file keeps of it: arrays as they are, notes as JSON."""
-    return replace(snapshot, notes=json.loads(json.dumps(snapshot.notes)))
+    return Snapshot.read(snapshot.arrays(), json.loads(json.dumps(snapshot.notes())))
 
 
 def comparable(lines):
@@ -62,8 +62,7 @@ def test_a_resumed_run_ends_like_the_one_that_was_not_interrupted(name, settings
     (snapshot,) = [s for s in whole.snapshots if s.round == at]
 
     resumed = federation(name, ids_seed=9, **settings, **wire)
-    resumed.strategy.resume(through_json(snapshot))
-    resumed.run(rounds=7, start=123.0)
+    resumed.run(rounds=7, snapshot=through_json(snapshot))
 
     assert_equal(resumed.strategy.state, whole.strategy.state)
     assert comparable(resumed.lines) == comparable(whole.lines[at:])
@@ -89,9 +88,8 @@ def test_a_resumed_run_sends_everything_once_more_but_does_not_count_it():
     whole = federation(round__fraction=1.0)
     whole.run(rounds=2)
     resumed = federation(round__fraction=1.0)
-    resumed.strategy.resume(through_json(whole.snapshots[-1]))
 
-    resumed.run(rounds=3)
+    resumed.run(rounds=3, snapshot=through_json(whole.snapshots[-1]))
 
     (first, *_) = resumed.grid.tasks()
     assert any(name.startswith("scaler/") for name in first.content.array_records["arrays"])
@@ -105,8 +103,7 @@ def test_optimiser_steps_of_the_server_go_on_counting():
     whole = federation("cwa")
     whole.run(rounds=3)
     resumed = federation("cwa")
-    resumed.strategy.resume(through_json(whole.snapshots[1]))
 
-    resumed.run(rounds=3)
+    resumed.run(rounds=3, snapshot=through_json(whole.snapshots[1]))
 
     assert resumed.bench.twin.steps_done == whole.bench.twin.steps_done

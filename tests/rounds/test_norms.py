@@ -18,7 +18,7 @@ def numbered(*norms: float) -> dict[str, float]:
 def medians(rounds: list[list[float]], limit: float = 10.0) -> tuple[list[float], list[int]]:
     """Running history's last entry and number of refusals, round by round."""
     bound = NormBound(limit)
-    refused = [len(bound.judge(numbered(*norms))) for norms in rounds]
+    refused = [len(bound.refusals(numbered(*norms))) for norms in rounds]
     return bound.history, refused
 
 
@@ -66,7 +66,7 @@ def test_the_first_round_is_measured_by_its_own_median():
     """Median of 1, 1, 2, 3, 21 is 2: the limit is 20."""
     bound = NormBound(10.0)
 
-    refused = bound.judge(numbered(1, 1, 2, 3, 21))
+    refused = bound.refusals(numbered(1, 1, 2, 3, 21))
 
     assert refused == {
         "site-4": "its update is 21 long, the limit is 20, 10 times the running median"
@@ -78,7 +78,7 @@ def test_later_rounds_are_measured_by_the_median_of_the_rounds_before():
     """Medians 4, 2, 3 have the median 3: 30 is within the limit, 31 is not."""
     bound = NormBound(10.0, [4.0, 2.0, 3.0])
 
-    assert list(bound.judge(numbered(1, 1, 1, 30, 31))) == ["site-4"]
+    assert list(bound.refusals(numbered(1, 1, 1, 30, 31))) == ["site-4"]
     assert bound.history == [4.0, 2.0, 3.0, 1.0]
 
 
@@ -86,27 +86,27 @@ def test_five_rounds_are_remembered():
     """The median of 2 to 6 is 4, not that of 1 to 6."""
     bound = NormBound(10.0, [1.0, 2.0, 3.0, 4.0, 5.0])
 
-    bound.judge(numbered(6, 6, 6))
+    bound.refusals(numbered(6, 6, 6))
 
     assert bound.history == [2.0, 3.0, 4.0, 5.0, 6.0]
-    assert list(bound.judge(numbered(4, 4, 40, 41))) == ["site-3"]
+    assert list(bound.refusals(numbered(4, 4, 40, 41))) == ["site-3"]
 
 
 def test_norms_that_are_no_numbers_are_refused():
     """The median of 1, 1, 1 and an infinite norm is 1."""
-    assert list(NormBound(10.0).judge(numbered(1, 1, 1, math.inf))) == ["site-3"]
+    assert list(NormBound(10.0).refusals(numbered(1, 1, 1, math.inf))) == ["site-3"]
 
 
 @pytest.mark.parametrize("norms", [(1.0,), (1.0, 1000.0)])
 def test_without_history_one_or_two_replies_cannot_be_told_apart(norms):
-    assert NormBound(10.0).judge(numbered(*norms)) == {}
+    assert NormBound(10.0).refusals(numbered(*norms)) == {}
 
 
 def test_with_history_even_a_lone_reply_is_measured():
     bound = NormBound(10.0, [1.0])
 
-    assert bound.judge({"site-0": 11.0}).keys() == {"site-0"}
-    assert bound.judge({"site-0": 9.0}) == {}
+    assert bound.refusals({"site-0": 11.0}).keys() == {"site-0"}
+    assert bound.refusals({"site-0": 9.0}) == {}
     assert bound.history == [1.0]
 
 
@@ -114,14 +114,14 @@ def test_replies_that_change_nothing_lock_nobody_out():
     """First all are zero, as where the twin gives all layers; then three sites move."""
     bound = NormBound(10.0)
 
-    assert bound.judge(numbered(0, 0, 0)) == {}
+    assert bound.refusals(numbered(0, 0, 0)) == {}
     assert bound.history == []
-    assert bound.judge(numbered(0, 0, 0, 0, 1, 2, 3)) == {}
+    assert bound.refusals(numbered(0, 0, 0, 0, 1, 2, 3)) == {}
     assert bound.history == [2.0]
 
 
 def test_a_limit_of_zero_refuses_nobody():
-    assert NormBound(0.0).judge(numbered(1, 1, 1, 1e9)) == {}
+    assert NormBound(0.0).refusals(numbered(1, 1, 1, 1e9)) == {}
 
 
 def test_a_limit_that_would_refuse_half_of_all_replies_is_an_error():
@@ -135,12 +135,12 @@ def test_a_bound_made_with_a_history_that_was_on_disk_goes_on_the_same():
     rng = np.random.default_rng(0)
     rounds = rng.lognormal(0.0, 1.5, (12, 5)).tolist()
     whole = NormBound(2.0)
-    wanted = [whole.judge(numbered(*norms)) for norms in rounds]
+    wanted = [whole.refusals(numbered(*norms)) for norms in rounds]
 
     first = NormBound(2.0)
-    got = [first.judge(numbered(*norms)) for norms in rounds[:6]]
+    got = [first.refusals(numbered(*norms)) for norms in rounds[:6]]
     second = NormBound(2.0, json.loads(json.dumps(first.history)))
-    got += [second.judge(numbered(*norms)) for norms in rounds[6:]]
+    got += [second.refusals(numbered(*norms)) for norms in rounds[6:]]
 
     assert got == wanted
     assert any(wanted)
@@ -178,7 +178,7 @@ def test_a_federation_whose_updates_became_much_longer_goes_on_within_three_roun
     running median, whose limit is 100."""
     bound = NormBound(10.0, [1.0] * 5)
 
-    refused = [len(bound.judge(numbered(50, 50, 50))) for _ in range(5)]
+    refused = [len(bound.refusals(numbered(50, 50, 50))) for _ in range(5)]
 
     assert refused == [3, 3, 3, 0, 0]
 
@@ -192,7 +192,7 @@ def test_a_minority_of_attackers_cannot_raise_the_bound_however_patient():
     honest = np.linspace(0.8, 1.2, 6).tolist()
     for _ in range(300):
         running = float(np.median(bound.history)) if bound.history else 1.0
-        bound.judge(numbered(*honest, *[10.0 * running] * 4))
+        bound.refusals(numbered(*honest, *[10.0 * running] * 4))
 
     assert max(bound.history) <= 1.2
 
@@ -202,7 +202,7 @@ def test_even_a_majority_of_attackers_raises_the_bound_tenfold_in_three_rounds_a
     bound = NormBound(10.0, [1.0] * 5)
     running = []
     for _ in range(9):
-        bound.judge(numbered(1, 1, 1e9, 1e9, 1e9))
+        bound.refusals(numbered(1, 1, 1e9, 1e9, 1e9))
         running.append(float(np.median(bound.history)))
 
     assert running[:3] == [1.0, 1.0, 10.0]
@@ -216,6 +216,6 @@ def test_even_a_majority_of_attackers_raises_the_bound_tenfold_in_three_rounds_a
 def test_a_round_s_median_lies_among_the_honest_ones_while_they_are_more(honest, hostile):
     bound = NormBound(10.0)
 
-    bound.judge(numbered(*honest, *hostile[: len(honest) - 1]))
+    bound.refusals(numbered(*honest, *hostile[: len(honest) - 1]))
 
     assert min(honest) <= bound.history[-1] <= max(honest)

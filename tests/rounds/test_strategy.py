@@ -1,4 +1,4 @@
-"""The course of a round, with sites that learn by arithmetic (see `scripted_site`).
+"""Rounds of a strategy, with sites that learn by arithmetic (see `scripted_site`).
 
 Site p adds p + 1 to the bias, so three sites and FedAvg add (1 + 2 + 3) / 3 = 2 a round, and the
 model after t rounds says 2 t.
@@ -95,7 +95,7 @@ def test_without_an_evaluation_set_there_are_no_figures_and_no_early_end():
 
     assert [line.metrics for line in federation.lines] == [None] * 4
     assert result.evaluate_metrics_serverapp == {}
-    assert list(result.train_metrics_clientapp) == [0, 1, 2, 3]
+    assert list(result.train_metrics_clientapp) == [1, 2, 3]
 
 
 def test_a_run_stops_with_the_model_that_reached_the_target():

@@ -109,13 +109,13 @@ def test_a_healthy_round_does_not_bring_a_twin_back():
     assert not watched.trusted
 
 
-def test_a_guard_goes_on_where_its_memory_ends():
+def test_a_guard_goes_on_where_its_state_ends():
     """Two strikes of three before the checkpoint, the third after it."""
     first, second = guard(strikes=3), guard(strikes=3)
     first.diverged()
     first.diverged()
 
-    second.recall(json.loads(json.dumps(first.memory())))
+    second.restore(json.loads(json.dumps(first.state())))
 
     assert second.trusted
     assert second.diverged() is not None
@@ -125,7 +125,7 @@ def test_a_twin_that_was_given_up_stays_so_after_a_resume():
     first, second = guard(strikes=1), guard(strikes=1)
     first.diverged()
 
-    second.recall(first.memory())
+    second.restore(first.state())
 
     assert not second.trusted
     assert second.diverged() is None

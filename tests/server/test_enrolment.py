@@ -231,14 +231,17 @@ def test_at_the_quorum_the_others_go_on_and_the_reason_is_kept(dataset):
 
 def test_a_run_agreed_on_before_keeps_its_sites_and_its_scaling(dataset):
     """Site 0 is away, site 9 is new: the one stands under a node that nobody has."""
-    agreed = enrolled(grid_of(3), dataset)
-    now = replace(agreed, directory={11: "site-1", 12: "site-2", 13: "site-9"}, scaler=None)
+    agreed = replace(enrolled(grid_of(3), dataset), unread=("F_PU3",))
+    now = replace(
+        agreed, unread=(), directory={11: "site-1", 12: "site-2", 13: "site-9"}, scaler=None
+    )
 
-    again = now.as_agreed(agreed.scaler, None, ["site-0", "site-1", "site-2"], ["F_PU3"])
+    again = now.restore(agreed.agreement)
 
     assert again.unread == ("F_PU3",)
     assert again.directory == {11: "site-1", 12: "site-2", -1: "site-0"}
-    assert again.scaler is agreed.scaler
+    assert again.agreement.sites == ["site-0", "site-1", "site-2"]
+    np.testing.assert_array_equal(again.scaler.mean, agreed.scaler.mean)
 
 
 def test_nodes_are_taken_as_they_are_when_no_number_is_asked_for(dataset):

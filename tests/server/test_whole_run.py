@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from flwr.serverapp.strategy import Strategy
 
 import client_app
 from dtfl_app.core.config import RunConfig
@@ -13,9 +14,11 @@ from dtfl_app.core.errors import ConfigError, FederationError
 from dtfl_app.detector.models import build_model, get_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
-from dtfl_app.messages.wire import to_arrays
+from dtfl_app.messages.wire import to_arrays, to_record
+from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.strategies.registry import BUILT_IN, default_settings
+from tests.support.in_process import InProcessGrid
 from tests.support.runs import Run
 
 ALL = ",".join(BUILT_IN)
@@ -54,6 +57,22 @@ def test_every_method_begins_with_the_same_model_and_ends_with_another(everythin
 
     assert len(starts) == 1
     assert len(ends) == len(BUILT_IN)
+
+
+@pytest.mark.parametrize("strategy", BUILT_IN)
+def test_flowers_own_loop_ends_in_the_same_model(launcher, everything, strategy):
+    config = launcher.config(strategy=strategy, lpe__low=2, lpe__high=2, dtkd__side="client")
+    grid = InProcessGrid(3, config)
+    session = open_session(grid, RunConfig.from_mapping(config))
+    method = session.create(strategy)
+
+    first = to_record(session.first_model(method))
+    result = Strategy.start(method, grid, first, num_rounds=3)
+
+    saved = everything.model(strategy).params
+    assert {key: array.tobytes() for key, array in to_arrays(result.arrays).items()} == {
+        key: array.tobytes() for key, array in saved.items()
+    }
 
 
 def test_the_site_loss_falls(everything):

@@ -185,7 +185,7 @@ def test_a_stored_run_on_files_reads_more_of_them_when_the_folder_is_gone(tmp_pa
 
 def test_only_files_say_how_many_sites_they_are(tmp_path):
     write_station(tmp_path)
-    settings = {"data_dir": str(tmp_path), "evaluation_file": "judge.csv"}
+    settings = {"data_dir": str(tmp_path), "data__evaluation_file": "judge.csv"}
 
     assert find_dataset("files").fixed_sites(config(dataset="files", **settings)) == 3
     assert find_dataset("plants").fixed_sites(config()) is None

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dtfl_app.messages.quantise import dequantise
-from dtfl_app.rounds.strategy import State
+from dtfl_app.rounds.state import State
 from tests.support.line_model import bias, line, line_twin
 from tests.support.workbench import reply, strategy_on
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dtfl_app.rounds.strategy import State
+from dtfl_app.rounds.state import State
 from dtfl_app.strategies.dtml import meta_update
 from tests.support.federation import Federation
 from tests.support.line_model import bias, line, line_twin

@@ -1,4 +1,4 @@
-from dtfl_app.rounds.strategy import State
+from dtfl_app.rounds.state import State
 from tests.support.line_model import bias, line
 from tests.support.workbench import reply, strategy_on
 

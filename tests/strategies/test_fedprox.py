@@ -1,7 +1,7 @@
 import pytest
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.rounds.strategy import State
+from dtfl_app.rounds.state import State
 from tests.support.line_model import bias, line
 from tests.support.workbench import reply, strategy_on
 

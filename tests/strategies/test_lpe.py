@@ -7,7 +7,7 @@ import pytest
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
 from dtfl_app.detector.models import build_model, get_params
-from dtfl_app.rounds.strategy import State
+from dtfl_app.rounds.state import State
 from dtfl_app.strategies.lpe import (
     ExchangeMap,
     exchange,

@@ -3,11 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+from flwr.serverapp.strategy import Strategy
 
 from dtfl_app.detector.metrics import evaluate_scores
 from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import to_record
-from dtfl_app.rounds.strategy import NoSettings
+from dtfl_app.rounds.loop import RoundLoop
+from dtfl_app.rounds.method import NoSettings
+from dtfl_app.rounds.state import Agreement
+from dtfl_app.rounds.workbench import Callback
 from dtfl_app.strategies.registry import create_strategy
 from tests.support.in_process import InProcessGrid
 from tests.support.line_model import bias, line
@@ -26,8 +30,8 @@ GRID = ("ids_seed", "backwards", "failing", "silent", "tardy")
 DEADLINE = 0.05
 
 
-class Federation:
-    """A strategy, its grid and everything that it recorded.
+class Federation(Callback):
+    """A strategy, its grid and everything that it told its callback, this object.
 
     `accuracy` says how good a model of a given bias is; site p is called "site-p".
     """
@@ -36,15 +40,13 @@ class Federation:
         grid_options = {k: settings.pop(k) for k in GRID if k in settings}
         self.grid = InProcessGrid(sites, handler=handler or scripted_site, **grid_options)
         self.lines, self.judged, self.events, self.snapshots = [], [], [], []
+        self.asked_for_layers = []
         self.accuracy = accuracy
         self.bench = replace(
             workbench(twin, **settings),
-            directory={node: f"site-{i}" for i, node in enumerate(self.grid.get_node_ids())},
-            scaler=SCALER,
-            evaluate=self._evaluate if accuracy else None,
-            record=self.lines.append,
-            note=self.events.append,
-            save=self.snapshots.append,
+            nodes={node: f"site-{i}" for i, node in enumerate(self.grid.get_node_ids())},
+            agreement=Agreement(scaler=SCALER),
+            callbacks=[self],
         )
         self.strategy = (
             create_strategy(name, self.bench)
@@ -58,6 +60,21 @@ class Federation:
         rate = self.bench.config.detector.false_alarm_rate
         return self.strategy.calibration.thresholds(rate)[0]
 
+    def on_tasks(self, strategy, sites):
+        self.asked_for_layers.append(sites)
+
+    def on_event(self, event):
+        self.events.append(event)
+
+    def on_snapshot(self, snapshot):
+        self.snapshots.append(snapshot)
+
+    def on_round_end(self, line, model, calibration):
+        if self.accuracy:
+            line = replace(line, metrics=self._evaluate(model, calibration))
+        self.lines.append(line)
+        return line
+
     def _evaluate(self, params, calibration):
         rate = self.bench.config.detector.false_alarm_rate
         self.judged.append((bias(params), calibration.thresholds(rate)[0]))
@@ -66,9 +83,13 @@ class Federation:
         )
         return replace(nothing, balanced_accuracy=self.accuracy(bias(params)))
 
-    def run(self, rounds=3, start=0.0):
-        first = to_record(line(start))
-        return self.strategy.start(self.grid, first, num_rounds=rounds, timeout=DEADLINE)
+    def run(self, rounds=3, start=0.0, snapshot=None, timeout=DEADLINE):
+        """Play the rounds in our loop, from a bias or after a snapshot."""
+        return RoundLoop(self.strategy, self.grid, timeout).run(snapshot or line(start), rounds)
+
+    def run_as_flower(self, rounds=3, start=0.0):
+        """Play the rounds in the loop that Flower itself has."""
+        return Strategy.start(self.strategy, self.grid, to_record(line(start)), rounds)
 
     def sites_asked(self) -> list[list[str]]:
         """Sites that got a training task, per round."""

@@ -100,6 +100,12 @@ class InProcessGrid(Grid):
         self.received += replies
         return replies[::-1] if self.backwards else replies
 
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> list[Message]:
+        """Push and pull at once, as Flower's own loop does."""
+        return self.pull_messages(self.push_messages(messages))
+
     def _is_silent(self, message: Message) -> bool:
         return self._is_training(message) and self.partition(message) in self.silent
 
@@ -130,9 +136,4 @@ class InProcessGrid(Grid):
         raise NotImplementedError
 
     def create_message(self, *args: object, **kwargs: object) -> Message:
-        raise NotImplementedError
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> list[Message]:
         raise NotImplementedError

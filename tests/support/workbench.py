@@ -7,8 +7,9 @@ from dtfl_app.core.settings import Value
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.models import Params
 from dtfl_app.messages.admission import Reply
-from dtfl_app.rounds.strategy import Workbench
+from dtfl_app.rounds.state import Agreement
 from dtfl_app.rounds.twin_trainer import TwinTrainer
+from dtfl_app.rounds.workbench import Workbench
 from dtfl_app.strategies.registry import create_strategy
 from tests.support.settings import keyed
 
@@ -29,14 +30,7 @@ def workbench(twin: TwinTrainer | None = None, **settings: Value) -> Workbench:
     """
     told = {"trust__twin_limit": 0.0, **settings}
     config = RunConfig.from_mapping(keyed(**told))
-    return Workbench(
-        config=config,
-        directory={},
-        scaler={},
-        twin=twin,
-        evaluate=None,
-        record=lambda line: None,
-    )
+    return Workbench(config, nodes={}, agreement=Agreement(), twin=twin)
 
 
 def strategy_on(name: str, twin: TwinTrainer | None = None, **settings: Value):

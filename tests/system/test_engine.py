@@ -1,6 +1,7 @@
 """Every strategy through Flower's simulation engine with Ray."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,14 @@ EVERYTHING = "instant,smoothed,plc,pump,balance"
 STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd"]
 
 
-def run(engine: SuperLink, folder: Path, cache: Path, name: str, **settings: object) -> list[str]:
+def run(
+    engine: SuperLink,
+    folder: Path,
+    cache: Path,
+    name: str,
+    app: Path = REPOSITORY,
+    **settings: object,
+) -> list[str]:
     chosen = {
         **SMALL,
         "results-dir": str(folder),
@@ -27,7 +35,7 @@ def run(engine: SuperLink, folder: Path, cache: Path, name: str, **settings: obj
         "run-name": name,
         **keyed(**settings),
     }
-    return list(simulate(engine, REPOSITORY, chosen, sites=3, actors=2))
+    return list(simulate(engine, app, chosen, sites=3, actors=2))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +125,48 @@ def test_repeated_run_gives_equal_weights_from_the_cache_whatever_the_evidence(
     physics = read_folder(tmp_path / "again" / "deploy" / "cwa").physics
     assert physics is not None
     assert set(physics.plants) == {"plant-01", "plant-02", "plant-03"}
+
+
+# A ServerApp that leads our methods by the loop that Flower itself has.
+STOCK_SERVER = """
+import numpy as np
+from flwr.serverapp import ServerApp
+
+from dtfl_app.core.config import RunConfig
+from dtfl_app.messages.wire import to_arrays, to_record
+from dtfl_app.server.session import open_session
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid, context):
+    session = open_session(grid, RunConfig.from_mapping(context.run_config))
+    for name in session.strategies:
+        strategy = session.create(name)
+        first = to_record(session.first_model(strategy))
+        result = strategy.start(grid, first, num_rounds=3)
+        np.savez(session.results.path / name, **to_arrays(result.arrays))
+"""
+
+
+def test_flowers_own_loop_ends_in_the_same_models(
+    engine: SuperLink, finished: Path, cache: Path, tmp_path: Path
+) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    for name in ("pyproject.toml", "README.md", "client_app.py"):
+        shutil.copy(REPOSITORY / name, app)
+    for name in ("dtfl_app", "twin"):
+        shutil.copytree(REPOSITORY / name, app / name)
+    (app / "server_app.py").write_text(STOCK_SERVER)
+
+    run(engine, tmp_path, cache, "stock", app=app, strategy="fedadam,lpe,cwa,dtkd")
+
+    for strategy in ("fedadam", "lpe", "cwa", "dtkd"):
+        ours = load_model(finished / "models" / f"{strategy}.safetensors").params
+        theirs = np.load(tmp_path / "stock" / f"{strategy}.npz")
+        assert all(np.array_equal(theirs[key], ours[key]) for key in ours)
 
 
 def test_wrong_number_of_supernodes_stops_the_run_with_a_clear_error(

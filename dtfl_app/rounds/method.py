@@ -1,0 +1,103 @@
+"""What a method is: the one class that its author reads.
+
+A method says in `update` what the server does with the admitted replies; the hooks `prepare`,
+`upload_keys`, `kept_keys` and `site_extras` are there for the few that need them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.settings import Value
+from dtfl_app.detector.models import Params
+from dtfl_app.messages.admission import Reply
+from dtfl_app.messages.wire import Arrays
+from dtfl_app.rounds.aggregation import aggregate
+from dtfl_app.rounds.state import State
+from dtfl_app.rounds.twin_trainer import TwinTrainer
+from dtfl_app.rounds.workbench import Workbench
+
+__all__ = ["Method", "NoSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """Settings of a method that has none of its own."""
+
+
+class Method(ABC):
+    """The half of `DTFLStrategy` that a method's author sees: its hooks, and what they work with.
+
+    Parameters
+    ----------
+    name : what the run calls this method.
+    settings : an instance of the class's `Settings`.
+    bench : what the run provides.
+
+    `state` is what the server carries from round to round, `server_round` the round under way.
+
+    Raises
+    ------
+    ConfigError : the method needs a twin and the run has none, though its data set does.
+    """
+
+    Settings: ClassVar[type] = NoSettings
+    needs_twin: ClassVar[bool] = True
+
+    def __init__(self, name: str, settings: object, bench: Workbench) -> None:
+        if self.needs_twin and bench.twin is None and not bench.twinless:
+            raise ConfigError(
+                f"strategy {name!r} needs a digital twin and this run has none; "
+                "set twin to other than 'none' or use strategy \"fedavg\""
+            )
+        self.name = name
+        self.settings = settings
+        self.bench = bench
+        self.state = State(model={})
+        self.server_round = 0
+
+    # --- what a method may override ---------------------------------------------------------
+
+    @abstractmethod
+    def update(self, state: State, replies: Sequence[Reply]) -> State:
+        """Return the next state from the admitted replies, sorted by site name, at least one."""
+
+    def prepare(self, state: State) -> State:
+        """Return the state to begin with; called once before round 1, not after a resume."""
+        return state
+
+    def upload_keys(self, server_round: int) -> list[str]:
+        """Parameter keys that sites return in this round; default: all."""
+        return list(self.state.model)
+
+    def kept_keys(self) -> list[str]:
+        """Parameter keys that sites keep between rounds, so unchanged ones need not travel."""
+        return []
+
+    def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
+        """Arrays the sites keep for the whole run, and settings for their training."""
+        return {}, {}
+
+    # --- for methods to use -----------------------------------------------------------------
+
+    @property
+    def twin(self) -> TwinTrainer:
+        """The trainer on twin data; only methods with `needs_twin` may ask."""
+        assert self.bench.twin is not None
+        return self.bench.twin
+
+    def mean(self, replies: Sequence[Reply], factors: Sequence[float] | None = None) -> Params:
+        """Aggregate the replies by the run's rule (`aggregation`), by default their mean.
+
+        A reply weighs what trust in it leaves, times its examples where `weighting` says so, times
+        its entry of `factors`, >= 0.
+        """
+        by_examples = self.bench.config.round.weighting == "examples"
+        weights = [r.weight * (float(r.examples) if by_examples else 1.0) for r in replies]
+        if factors is not None:
+            weights = [w * f for w, f in zip(weights, factors, strict=True)]
+        return aggregate([r.params for r in replies], weights, self.bench.config.trust)
