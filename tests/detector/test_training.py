@@ -222,7 +222,7 @@ def test_without_steps_or_rows_nothing_is_learned(steps, count):
 
 
 @pytest.mark.parametrize(
-    ("train__batch_size", "taken"), [(2, [2, 2, 1, 2, 2, 1]), (5, [5] * 6), (9, [5] * 6)]
+    ("batch_size", "taken"), [(2, [2, 2, 1, 2, 2, 1]), (5, [5] * 6), (9, [5] * 6)]
 )
 def test_every_pass_shows_each_row_once(batch_size, taken):
     """5 rows in batches of 2 are 2 + 2 + 1; six steps make two passes."""

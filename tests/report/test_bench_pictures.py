@@ -13,7 +13,7 @@ CELLS = pd.DataFrame(
         "bytes_up_to_0.8": [3e6, None, 1e6, 2e6],
         "bytes_down_to_0.8": [2e6, None, 1e6, 2e6],
         "balanced_accuracy": [0.7, 0.6, 0.9, 0.8],
-        "detector__false_alarm_rate": [0.01, 0.03, 0.0, 0.0],
+        "false_alarm_rate": [0.01, 0.03, 0.0, 0.0],
     }
 )
 

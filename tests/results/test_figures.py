@@ -33,7 +33,7 @@ def test_no_two_figures_are_called_the_same():
         ("balanced_accuracy", 0.85, "0.850"),
         ("events_found", 5, "5"),
         ("events_found", 4.5, "4.5"),  # a mean over cells
-        ("detector__false_alarm_rate", 0.0125, "1.25"),  # in %
+        ("false_alarm_rate", 0.0125, "1.25"),  # in %
         ("bytes_up", 3_000_000, "3.00"),  # in MB
         ("s", None, "-"),
         ("s", math.nan, "-"),

@@ -39,7 +39,7 @@ def test_a_saved_model_is_the_same_when_loaded(tmp_path):
     for key, value in MODEL.scaler.items():
         np.testing.assert_array_equal(back.scaler[key], value)
         assert back.scaler[key].dtype == np.float64
-    for name in ("spec", "evidence", "detector__false_alarm_rate", "smoothing", "features", "schema"):
+    for name in ("spec", "evidence", "false_alarm_rate", "smoothing", "features", "schema"):
         assert getattr(back, name) == getattr(MODEL, name)
     np.testing.assert_array_equal(back.physics["demand"], MODEL.physics["demand"])
     assert back.calibration.thresholds(0.005).tolist() == [0.12345678901234567, 3.0]

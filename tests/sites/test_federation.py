@@ -162,8 +162,8 @@ def test_a_site_with_little_normal_operation_calibrates_on_none(data_dir):
     [
         ({"protocol": "guess"}, "protocol 'guess'"),
         ({"partition": "by-mood"}, "partition 'by-mood'"),
-        ({"data__known_attacks": 7}, "known attacks 7; expected 0 to 6"),
-        ({"data__known_attacks": 8, "data__evaluation_file": TEST_FILE}, "expected 0 to 7"),
+        ({"known_attacks": 7}, "known attacks 7; expected 0 to 6"),
+        ({"known_attacks": 8, "evaluation_file": TEST_FILE}, "expected 0 to 7"),
     ],
 )
 def test_batadal_options_are_checked(options, message):

@@ -113,10 +113,10 @@ def test_a_plant_is_the_same_whether_others_are_held_out_or_not():
     ("options", "message"),
     [
         (
-            {"data__held_out": "plant-04"},
+            {"held_out": "plant-04"},
             r"'plant-04'; with 2 sites expected one of .*'plant-03'\]",
         ),
-        ({"data__held_out": "WELL-00009"}, r"'WELL-00009'; with 2 sites expected one of"),
+        ({"held_out": "WELL-00009"}, r"'WELL-00009'; with 2 sites expected one of"),
     ],
 )
 def test_a_held_out_plant_that_is_not_there_is_a_clear_error(options, message):

@@ -22,7 +22,7 @@ def figures(balanced_accuracy: float, **others: float) -> Metrics:
         "events": 7,
         "hours_to_detection": 3.25,
         "false_alarms_per_day": 0.125,
-        "detector__false_alarm_rate": 0.01,
+        "false_alarm_rate": 0.01,
         "s_ttd": 0.9,
         "s_clf": balanced_accuracy,
         "s": 0.85,
