@@ -1,27 +1,8 @@
-"""ServerApp: from the run config to twin, strategy, rounds and results."""
+"""Where `flwr run .` finds the ServerApp, which is `dtfl_app.server.app`."""
 
-from flwr.app import Context
-from flwr.serverapp import Grid, ServerApp
+from dtfl_app.engine.doors import made_way
 
-from dtfl_app.core.config import RunConfig
-from dtfl_app.messages.wire import to_record
-from dtfl_app.server.session import open_session
+if not made_way(__name__, __file__):
+    from dtfl_app.server.app import app
 
-app = ServerApp()
-
-
-@app.main()
-def main(grid: Grid, context: Context) -> None:
-    """Run each strategy that the config names from the same start, one after the other."""
-    config = RunConfig.from_mapping(context.run_config)
-    session = open_session(grid, config)
-    for name in session.strategies:
-        strategy = session.create(name)
-        strategy.start(
-            grid=grid,
-            initial_arrays=to_record(session.initial_params(strategy)),
-            num_rounds=config.run.rounds,
-            timeout=config.round.round_timeout,
-        )
-        session.keep(name, strategy.state.model, strategy.calibration)
-    session.finish()
+__all__ = ["app"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import tomllib
@@ -21,10 +20,9 @@ from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import FILE_KEYS, PATH_KEYS, SECTIONS, RunConfig
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.logs import EVENT_MARK, MARK
+from dtfl_app.core.logs import read_line, uncoloured
 from dtfl_app.core.settings import Value, key_of
 from dtfl_app.engine.launch import simulate, superlink
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.run import require_no_run
 from dtfl_app.results.show import show_run
 from dtfl_app.sites.catalogue import FILES, open_files
@@ -176,25 +174,15 @@ def _open_log(path: Path) -> TextIO:
 def _kept(lines: Iterator[str], log: TextIO) -> Iterator[str]:
     """Keep the whole stream in the run's log."""
     for line in lines:
-        log.write(_plain(line) + "\n")
+        log.write(uncoloured(line) + "\n")
         yield line
 
 
 def follow(lines: Iterator[str], console: Console) -> None:
     """Show the app's own lines and warnings out of Flower's stream."""
     for line in lines:
-        before, mark, message = _plain(line).partition(MARK)
-        if mark:
-            style = "yellow" if "WARNING" in before else ""
-            console.print(_readable(message), style=style, highlight=False, markup=False)
-
-
-def _plain(line: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", line)
-
-
-def _readable(message: str) -> str:
-    """A person reads an event as a sentence; the log keeps it as JSON."""
-    if not message.startswith(EVENT_MARK):
-        return message
-    return RunEvent.from_json(message.removeprefix(EVENT_MARK)).describe()
+        told = read_line(line)
+        # Why a run failed comes as an error at the end.
+        if told is not None and told.kind != "failed":
+            style = "yellow" if told.warning else ""
+            console.print(told.sentence, style=style, highlight=False, markup=False)

@@ -11,6 +11,7 @@ round t is therefore known when round t + 1 is in, and a closing query settles t
 
 from __future__ import annotations
 
+import logging
 import math
 import zlib
 from abc import abstractmethod
@@ -25,7 +26,7 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.evidence import evidence_floors, evidence_kinds
-from dtfl_app.core.logs import EVENT_MARK, log
+from dtfl_app.core.logs import log, tell
 from dtfl_app.core.settings import Value, to_mapping
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import Params, as_params
@@ -290,9 +291,9 @@ class DTFLStrategy(Strategy):
         )
 
     def note(self, event: RunEvent) -> None:
-        """Log an event as one structured line and hand it to the run."""
+        """Tell an event in the log and hand it to the run."""
         event = replace(event, strategy=self.name)
-        log.warning("%s%s", EVENT_MARK, event.to_json())
+        tell(logging.WARNING, event.describe(), event.entries())
         self.bench.note(event)
 
     def resume(self, snapshot: Snapshot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from dtfl_app.bundle.export import Origin, export_model
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import CheckpointError, ConfigError
-from dtfl_app.core.logs import log
+from dtfl_app.core.logs import log, tell
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import (
     Detector,
@@ -231,14 +232,16 @@ class Session:
 
     def _record(self, line: RoundLine) -> None:
         self.results.record(line)
-        if line.metrics is None:
-            log.info("%s round %d: loss %.4f", line.strategy, line.round, line.loss)
-            return
-        log.info(
-            "%s round %d/%d: balanced accuracy %.3f, AUC-PR %.3f, S %.3f",
-            line.strategy, line.round, self.config.run.rounds,
-            line.metrics.balanced_accuracy, line.metrics.auc_pr, line.metrics.s,
-        )  # fmt: skip
+        rounds, metrics = self.config.run.rounds, line.metrics
+        figures = f"loss {line.loss:.4f}"
+        if metrics is not None:
+            figures = (
+                f"balanced accuracy {metrics.balanced_accuracy:.3f}, AUC-PR {metrics.auc_pr:.3f}, "
+                f"S {metrics.s:.3f}"
+            )
+        ended = RunEvent("round", line.strategy, line.round, figures={"rounds": rounds})
+        sentence = f"{line.strategy} round {line.round}/{rounds}: {figures}"
+        tell(logging.INFO, sentence, ended.entries())
 
 
 def open_session(grid: Grid, config: RunConfig) -> Session:
