@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,9 @@ from typing import Annotated, TextIO
 import typer
 from rich.console import Console
 
+from dtfl_app.cli.app_folder import HELP as APP_HELP
+from dtfl_app.cli.app_folder import open_app
+from dtfl_app.cli.new import config_table
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import FILE_KEYS, PATH_KEYS, SECTIONS, RunConfig
@@ -26,7 +28,7 @@ from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.run import require_no_run
 from dtfl_app.results.show import show_run
 from dtfl_app.sites.catalogue import FILES, open_files
-from dtfl_app.strategies.registry import BUILT_IN, default_settings, strategy_names
+from dtfl_app.strategies.registry import BUILT_IN, strategy_names
 
 __all__ = ["follow", "parse_settings", "run", "settings", "show"]
 
@@ -38,7 +40,7 @@ def run(
         list[str] | None,
         typer.Argument(help='settings as key=value, e.g. strategy="cwa,fedavg" rounds=50'),
     ] = None,
-    app_dir: Annotated[Path, typer.Option("--app", help="folder of the Flower app")] = Path(),
+    app_dir: Annotated[Path | None, typer.Option("--app", help=APP_HELP)] = None,
     actors: Annotated[int, typer.Option(help="worker processes; 0 = one per core")] = 0,
 ) -> None:
     """Simulate a federation on this host and show what came of it.
@@ -50,10 +52,9 @@ def run(
     console = Console()
     # Python's default for SIGTERM skips the clean-up that stops the engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # A strategy may lie beside server_app.py, which is where Flower will find it too.
-    sys.path.insert(0, str(app_dir.absolute()))
-    with clear_errors():
-        chosen = _complete(parse_settings(settings or []))
+    with clear_errors(), open_app(app_dir) as app:
+        chosen = _complete(parse_settings(settings or []), app.own_settings())
+        app.require(chosen)
         # The ServerApp checks them too; here a slip costs no start of an engine.
         strategy_names(RunConfig.from_mapping(chosen))
         path = Path(str(chosen["results-dir"])) / str(chosen["run-name"])
@@ -63,7 +64,7 @@ def run(
         else:
             require_no_run(path)
         with _open_log(path) as log, superlink() as link:
-            lines = simulate(link, app_dir, chosen, sites, actors or os.cpu_count() or 1)
+            lines = simulate(link, app.path, chosen, sites, actors or os.cpu_count() or 1)
             follow(_kept(lines, log), console)
         show_run(path, console)
 
@@ -79,8 +80,7 @@ def settings(
 ) -> None:
     """Print every setting as a Markdown table: key, default, what it does and may be."""
     if toml:
-        for key, value in {**RunConfig.from_mapping({}).to_mapping(), **default_settings()}.items():
-            typer.echo(f"{key} = {json.dumps(value)}")
+        typer.echo(config_table().strip())
         return
     typer.echo("| key | default | what it does | may be |\n| --- | --- | --- | --- |")
     for section in [*SECTIONS, *(cls.Settings for cls in BUILT_IN.values())]:
@@ -109,10 +109,11 @@ def parse_settings(words: list[str]) -> dict[str, Value]:
     return chosen
 
 
-def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
+def _complete(chosen: Mapping[str, Value], own: Mapping[str, Value]) -> dict[str, Value]:
     """Return the settings of the run, all that this process must know among them."""
-    given = _with_absolute_paths(chosen)
-    return resumed_settings(given) if given.get("resume") else _with_defaults(given)
+    if chosen.get("resume"):
+        return resumed_settings(_with_absolute_paths(chosen))
+    return _with_defaults({**own, **chosen})
 
 
 def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:
