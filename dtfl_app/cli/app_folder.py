@@ -39,8 +39,8 @@ class AppFolder:
         return {key: value for key, value in self.config.items() if value != usual.get(key)}
 
     def require(self, keys: Iterable[str]) -> None:
-        """Raise ConfigError for keys that the app does not have: Flower sets only those it has."""
-        missing = [key for key in keys if key not in self.config]
+        """Raise ConfigError for settings that the app lacks: Flower overrides only what is there."""
+        missing = [key for key in keys if key in defaults() and key not in self.config]
         if missing:
             raise ConfigError(
                 f"{self.path / 'pyproject.toml'}: [tool.flwr.app.config] lacks "
