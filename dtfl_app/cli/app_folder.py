@@ -39,7 +39,7 @@ class AppFolder:
         return {key: value for key, value in self.config.items() if value != usual.get(key)}
 
     def require(self, keys: Iterable[str]) -> None:
-        """Raise ConfigError for settings that the app lacks: Flower overrides only what is there."""
+        """Raise ConfigError for settings that the app lacks: Flower could not override them."""
         missing = [key for key in keys if key in defaults() and key not in self.config]
         if missing:
             raise ConfigError(
