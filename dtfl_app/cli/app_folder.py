@@ -33,10 +33,16 @@ class AppFolder:
     path: Path
     config: Mapping[str, Value]
 
-    def own_settings(self) -> dict[str, Value]:
-        """Return the settings in which it differs from DTFL's defaults."""
+    def settings(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """Put what is given over the app's settings that are not DTFL's defaults.
+
+        A resumed run has settings of its own, which the app's do not touch.
+        """
+        if given.get("resume"):
+            return dict(given)
         usual = defaults()
-        return {key: value for key, value in self.config.items() if value != usual.get(key)}
+        own = {key: value for key, value in self.config.items() if value != usual.get(key)}
+        return {**own, **given}
 
     def require(self, keys: Iterable[str]) -> None:
         """Raise ConfigError for settings that the app lacks: Flower could not override them."""

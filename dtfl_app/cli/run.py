@@ -53,7 +53,7 @@ def run(
     # Python's default for SIGTERM skips the clean-up that stops the engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with clear_errors(), open_app(app_dir) as app:
-        chosen = _complete(parse_settings(settings or []), app.own_settings())
+        chosen = _complete(app.settings(parse_settings(settings or [])))
         app.require(chosen)
         # The ServerApp checks them too; here a slip costs no start of an engine.
         strategy_names(RunConfig.from_mapping(chosen))
@@ -109,11 +109,10 @@ def parse_settings(words: list[str]) -> dict[str, Value]:
     return chosen
 
 
-def _complete(chosen: Mapping[str, Value], own: Mapping[str, Value]) -> dict[str, Value]:
+def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Return the settings of the run, all that this process must know among them."""
-    if chosen.get("resume"):
-        return resumed_settings(_with_absolute_paths(chosen))
-    return _with_defaults({**own, **chosen})
+    given = _with_absolute_paths(chosen)
+    return resumed_settings(given) if given.get("resume") else _with_defaults(given)
 
 
 def _with_defaults(chosen: Mapping[str, Value]) -> dict[str, Value]:

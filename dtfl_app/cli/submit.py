@@ -39,7 +39,7 @@ def submit(
     """
     console = Console()
     with clear_errors(), open_app(app_dir) as app:
-        chosen = _complete(parse_settings(settings or []), app.own_settings())
+        chosen = _complete(app.settings(parse_settings(settings or [])))
         app.require(chosen)
         strategy_names(RunConfig.from_mapping(chosen))
         try:
@@ -62,8 +62,7 @@ def _announced(lines: Iterator[str], console: Console) -> Iterator[str]:
         yield line
 
 
-def _complete(given: Mapping[str, Value], own: Mapping[str, Value]) -> dict[str, Value]:
-    chosen = given if given.get("resume") else {**own, **given}
+def _complete(chosen: Mapping[str, Value]) -> dict[str, Value]:
     if not chosen.get("results-dir") and not chosen.get("resume"):
         raise ConfigError(
             "results-dir is not set; expected a folder on the SuperLink's host, from the root, "

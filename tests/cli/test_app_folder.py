@@ -31,7 +31,7 @@ def test_where_no_app_is_dtfl_itself_is_run(here, project):
         text = (opened.path / "pyproject.toml").read_text()
 
     assert 'serverapp = "dtfl_app.server.app:app"' in text
-    assert opened.own_settings() == {}
+    assert opened.settings({}) == {}
     assert not opened.path.exists()
     assert list(here.iterdir()) == before
 
@@ -44,7 +44,8 @@ def test_the_app_in_the_current_folder_is_run_with_its_settings(here):
         patch.chdir(path.parent)
         with open_app(None) as opened:
             assert opened.path == path.parent
-            assert opened.own_settings() == {"sites": 4}
+            assert opened.settings({"rounds": 3}) == {"sites": 4, "rounds": 3}
+            assert opened.settings({"resume": "run"}) == {"resume": "run"}
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_run_is_taken_up_with_its_own_settings(run, word, monkeypatch):
     checkpoint = run.checkpoints.path / "0001-cwa-000005.safetensors"
     resume = {"path": str(run.path), "name": "cut", "checkpoint": str(checkpoint)}[word]
 
-    full = _complete({"resume": resume}, {})
+    full = _complete({"resume": resume})
 
     places = {"results-dir": str(run.path.parent), "run-name": "cut"}
     where = str(checkpoint if word == "checkpoint" else run.path)

@@ -41,8 +41,10 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared = [path for path in sys.path if path.endswith("site-packages")]
     (site / "shared.pth").write_text("\n".join(shared) + "\n")
     for command in distribution("flwr").entry_points.select(group="console_scripts"):
-        call = f"from {command.module} import {command.attr}\n{command.attr}()\n"
-        (folder / "bin" / command.name).write_text(f"#!{python}\n{call}")
+        # As pip writes it: processes that simulate plants load it again, and must not run it.
+        call = f'if __name__ == "__main__":\n    {command.attr}()\n'
+        script = f"#!{python}\nfrom {command.module} import {command.attr}\n{call}"
+        (folder / "bin" / command.name).write_text(script)
         (folder / "bin" / command.name).chmod(0o755)
     return python
 
