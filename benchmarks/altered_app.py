@@ -21,7 +21,7 @@ _SERVER = """
 from flwr.app import Context
 from flwr.serverapp import ServerApp
 
-import server_app
+from dtfl_app.server.app import app as ours
 
 app = ServerApp()
 
@@ -30,7 +30,7 @@ app = ServerApp()
 def main(grid, context):
     config = {key: value for key, value in context.run_config.items() if key != "KEY"}
     own = Context(context.run_id, context.node_id, context.node_config, context.state, config)
-    server_app.app(grid, own)
+    ours(grid, own)
 """
 
 _CLIENT = """
@@ -39,7 +39,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 
-import client_app
+from dtfl_app.client.app import app as ours
 from MODULE import altered
 
 app = ClientApp()
@@ -47,7 +47,7 @@ app = ClientApp()
 
 def answer(message, context):
     config = dict(context.run_config)
-    handler = altered(client_app.app, config.pop("KEY"), Path(config["results-dir"]))
+    handler = altered(ours, config.pop("KEY"), Path(config["results-dir"]))
     # A context of its own, with the same state: the engine keeps the one it gave.
     own = Context(context.run_id, context.node_id, context.node_config, context.state, config)
     return handler(message, own)

@@ -10,7 +10,6 @@ About five minutes on two cores.
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from scipy import stats
 
 from benchmarks.altered_app import write_altered_app
 from dtfl_app.bench.provenance import Provenance, provenance_line
+from dtfl_app.core.logs import read_line
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.lines import read_lines
@@ -94,9 +94,9 @@ def plan_text(rounds: int) -> str:
 def samples_of(log: Iterator[str]) -> Iterator[Sample]:
     """Yield the memory of all processes whenever a round's line comes by."""
     for line in log:
-        found = re.search(r"cwa round (\d+)/", line)
-        if found:
-            yield from memory_now(int(found.group(1)))
+        told = read_line(line)
+        if told is not None and told.kind == "round":
+            yield from memory_now(told.event["round"])
 
 
 def memory_now(number: int) -> Iterator[Sample]:

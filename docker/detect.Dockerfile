@@ -7,7 +7,7 @@ RUN useradd --no-create-home --home-dir /state --uid 49999 app && install -d -o 
 WORKDIR /opt/dtfl
 COPY docker/detect-requirements.txt docker/
 RUN pip install --no-cache-dir -r docker/detect-requirements.txt
-COPY pyproject.toml README.md server_app.py client_app.py ./
+COPY pyproject.toml README.md ./
 COPY dtfl_app dtfl_app
 COPY twin twin
 RUN pip install --no-cache-dir --no-deps .

@@ -6,7 +6,7 @@ FROM flwr/supernode:1.41.0-py3.13-ubuntu24.04
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 WORKDIR /opt/dtfl
-COPY --chown=app:app constraints.txt pyproject.toml README.md server_app.py client_app.py ./
+COPY --chown=app:app constraints.txt pyproject.toml README.md ./
 COPY --chown=app:app dtfl_app dtfl_app
 COPY --chown=app:app twin twin
 RUN pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)" \

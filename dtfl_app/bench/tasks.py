@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 import time
@@ -15,7 +14,7 @@ from dtfl_app.bench.provenance import Provenance
 from dtfl_app.bench.store import Store, finished_strategies
 from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import FederationError
-from dtfl_app.core.logs import MARK, without_colours
+from dtfl_app.core.logs import read_line, without_colours
 from dtfl_app.core.settings import Value
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.evaluation.baselines import BASELINES, gather, measure
@@ -100,18 +99,19 @@ def _run(run: FlowerRun, place: Place, link: SuperLink, report: Report) -> None:
 
 
 def _follow(lines: Iterator[str], path: Path, report: Report) -> None:
-    """Keep the log; count the rounds in it."""
-    rounds = 0
+    """Keep the log; count the rounds that have ended."""
+    done = 0
     with path.open("w") as log:
         for line in lines:
             log.write(without_colours(line) + "\n")
-            _, mark, message = line.partition(MARK)
-            found = re.match(r"(\S+ round \d+(/\d+)?):", message)
-            if found and mark:
-                rounds += not found.group(1).partition(" round ")[2].startswith("0")
-                report(_START_ROUNDS + rounds, found.group(1))
-            elif mark:
-                report(rounds, message.strip()[:60])
+            told = read_line(line)
+            if told is not None and told.kind == "round":
+                event = told.event
+                # Each strategy also measures its start, as round 0.
+                done = max(done, _START_ROUNDS) + (event["round"] > 0)
+                report(done, f"{event['strategy']} round {event['round']}/{event['rounds']}")
+            elif told is not None:
+                report(done, told.sentence[:60])
 
 
 def _measure_baselines(cell: BaselineCell, place: Place, report: Report) -> None:

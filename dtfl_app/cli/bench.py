@@ -21,6 +21,8 @@ from dtfl_app.bench.progress import Display
 from dtfl_app.bench.store import Store
 from dtfl_app.bench.tasks import Place, Task
 from dtfl_app.bench.workers import work_off
+from dtfl_app.cli.app_folder import HELP as APP_HELP
+from dtfl_app.cli.app_folder import open_app
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.sites.catalogue import find_dataset
@@ -40,7 +42,7 @@ def bench(
     work: Annotated[Path, typer.Option(help="finished cells")] = Path("results/bench"),
     results: Annotated[Path, typer.Option(help="tables and plots")] = Path("benchmarks/results"),
     cache: Annotated[Path, typer.Option(help="simulated data")] = Path(".cache"),
-    app_dir: Annotated[Path, typer.Option("--app", help="folder of the Flower app")] = Path(),
+    app_dir: Annotated[Path | None, typer.Option("--app", help=APP_HELP)] = None,
     seeds: Annotated[str, typer.Option(help="instead of the grid's, e.g. 0,1")] = "",
     only: Annotated[str, typer.Option(help="run cells whose name this pattern finds")] = "",
     tables: Annotated[bool, typer.Option("--tables", help="run nothing, write tables")] = False,
@@ -53,15 +55,13 @@ def bench(
     console = Console()
     # Python's default for SIGTERM skips the clean-up that stops the engines.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # A strategy may lie beside server_app.py, which is where Flower will find it too.
-    sys.path.insert(0, str(app_dir.absolute()))
-    with clear_errors():
+    with clear_errors(), open_app(app_dir) as app:
         grid = _with_seeds(read_grid(file), seeds)
         cells, baselines = cells_of(grid), baseline_cells(grid)
         store = Store(work.absolute())
         if not tables:
             tasks = _missing(cells, baselines, store, _pattern(only))
-            place = _place(grid, app_dir, work, cache, jobs)
+            place = _place(grid, app.path, work, cache, jobs)
             _work_off(tasks, place, console)
         command = _command(file, seeds, only)
         for path in write_outputs(grid, store, results, command):
@@ -96,12 +96,12 @@ def _missing(
     return [*merge(todo), *wanted.values()]
 
 
-def _place(grid: Grid, app_dir: Path, work: Path, cache: Path, jobs: int) -> Place:
+def _place(grid: Grid, app: Path, work: Path, cache: Path, jobs: int) -> Place:
     cores = os.cpu_count() or 1
     jobs = jobs or min(_DEFAULT_JOBS, cores)
     needs_data = any(find_dataset(str(c.common["dataset"])).reads_data_dir for c in cells_of(grid))
     return Place(
-        app=app_dir.absolute(),
+        app=app,
         work=work.absolute(),
         cache=cache.absolute(),
         data=str(resolve_data_dir("")) if needs_data else "",

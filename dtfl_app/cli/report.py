@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dtfl_app.cli.new import title_of
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import SECTIONS
 from dtfl_app.core.errors import ConfigError
@@ -68,14 +69,9 @@ def _write(target: Path, page: str) -> None:
 
 def _setting_references() -> Iterator[SettingReference]:
     """Every setting of the app and of its strategies, with the title of its section."""
-    own = [("", _title(section), section) for section in SECTIONS]
+    own = [("", title_of(section), section) for section in SECTIONS]
     strategies = [(f"{name}: ", "Single strategies", c.Settings) for name, c in BUILT_IN.items()]
     for prefix, title, section in [*own, *strategies]:
         for key, field in fields_of(section).items():
             doc = prefix + field.metadata["doc"]
             yield SettingReference(key, title, field.default, doc)
-
-
-def _title(section: type) -> str:
-    """First line of a settings class's docstring, without its full stop."""
-    return (section.__doc__ or section.__name__).splitlines()[0].rstrip(".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -14,15 +13,17 @@ from typing import Annotated, TextIO
 import typer
 from rich.console import Console
 
+from dtfl_app.cli.app_folder import HELP as APP_HELP
+from dtfl_app.cli.app_folder import open_app
+from dtfl_app.cli.new import config_table, title_of
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import SECTIONS, RunConfig, RunSettings, keys_with
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.logs import EVENT_MARK, MARK, without_colours
+from dtfl_app.core.logs import read_line, without_colours
 from dtfl_app.core.naming import run_name
-from dtfl_app.core.settings import Value, fields_of, group_of, keys_of, to_mapping
+from dtfl_app.core.settings import Value, fields_of, group_of, keys_of
 from dtfl_app.engine.launch import simulate, superlink
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.run import require_no_run
 from dtfl_app.results.show import show_run
 from dtfl_app.sites.catalogue import find_dataset
@@ -39,7 +40,7 @@ def run(
         list[str] | None,
         typer.Argument(help='settings as key=value, e.g. strategy="cwa,fedavg" rounds=50'),
     ] = None,
-    app_dir: Annotated[Path, typer.Option("--app", help="folder of the Flower app")] = Path(),
+    app_dir: Annotated[Path | None, typer.Option("--app", help=APP_HELP)] = None,
     actors: Annotated[int, typer.Option(help="worker processes; 0 = one per core")] = 0,
 ) -> None:
     """Simulate a federation on this host and show what came of it.
@@ -51,10 +52,9 @@ def run(
     console = Console()
     # Python's default for SIGTERM skips the clean-up that stops the engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # A strategy may lie beside server_app.py, which is where Flower will find it too.
-    sys.path.insert(0, str(app_dir.absolute()))
-    with clear_errors():
-        chosen = _complete(parse_settings(settings or []))
+    with clear_errors(), open_app(app_dir) as app:
+        chosen = _complete(app.settings(parse_settings(settings or [])))
+        app.require(chosen)
         # The ServerApp checks them too; here a slip costs no start of an engine.
         strategy_names(RunConfig.from_mapping(chosen))
         path = Path(str(chosen["results-dir"])) / str(chosen["run-name"])
@@ -64,7 +64,7 @@ def run(
         else:
             require_no_run(path)
         with _open_log(path) as log, superlink() as link:
-            lines = simulate(link, app_dir, chosen, sites, actors or os.cpu_count() or 1)
+            lines = simulate(link, app.path, chosen, sites, actors or os.cpu_count() or 1)
             follow(_kept(lines, log), console)
         show_run(path, console)
 
@@ -79,31 +79,19 @@ def settings(
     toml: Annotated[bool, typer.Option("--toml", help="as [tool.flwr.app.config]")] = False,
 ) -> None:
     """Print every setting as a Markdown table: key, default, what it does and may be."""
+    if toml:
+        typer.echo(config_table())
+        return
     sections = [*SECTIONS, *(cls.Settings for cls in BUILT_IN.values())]
-    typer.echo("\n".join((_as_toml if toml else _as_page)(sections)))
-
-
-def _as_toml(sections: Sequence[type]) -> list[str]:
-    """Write the defaults as tables of a pyproject.toml, each with a line that says what it is."""
-    lines = []
-    for section in filter(keys_of, sections):
-        group = group_of(section)
-        head = [f"# {_title(section)}", f"[tool.flwr.app.config{group and '.' + group}]"]
-        values = [
-            f"{key.removeprefix(group + '.')} = {json.dumps(value)}"
-            for key, value in to_mapping(section()).items()
-        ]
-        lines += [*head, *values, ""]
-    return lines[:-1]
+    typer.echo("\n".join(_as_page(sections)))
 
 
 def _as_page(sections: Sequence[type]) -> list[str]:
     lines = []
     for section in filter(keys_of, sections):
-        group = group_of(section)
-        title = f"{group}.*: {_title(section)}" if group else _title(section)
-        lines += [f"## {title}", "", "| key | default | what it does | may be |"]
-        lines += ["| --- | --- | --- | --- |"]
+        group, title = group_of(section), title_of(section)
+        lines += [f"## {group}.*: {title}" if group else f"## {title}", ""]
+        lines += ["| key | default | what it does | may be |", "| --- | --- | --- | --- |"]
         for key, field in fields_of(section).items():
             meta = field.metadata
             bounds = ", ".join(
@@ -115,11 +103,6 @@ def _as_page(sections: Sequence[type]) -> list[str]:
             lines.append(f"| `{key}` | `{field.default!r}` | {meta['doc']} | {allowed} |")
         lines.append("")
     return lines[:-1]
-
-
-def _title(section: type) -> str:
-    """First line of a settings class's docstring, without its full stop."""
-    return (section.__doc__ or section.__name__).partition("\n")[0].rstrip(".")
 
 
 def parse_settings(words: list[str]) -> dict[str, Value]:
@@ -200,14 +183,8 @@ def _kept(lines: Iterator[str], log: TextIO) -> Iterator[str]:
 def follow(lines: Iterator[str], console: Console) -> None:
     """Show the app's own lines and warnings out of Flower's stream."""
     for line in lines:
-        before, mark, message = without_colours(line).partition(MARK)
-        if mark:
-            style = "yellow" if "WARNING" in before else ""
-            console.print(_readable(message), style=style, highlight=False, markup=False)
-
-
-def _readable(message: str) -> str:
-    """A person reads an event as a sentence; the log keeps it as JSON."""
-    if not message.startswith(EVENT_MARK):
-        return message
-    return RunEvent.from_json(message.removeprefix(EVENT_MARK)).describe()
+        told = read_line(line)
+        # Why a run failed comes as an error at the end.
+        if told is not None and told.kind != "failed":
+            style = "yellow" if told.warning else ""
+            console.print(told.sentence, style=style, highlight=False, markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dtfl_app.cli.app_folder import HELP as APP_HELP
+from dtfl_app.cli.app_folder import open_app
 from dtfl_app.cli.run import follow, parse_settings
 from dtfl_app.cli.runs import resumed_settings
 from dtfl_app.cli.terminal import clear_errors
@@ -29,7 +30,7 @@ def submit(
     settings: Annotated[
         list[str] | None, typer.Argument(help="settings as key=value; paths from the root")
     ] = None,
-    app_dir: Annotated[Path, typer.Option("--app", help="folder of the Flower app")] = Path(),
+    app_dir: Annotated[Path | None, typer.Option("--app", help=APP_HELP)] = None,
 ) -> None:
     """Train with the sites that are connected to a SuperLink, and show what came of it.
 
@@ -37,12 +38,12 @@ def submit(
     written (`results-dir`). Interrupted, this command leaves the run going on.
     """
     console = Console()
-    sys.path.insert(0, str(app_dir.absolute()))
-    with clear_errors():
-        chosen = _complete(parse_settings(settings or []))
+    with clear_errors(), open_app(app_dir) as app:
+        chosen = _complete(app.settings(parse_settings(settings or [])))
+        app.require(chosen)
         strategy_names(RunConfig.from_mapping(chosen))
         try:
-            follow(_announced(submit_run(superlink, app_dir, chosen), console), console)
+            follow(_announced(submit_run(superlink, app.path, chosen), console), console)
         except KeyboardInterrupt:
             console.print(f"the run goes on; flwr ls {superlink} lists it, flwr stop ends it")
             raise typer.Exit(130) from None

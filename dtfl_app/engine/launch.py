@@ -24,6 +24,7 @@ from urllib.request import urlopen
 import psutil
 
 from dtfl_app.core.errors import FederationError
+from dtfl_app.core.logs import read_line
 from dtfl_app.core.settings import Value
 
 __all__ = ["SuperLink", "flower_environment", "simulate", "submit", "superlink"]
@@ -108,8 +109,8 @@ def simulate(
     sites : number of simulated SuperNodes.
     actors : worker processes at most; each serves one site at a time.
 
-    Raises FederationError with the log's last lines when the run did not complete. Flower's own
-    exit code says nothing of that.
+    Raises FederationError, with the app's own error or else the log's last lines, when the run did
+    not complete. Flower's own exit code says nothing of that.
     """
     options = ["--federation-config", _federation(sites, actors)]
     return _run(link.environment, app, "dtfl", settings, options)
@@ -124,8 +125,8 @@ def submit(name: str, app: Path, settings: Mapping[str, Value]) -> Iterator[str]
     app : folder with the app's pyproject.toml.
     settings : run-config overrides; paths are the SuperLink's host's.
 
-    Raises FederationError with the log's last lines when the run did not complete, or when the
-    SuperLink did not take it. Left early, the run goes on.
+    Raises FederationError, with the app's own error or else the log's last lines, when the run did
+    not complete or the SuperLink did not take it. Left early, the run goes on.
     """
     return _run(_environment(), app, name, settings, [])
 
@@ -142,7 +143,7 @@ def _run(
         *("--run-config", " ".join(f"{k}={_toml(v)}" for k, v in settings.items())),
     ]
     tail: list[str] = []
-    run_id = ""
+    run_id = reason = ""
     with subprocess.Popen(
         command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL, text=True,
@@ -153,6 +154,7 @@ def _run(
                 tail = [*tail[-40:], line.rstrip()]
                 if found := re.match(r"Successfully started run (\d+)", line):
                     run_id = found[1]
+                reason = _reason(line) or reason
                 yield line.rstrip()
         except BaseException:
             # Left early: a run that is silent just now would keep us waiting for its end.
@@ -160,16 +162,17 @@ def _run(
             raise
     status = _status(environment, name, run_id)
     if process.returncode or status != "finished:completed":
+        # The app says why, unless it never ran or has a fault.
+        why = reason or "\n" + "\n".join(tail)
         raise FederationError(
-            f"the run ended as {status!r} (flwr exit code {process.returncode}): {_cause(tail)}"
+            f"the run ended as {status!r} (flwr exit code {process.returncode}): {why}"
         )
 
 
-def _cause(tail: list[str]) -> str:
-    """The app's own error among the last lines of the log; all of them where there is none."""
-    ours = [re.search(r"(?:dtfl_app\.core|twin)\.errors\.\w+: (.*)", line) for line in tail]
-    found = [match.group(1) for match in ours if match]
-    return found[-1] if found else "\n" + "\n".join(tail)
+def _reason(line: str) -> str:
+    """Why the run failed, where this line of the log tells it."""
+    told = read_line(line)
+    return str(told.event["reason"]) if told is not None and told.kind == "failed" else ""
 
 
 def _federation(sites: int, actors: int) -> str:

@@ -6,6 +6,16 @@ answered, so one that hangs keeps a finished run from ending. Ray's own ``max_re
 out: a run's settings cannot set it, and what is sent to an actor while it restarts is lost too. A
 fresh actor loses nothing, since messages to it wait until it is up.
 
+- Written for flwr 1.41.0 with ray 2.55.1.
+- Changes two names in this process: `raybackend.BasicActorPool` and `vce_api.worker`. It overrides
+  `submit` and `fetch_result_and_return_actor_to_pool` of the pool, uses its `_future_to_actor` and
+  `create_actor_fn`, and counts on a job's last part being the site's `Context`.
+- Breaks when a module, a class or `worker` is renamed: then the app cannot be loaded. Breaks in
+  silence, the engine being as it was, when a method is renamed or the engine looks its pool up
+  before it loads the ClientApp.
+- `tests/engine/test_mend.py` tells of the pool, `tests/system/test_faults.py` of the whole engine.
+- Delete it, and its call in `dtfl_app.client.app`, when the second passes without it.
+
 Import this module only where the engine is loaded already: it imports Ray.
 """
 

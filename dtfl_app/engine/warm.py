@@ -5,6 +5,16 @@ work is then to import torch and what training needs of it. Here that command ha
 process of this gateway that imported them once and forks for every task; app code is loaded by each
 fork, since it comes with the run. The first task runs cold and leaves that process behind. It ends
 with the SuperExec that started it, and where it cannot be had the task runs cold, saying why.
+
+- Written for flwr 1.41.0.
+- Changes nothing in Flower: ``docker/warm/flwr-clientapp`` stands before Flower's own command on
+  the path of SuperExec. It calls `flwr.supernode.cli.flwr_clientapp`, reads ``--parent-pid`` among
+  its arguments and imports `flwr.supernode.runtime.run_clientapp` ahead of time.
+- Breaks when SuperExec starts tasks by another command or in its own process (then it is never
+  called, and tasks run cold), or when one of the two modules is renamed (then every task fails).
+- `tests/engine/test_warm.py` tells of the process, `tests/system/test_fleet.py` of a real gateway.
+- Delete it, with ``docker/warm`` and ``DTFL_WARM`` in ``docker/supernode.sh``, when Flower keeps a
+  process per app from message to message.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ class RunEvent:
 
     Parameters
     ----------
-    kind : one word, e.g. "refused", "late", "away", "returned", "repeated", "twin-off", "resumed".
+    kind : one word, e.g. "refused", "late", "away", "returned", "repeated", "twin-off", "resumed";
+        "round" (it has ended) and "failed" (the run has) are told in the log, not stored.
     strategy : the method that was running; empty where none was.
     round : its round.
     site : the site concerned; empty where none is.
@@ -39,7 +40,11 @@ class RunEvent:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """One line of JSON, without empty entries; figures that are not finite become null."""
+        """One line of JSON, as `entries` has it."""
+        return json.dumps(self.entries())
+
+    def entries(self) -> dict[str, object]:
+        """All that is not empty, by name; figures that are not finite become None."""
         figures = {k: v if math.isfinite(v) else None for k, v in self.figures.items()}
         entries = {
             "event": self.kind,
@@ -49,7 +54,7 @@ class RunEvent:
             "reason": self.reason,
             **figures,
         }
-        return json.dumps({key: value for key, value in entries.items() if value != ""})
+        return {key: value for key, value in entries.items() if value != ""}
 
     def describe(self) -> str:
         """The event as a sentence for a person."""

@@ -11,6 +11,7 @@ round t is therefore known when round t + 1 is in, and a closing query settles t
 
 from __future__ import annotations
 
+import logging
 import math
 import zlib
 from collections.abc import Collection, Iterable, Sequence
@@ -22,7 +23,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from dtfl_app.core.evidence import evidence_floors, evidence_kinds
-from dtfl_app.core.logs import EVENT_MARK, log
+from dtfl_app.core.logs import log, tell
 from dtfl_app.core.settings import Value, to_mapping
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import Params, as_params
@@ -181,9 +182,9 @@ class DTFLStrategy(Method, Strategy):
         ]
 
     def note(self, event: RunEvent) -> None:
-        """Log an event as one structured line and hand it to the run."""
+        """Tell an event in the log and hand it to the run."""
         event = replace(event, strategy=self.name)
-        log.warning("%s%s", EVENT_MARK, event.to_json())
+        tell(logging.WARNING, event.describe(), event.entries())
         for callback in self.bench.callbacks:
             callback.on_event(event)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dtfl_app.core.errors import CheckpointError
-from dtfl_app.core.logs import log
+from dtfl_app.core.logs import log, tell
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import Params
@@ -43,14 +44,15 @@ class Record(Callback):
     def on_round_end(self, line: RoundLine, model: Params, calibration: Calibration) -> RoundLine:
         """Record the line."""
         self._results.record(line)
-        if line.metrics is None:
-            log.info("%s round %d: loss %.4f", line.strategy, line.round, line.loss)
-        else:
-            log.info(
-                "%s round %d/%d: balanced accuracy %.3f, AUC-PR %.3f, S %.3f",
-                line.strategy, line.round, self._rounds,
-                line.metrics.balanced_accuracy, line.metrics.auc_pr, line.metrics.s,
-            )  # fmt: skip
+        figures = f"loss {line.loss:.4f}"
+        if line.metrics is not None:
+            figures = (
+                f"balanced accuracy {line.metrics.balanced_accuracy:.3f}, "
+                f"AUC-PR {line.metrics.auc_pr:.3f}, S {line.metrics.s:.3f}"
+            )
+        ended = RunEvent("round", line.strategy, line.round, figures={"rounds": self._rounds})
+        sentence = f"{line.strategy} round {line.round}/{self._rounds}: {figures}"
+        tell(logging.INFO, sentence, ended.entries())
         return line
 
     def on_event(self, event: RunEvent) -> None:

@@ -1,4 +1,4 @@
-"""The steps of a run at the server, each one call from `server_app`."""
+"""The steps of a run at the server, each one call from `app`."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ HEAVY = {"scipy", "sklearn", "wntr", "epyt", "matplotlib", "networkx", "ray"}
 # Every message starts a fresh process at a gateway; so does this.
 PROCESS = """
 import json, sys
-import client_app
+from dtfl_app.client.app import app
 before = sorted(set(sys.modules))
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 run, node = json.loads(sys.argv[1])
 message = Message(RecordDict({}), message_type="query.profile", dst_node_id=7)
-reply = client_app.app(message, Context(1, 7, node, RecordDict(), run))
+reply = app(message, Context(1, 7, node, RecordDict(), run))
 site = reply.content.config_records["identity"]["site"]
 print(json.dumps([before, sorted(set(sys.modules)), site]))
 """

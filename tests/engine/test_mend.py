@@ -92,7 +92,8 @@ def test_what_is_under_way_is_dropped_when_the_run_is_over(pool):
 def test_only_where_the_engine_runs_is_it_mended(engine_first, loaded):
     """A gateway's process loads neither the engine nor Ray."""
     code = "import sys\n" + "import flwr.simulation\n" * engine_first
-    code += "import client_app\nprint('dtfl_app.engine.mend' in sys.modules, 'ray' in sys.modules)"
+    code += "import dtfl_app.client.app\n"
+    code += "print('dtfl_app.engine.mend' in sys.modules, 'ray' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -4,13 +4,13 @@ Site p adds p + 1 to the bias, so three sites and FedAvg add (1 + 2 + 3) / 3 = 2
 model after t rounds says 2 t.
 """
 
-import json
 import math
 
 import pytest
 from flwr.app import Message, MetricRecord, RecordDict
 
 from dtfl_app.core.errors import FederationError
+from dtfl_app.core.logs import read_line
 from dtfl_app.messages.wire import to_record
 from dtfl_app.rounds.strategy import DTFLStrategy, State
 from tests.support.federation import MODEL_BYTES, SCALER_BYTES, Federation
@@ -141,8 +141,8 @@ def test_the_round_goes_on_without_a_bad_site(missing):
 def test_the_reason_is_in_the_log(caplog, missing, reason):
     Federation(**missing).run(rounds=1)
 
-    lines = [record.getMessage().partition("event ")[2] for record in caplog.records]
-    refusals = [json.loads(line) for line in lines if line]
+    told = [read_line(record.getMessage()) for record in caplog.records]
+    refusals = [dict(line.event) for line in told if line.kind]
     assert len(refusals) == 1
     assert refusals[0].pop("reason").startswith(reason)
     assert refusals[0] == {"event": "refused", "strategy": "fedavg", "round": 1, "site": "site-1"}

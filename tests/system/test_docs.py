@@ -1,7 +1,7 @@
 """What the pages tell a reader to do works."""
 
+import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,34 +13,32 @@ from dtfl_app.results.lines import read_lines
 from tests.support.places import REPOSITORY, SMALL
 
 
-def test_strategy_of_the_page_runs_beside_the_server_app(cache: Path, tmp_path: Path) -> None:
-    page = (REPOSITORY / "docs" / "your-strategy.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    app_dir = tmp_path / "app"
-    app_dir.mkdir()
-    for name in ("pyproject.toml", "README.md", "server_app.py", "client_app.py"):
-        shutil.copy(REPOSITORY / name, app_dir)
-    for name in ("dtfl_app", "twin"):
-        shutil.copytree(REPOSITORY / name, app_dir / name)
-    (app_dir / "fading_twin.py").write_text(code)
-    settings = {
-        **SMALL,
-        "strategy": "fading_twin:FadingTwin,fedavg",
-        "strategy-options": "half-life=2.0",
-        "results-dir": str(tmp_path),
-        "run-name": "mine",
-        "cache-dir": str(cache),
-    }
+def test_the_app_of_the_page_runs_with_its_strategy_beside_fedavg(
+    cache: Path, tmp_path: Path
+) -> None:
+    """The commands as they stand, with small settings behind them."""
+    page = (REPOSITORY / "docs" / "your-app.md").read_text()
+    (script,) = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)
+    small = {**SMALL, "strategy-options": '"half-life=2.0"', "run-name": "mine", "cache-dir": cache}
+    words = " ".join(f"{key}={value}" for key, value in small.items())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-    command = [sys.executable, "-m", "dtfl_app.cli.main", "run", "--app", str(app_dir)]
-    command += [f"{key}={value}" for key, value in settings.items()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-eu", "-c", f"{script.strip()} {words}"],
+        cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    lines = read_lines(tmp_path / "mine" / "metrics.jsonl")
+    lines = read_lines(tmp_path / "my-plant" / "results" / "mine" / "metrics.jsonl")
     mine = [line for line in lines if line.strategy == "fading_twin:FadingTwin"]
     assert [line.round for line in mine] == [0, 1, 2, 3]
     assert all(line.server_steps > 0 for line in mine[1:])
+
+
+def test_the_page_s_strategy_is_short() -> None:
+    page = (REPOSITORY / "docs" / "your-strategy.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+
     assert len([row for row in code.splitlines() if row.strip()]) <= 35
 
 

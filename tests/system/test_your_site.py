@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,13 +25,9 @@ def blocks(mark: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Path:
-    """A clone of the app with `stations/` in it, whose pump runs now and then."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("pyproject.toml", "README.md", "server_app.py", "client_app.py"):
-        shutil.copy(REPOSITORY / name, folder)
-    for name in ("dtfl_app", "twin"):
-        shutil.copytree(REPOSITORY / name, folder / name)
+def folder(tmp_path_factory) -> Path:
+    """A folder with `stations/` in it, whose pump runs now and then."""
+    folder = tmp_path_factory.mktemp("site")
     stations = write_station(folder / "stations")
     (stations / "schema.toml").unlink()
     for place, name in enumerate(("north", "south", "west", "judge")):
@@ -47,20 +42,20 @@ def clone(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_commands_of_the_page_work(clone: Path) -> None:
-    environment = {**os.environ, "PATH": f"{clone / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+def test_the_commands_of_the_page_work(folder: Path) -> None:
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
     for block in blocks("run"):
         done = subprocess.run(
             ["sh", "-e", "-c", block],
-            cwd=clone, env=environment, capture_output=True, text=True, check=False,
+            cwd=folder, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
-    assert json.loads((clone / "north.json").read_text())["exit_code"] == 0
-    lines = read_lines(clone / "results" / "stations" / "metrics.jsonl")
+    assert json.loads((folder / "north.json").read_text())["exit_code"] == 0
+    lines = read_lines(folder / "results" / "stations" / "metrics.jsonl")
     assert [(line.round, line.sites) for line in lines[1:]] == [(1, 3), (2, 3), (3, 3)]
-    alarms = pd.read_csv(clone / "judged" / "alarms.csv")
+    alarms = pd.read_csv(folder / "judged" / "alarms.csv")
     assert alarms.loc[alarms["event"] == "flagged-1", "alarm"].any()
 
 
