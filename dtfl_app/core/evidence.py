@@ -144,7 +144,7 @@ _KINDS: tuple[EvidenceKind, ...] = (
         unit="", floor=-math.inf, smoothed=False,
     ),
     ModelEvidence(
-        "smoothed", "mean of the last `smoothing` residuals: lasting weak events",
+        "smoothed", "mean of the last `detector.smoothing` residuals: lasting weak events",
         unit="", floor=-math.inf, smoothed=True,
     ),
     LawEvidence(

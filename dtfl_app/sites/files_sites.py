@@ -89,7 +89,7 @@ class FilesDataset(FederatedDataset):
         if own.schema is None and not Path(config.data.schema).is_file():
             raise ConfigError(
                 f"node config: schema is missing, and the run's, {config.data.schema!r}, is no "
-                'file at this node; name the site\'s own, e.g. schema="/data/schema.toml"'
+                'file at this node; name the site\'s own, e.g. data.schema="/data/schema.toml"'
             )
         dataset = cls._open(config, own.schema or Path(config.data.schema), None)
         return dataset, dataset.load_file(own.site, own.path)
@@ -228,8 +228,8 @@ def _schema_named(config: RunConfig) -> Path:
     if not data.schema and not data.dir:
         raise ConfigError(
             'run config: dataset = "files" needs data.dir, the folder of the sites\' files with '
-            f"{_SCHEMA_FILE} in it, or, where every node has its own file, schema, the path from "
-            "the root of the site schema"
+            f"{_SCHEMA_FILE} in it, or, where every node has its own file, data.schema, the path "
+            "from the root of the site schema"
         )
     schema = file_in(config, data.schema or _SCHEMA_FILE)
     if not schema.is_absolute():

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from dtfl_app.cli.main import app
 from dtfl_app.cli.new import config_table, defaults
+from dtfl_app.core.settings import flat
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -24,7 +25,7 @@ def test_a_new_app_has_every_setting_with_its_default(tmp_path):
     assert code == 0
     assert said.startswith(f"cd {tmp_path / 'my-plant'} && dtfl run ")
     project = tomllib.loads((tmp_path / "my-plant" / "pyproject.toml").read_text())
-    config = project["tool"]["flwr"]["app"]["config"]
+    config = flat(project["tool"]["flwr"]["app"]["config"])
     assert {k: (type(v), v) for k, v in config.items()} == {
         k: (type(v), v) for k, v in defaults().items()
     }

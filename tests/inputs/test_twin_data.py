@@ -72,7 +72,7 @@ def test_a_twins_plcs_can_switch_at_wrong_levels_but_not_above_the_tank():
 @pytest.mark.parametrize("kind", ["demand", "roughness", "threshold"])
 def test_a_wrong_twin_has_a_cache_of_its_own(kind: str):
     right, same, wrong = (
-        twin_of(config(**{f"twin_{kind}_factor": factor})) for factor in (1.0, 1.0, 1.1)
+        twin_of(config(**{f"twin__{kind}_factor": factor})) for factor in (1.0, 1.0, 1.1)
     )
 
     assert right is not None and same is not None and wrong is not None

@@ -40,7 +40,7 @@ VARIANTS = {
     "int8": {"wire__upload_precision": "int8", "wire__download_precision": "int8"},
     "noise": {"privacy__dp": True, "privacy__epsilon": 1e6},
     "noise, int8": {"privacy__dp": True, "privacy__epsilon": 1e6, "wire__upload_precision": "int8"},
-    "physics": {"evidence": "instant,smoothed,plc,pump,balance"},
+    "physics": {"detector__evidence": "instant,smoothed,plc,pump,balance"},
 }
 
 

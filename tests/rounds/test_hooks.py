@@ -83,7 +83,14 @@ def test_an_entry_added_to_the_config_reaches_every_task():
 
     federation.run(rounds=2)
 
-    assert [task_of(m)["season"] for m in federation.grid.tasks()] == [1, 1, 1, 2, 2, 2]
+    assert [m.content.config_records["method"]["season"] for m in federation.grid.tasks()] == [
+        1,
+        1,
+        1,
+        2,
+        2,
+        2,
+    ]
 
 
 def test_a_task_left_out_is_not_sent_not_counted_and_not_missed():
@@ -113,7 +120,9 @@ def test_a_reply_dropped_before_the_aggregate_counts_as_refused():
     assert [(line.sites, line.refused) for line in federation.lines[1:]] == [(2, 1), (2, 1)]
     assert [(e.kind, e.site) for e in federation.events] == [("refused", "site-2")] * 2
     assert ends(Drops) == [3.0, 3.0]
-    ours, theirs = ends(Drops, rounds=4, upload_precision="int8", download_precision="int8")
+    ours, theirs = ends(
+        Drops, rounds=4, wire__upload_precision="int8", wire__download_precision="int8"
+    )
     assert ours == theirs == pytest.approx(6.0, rel=0.01)
 
 

@@ -14,6 +14,7 @@ from dtfl_app.sites.catalogue import DATASETS, find_dataset, open_dataset
 from dtfl_app.sites.features import FeatureSpec
 from dtfl_app.sites.federation import FederatedDataset, OwnTwin, SiteData
 from tests.sites.demo_series import DEMO, make_series
+from tests.support.settings import keyed
 from tests.support.station import write_station
 from twin.schema import Schema
 
@@ -39,7 +40,7 @@ class Demo(FederatedDataset):
 
 
 def config(**settings: object) -> RunConfig:
-    return RunConfig.from_mapping({k.replace("_", "-"): v for k, v in settings.items()})
+    return RunConfig.from_mapping(keyed(**settings))
 
 
 def opened(name: str, folder: Path, **settings: object) -> FederatedDataset:
@@ -138,7 +139,7 @@ def test_a_public_data_set_brings_its_twin_from_files_of_its_own(data_dir):
 def test_plants_have_the_embedded_twin_and_files_the_one_that_their_schema_names(tmp_path):
     write_station(tmp_path)
 
-    named = opened("files", tmp_path, twin_recording="recorded.csv").own_twin
+    named = opened("files", tmp_path, twin__recording="recorded.csv").own_twin
 
     assert opened("plants", tmp_path).own_twin == OwnTwin("ctown")
     assert named == OwnTwin("none", recording=tmp_path / "recorded.csv")
@@ -185,7 +186,7 @@ def test_a_stored_run_on_files_reads_more_of_them_when_the_folder_is_gone(tmp_pa
 
 def test_only_files_say_how_many_sites_they_are(tmp_path):
     write_station(tmp_path)
-    settings = {"data_dir": str(tmp_path), "data__evaluation_file": "judge.csv"}
+    settings = {"data__dir": str(tmp_path), "data__evaluation_file": "judge.csv"}
 
     assert find_dataset("files").fixed_sites(config(dataset="files", **settings)) == 3
     assert find_dataset("plants").fixed_sites(config()) is None

@@ -46,7 +46,7 @@ def test_on_the_client_side_sites_get_the_teacher_and_the_losses_weights():
 
     assert arrays["teacher/layers.6.bias"].tolist() == pytest.approx([0.5], abs=1e-6)
     assert len(arrays) == len(line(0))
-    assert settings == {"dtkd.lambda": 0.3, "dtkd.temperature": 4.0}
+    assert settings == {"teacher.weight": 0.3, "teacher.temperature": 4.0}
 
 
 def test_on_the_server_side_the_aggregate_learns_from_the_teacher():

@@ -73,7 +73,12 @@ def test_the_model_of_the_last_round_is_left_as_it_was():
 
 def test_sites_weigh_by_their_rows_when_asked_to():
     """Without memory and with a huge tau = eta the step is d itself: (10 * 1 + 30 * 3) / 40."""
-    plain = {"eta": 1e9, "tau": 1e9, "fedadam__beta_1": 0.0, "fedadam__beta_2": 0.0}
+    plain = {
+        "fedadam__eta": 1e9,
+        "fedadam__tau": 1e9,
+        "fedadam__beta_1": 0.0,
+        "fedadam__beta_2": 0.0,
+    }
     fedadam = strategy_on("fedadam", round__weighting="examples", **plain)
     replies = [reply("a", line(1), examples=10), reply("b", line(3), examples=30)]
 

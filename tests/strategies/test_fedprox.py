@@ -17,7 +17,7 @@ def test_the_next_model_is_the_plain_mean():
 
 
 def test_the_sites_are_told_mu_and_sent_nothing_more():
-    assert strategy_on("fedprox", fedprox__mu=0.25).site_extras() == ({}, {"fedprox.mu": 0.25})
+    assert strategy_on("fedprox", fedprox__mu=0.25).site_extras() == ({}, {"proximal.mu": 0.25})
 
 
 def test_by_default_there_is_a_pull(caplog):

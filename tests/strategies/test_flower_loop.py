@@ -9,7 +9,7 @@ from tests.support.federation import Federation
 from tests.support.line_model import bias, line_twin
 
 OPTIONS = {
-    "fedadam": [{"eta": 0.5}],
+    "fedadam": [{"fedadam__eta": 0.5}],
     "dtml": [{"dtml__steps": 2}],
     "lpe": [{"lpe__policy": "static"}, {"lpe__policy": "adaptive"}],
     "cwa": [{"cwa__schedule": "sequential"}, {"cwa__schedule": "parallel"}],
