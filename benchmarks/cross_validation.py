@@ -28,7 +28,7 @@ from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.metrics import evaluate_scores
 from dtfl_app.evaluation.saved_model import file_evidence, find_model
-from dtfl_app.results.models import load_model
+from dtfl_app.results.saved_models import load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DTFL_DATA") or ROOT.parent / "shared" / "data")

@@ -110,7 +110,7 @@ def torch_times(run: Path, data: Path) -> list[float]:
     from dtfl_app.detector.models import build_model, set_params  # noqa: PLC0415 - see above
     from dtfl_app.detector.scoring import score  # noqa: PLC0415 - see above
     from dtfl_app.inputs.preparation import scaler_from_arrays  # noqa: PLC0415 - see above
-    from dtfl_app.results.models import load_model  # noqa: PLC0415 - see above
+    from dtfl_app.results.saved_models import load_model  # noqa: PLC0415 - see above
 
     torch.set_num_threads(1)
     saved = load_model(run / "models" / "cwa.safetensors")

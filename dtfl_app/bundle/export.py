@@ -22,7 +22,7 @@ from dtfl_app.detector.models import build_model, set_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared, scaler_from_arrays
-from dtfl_app.results.models import SavedModel
+from dtfl_app.results.saved_models import SavedModel
 from dtfl_app.sites.federation import FederatedDataset
 from twin.ctown.laws import PlantLaws
 

@@ -24,7 +24,7 @@ from dtfl_app.core.logs import read_line, without_colours
 from dtfl_app.core.naming import run_name
 from dtfl_app.core.settings import Value, fields_of, group_of, keys_of
 from dtfl_app.engine.launch import simulate, superlink
-from dtfl_app.results.run import require_no_run
+from dtfl_app.results.run_directory import require_no_run
 from dtfl_app.results.show import show_run
 from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.federation import FederatedDataset

@@ -19,7 +19,7 @@ from dtfl_app.detector.models import build_model
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
-from dtfl_app.results.models import SavedModel, load_model
+from dtfl_app.results.saved_models import SavedModel, load_model
 from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset

@@ -14,8 +14,8 @@ import pandas as pd
 from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
-from dtfl_app.results.events import EVENTS, RunEvent, read_events
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
+from dtfl_app.results.run_events import EVENTS, RunEvent, read_events
 from dtfl_app.results.spending import PRIVACY, Spending, read_spending
 
 __all__ = ["RunContents", "SiteCalibration", "StoredFile", "read_run", "stored_files"]

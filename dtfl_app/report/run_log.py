@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dtfl_app.report.blocks import Block, Cell, Column, Details, Sentences, Table
-from dtfl_app.results.events import RunEvent
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.results.spending import Spending
 
 __all__ = ["log_blocks", "privacy_blocks"]

@@ -15,8 +15,8 @@ from rich.table import Table
 from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.detector.metrics import EventResult, event_results
-from dtfl_app.results.events import EVENTS, read_events
 from dtfl_app.results.figures import figures
+from dtfl_app.results.run_events import EVENTS, read_events
 from dtfl_app.results.spending import PRIVACY, read_spending
 from dtfl_app.results.summary_tables import cost_cells, figure_cells
 

@@ -8,7 +8,7 @@ from flwr.app import Message
 
 from dtfl_app.core.errors import ConfigError, FederationError, ReplyError
 from dtfl_app.messages.profile import PROFILE, profile_query
-from dtfl_app.results.events import RunEvent
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.pending import Answers, PendingReplies
 from dtfl_app.rounds.strategy import DTFLStrategy
 

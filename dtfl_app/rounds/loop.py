@@ -16,8 +16,8 @@ from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.admission import admit_sketches
 from dtfl_app.messages.wire import to_arrays, to_record
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import RoundLine
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.collector import QuorumError, RoundCollector
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import site_score

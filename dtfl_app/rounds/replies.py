@@ -10,7 +10,7 @@ from flwr.app import Message
 from dtfl_app.core.config import RoundSettings
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.messages.admission import Reply
-from dtfl_app.results.events import RunEvent
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.transport import Transport
 
 __all__ = ["RoundReplies"]

@@ -30,8 +30,8 @@ from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.payload import usable
 from dtfl_app.messages.wire import Arrays, to_arrays, to_record
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import RoundLine
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.aggregation import shortfall
 from dtfl_app.rounds.directory import NodeDirectory
 from dtfl_app.rounds.method import Method

@@ -8,7 +8,7 @@ from flwr.serverapp import Grid, ServerApp
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import DTFLError
 from dtfl_app.core.logs import tell
-from dtfl_app.results.events import RunEvent
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.server.session import open_session
 
 app = ServerApp()

@@ -14,9 +14,9 @@ from dtfl_app.detector.models import Params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.results.checkpoint import Checkpoint
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import RoundLine
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.state import Snapshot
 from dtfl_app.rounds.workbench import Callback
 

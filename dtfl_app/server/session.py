@@ -33,11 +33,11 @@ from dtfl_app.inputs.twin_data import make_twin_data
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.messages.profile import site_name
 from dtfl_app.results.checkpoint import require_same_run
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import Summary
-from dtfl_app.results.models import SavedModel
 from dtfl_app.results.resuming import find_checkpoint
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
+from dtfl_app.results.run_events import RunEvent
+from dtfl_app.results.saved_models import SavedModel
 from dtfl_app.results.summary_tables import (
     GROUP_HEAD,
     SUMMARY_HEAD,

@@ -88,8 +88,8 @@ class FilesDataset(FederatedDataset):
         """Read a node's file by its own schema, or by the run's where that is at this node."""
         if own.schema is None and not Path(config.data.schema).is_file():
             raise ConfigError(
-                f"node config: schema is missing, and the run's, {config.data.schema!r}, is no "
-                'file at this node; name the site\'s own, e.g. data.schema="/data/schema.toml"'
+                f"node config: data.schema is missing, and the run's, {config.data.schema!r}, is "
+                'no file at this node; name the site\'s own, e.g. data.schema="/data/schema.toml"'
             )
         dataset = cls._open(config, own.schema or Path(config.data.schema), None)
         return dataset, dataset.load_file(own.site, own.path)

@@ -14,8 +14,8 @@ from dtfl_app.cli.runs import resumed_sites
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import CheckpointError, ConfigError
 from dtfl_app.results.checkpoint import Checkpoint
-from dtfl_app.results.events import RunEvent
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
+from dtfl_app.results.run_events import RunEvent
 from dtfl_app.results.show import show_run
 from dtfl_app.strategies.registry import default_settings
 from tests.support.figures import line_of

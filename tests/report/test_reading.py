@@ -5,7 +5,7 @@ import pytest
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.report.reading import read_run, stored_files
-from dtfl_app.results.events import RunEvent
+from dtfl_app.results.run_events import RunEvent
 from tests.support.run_folder import ACCOUNT, make_run
 
 

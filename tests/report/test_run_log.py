@@ -3,7 +3,7 @@ import re
 
 from dtfl_app.report.reading import read_run
 from dtfl_app.report.run_log import log_blocks, privacy_blocks
-from dtfl_app.results.events import RunEvent
+from dtfl_app.results.run_events import RunEvent
 from tests.report.test_run_page import page_of
 from tests.support.run_folder import ACCOUNT, make_run
 

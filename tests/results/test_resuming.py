@@ -11,7 +11,7 @@ from dtfl_app.core.errors import CheckpointError, ConfigError
 from dtfl_app.results.checkpoint import Checkpoint
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.resuming import find_checkpoint, run_folder
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
 from tests.support.figures import figures, line_of
 
 SETTINGS = {"seed": 0, "strategy": "fedavg,cwa", "rounds": 3, "results-dir": "/results"}

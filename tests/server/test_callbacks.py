@@ -9,7 +9,7 @@ from dtfl_app.core.config import PrivacySettings
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.results.lines import RoundLine, read_lines
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
 from dtfl_app.rounds.state import Agreement, Snapshot, State
 from dtfl_app.server.callbacks import Privacy, Record, SaveCheckpoints
 from tests.support.line_model import line

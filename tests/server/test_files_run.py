@@ -12,7 +12,7 @@ from flwr.app import Context, RecordDict
 import server_app
 from dtfl_app.core.errors import ConfigError, FederationError, SchemaError, TwinError
 from dtfl_app.evaluation.saved_model import evaluate_file, find_model
-from dtfl_app.results.events import read_events
+from dtfl_app.results.run_events import read_events
 from dtfl_app.strategies.registry import BUILT_IN
 from tests.support.in_process import InProcessGrid
 from tests.support.runs import SMALL, Run

@@ -160,7 +160,9 @@ def test_a_node_s_file_is_a_site_by_the_schema_at_that_node(tmp_path):
     dataset, site = find_dataset("files").from_own_file(config(dataset="files"), own)
 
     assert (site.name, site.schema) == ("pier", dataset.schema)
-    with pytest.raises(ConfigError, match="schema is missing, and the run's, '', is no file"):
+    with pytest.raises(
+        ConfigError, match=r"data\.schema is missing, and the run's, '', is no file"
+    ):
         find_dataset("files").from_own_file(
             config(dataset="files"), OwnData("pier", own.path, None)
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
 from tests.support.figures import line_of
 
 __all__ = ["ACCOUNT", "HOURS", "SETTINGS", "alarms_of", "make_run"]

@@ -12,7 +12,7 @@ from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.errors import FederationError
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
-from dtfl_app.results.models import load_model
+from dtfl_app.results.saved_models import load_model
 from tests.support.places import REPOSITORY, SMALL
 from tests.support.settings import keyed
 

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.altered_app import write_altered_app
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
-from dtfl_app.results.models import load_model
+from dtfl_app.results.saved_models import load_model
 from tests.support import faults
 from tests.support.places import SMALL
 from tests.support.refusals import REASONS

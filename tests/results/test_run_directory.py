@@ -14,10 +14,10 @@ import pytest
 
 from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
-from dtfl_app.results.events import RunEvent
 from dtfl_app.results.lines import RoundLine, read_lines
-from dtfl_app.results.models import SavedModel, load_model
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
+from dtfl_app.results.run_events import RunEvent
+from dtfl_app.results.saved_models import SavedModel, load_model
 from tests.support.calibrations import calibrated_at
 from tests.support.figures import figures, line_of
 from twin import files
@@ -94,7 +94,7 @@ BEGIN_ON_A_FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from dtfl_app.core.errors import ConfigError, ResultsError
-from dtfl_app.results.run import RunDirectory
+from dtfl_app.results.run_directory import RunDirectory
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
@@ -223,7 +223,7 @@ def test_a_model_has_the_same_bytes_in_every_process(run, tmp_path):
     script = (
         "import sys, pathlib\n"
         "from tests.results.test_run import MODEL\n"
-        "from dtfl_app.results.models import save_model\n"
+        "from dtfl_app.results.saved_models import save_model\n"
         "save_model(pathlib.Path(sys.argv[1]), MODEL)\n"
     )
     for name in ("one", "two"):

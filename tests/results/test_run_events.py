@@ -4,7 +4,7 @@ import math
 import pytest
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.results.events import RunEvent, read_events
+from dtfl_app.results.run_events import RunEvent, read_events
 
 
 def test_an_event_survives_json():

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 from dtfl_app.core.errors import DataError
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import ModelSpec, build_model, get_params, layer_keys
-from dtfl_app.results.models import SavedModel, load_model, save_model
+from dtfl_app.results.saved_models import SavedModel, load_model, save_model
 from tests.support.calibrations import calibrated_at
 
 SPEC = ModelSpec("autoencoder", features=2, window=3, hidden=5, latent=2)

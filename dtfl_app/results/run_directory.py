@@ -44,7 +44,6 @@ from dtfl_app.core.settings import Value
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.results.checkpoint import CheckpointFolder
 from dtfl_app.results.curves import save_curves
-from dtfl_app.results.events import EVENTS, RunEvent
 from dtfl_app.results.lines import (
     METRICS,
     TIMINGS,
@@ -54,8 +53,9 @@ from dtfl_app.results.lines import (
     read_lines,
     summarise,
 )
-from dtfl_app.results.models import SavedModel, save_model
 from dtfl_app.results.resuming import read_about, require_same_settings
+from dtfl_app.results.run_events import EVENTS, RunEvent
+from dtfl_app.results.saved_models import SavedModel, save_model
 from dtfl_app.results.spending import PRIVACY
 from twin.files import write_atomically
 
