@@ -214,7 +214,7 @@ def _baseline(grid: Grid, variant: Variant, fold: str, seed: int) -> BaselineCel
 
 
 def _chosen(grid: Grid, layers: Sequence[Mapping[str, Value]], seed: int) -> dict[str, Value]:
-    """Later layers go before earlier ones; the seed of data follows the seed unless fixed."""
+    """Later layers override earlier ones; the seed of data follows the seed unless fixed."""
     chosen: dict[str, Value] = {
         "sites": grid.sites,
         "target": grid.targets[0],

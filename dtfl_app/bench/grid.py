@@ -44,7 +44,7 @@ class Variant:
     Parameters
     ----------
     name : shown beside the row's name; "" for the plain one.
-    settings : run-config keys; they go before the row's.
+    settings : run-config keys; they override the row's.
     rows : names of the rows that take part; empty = all.
     seeds : instead of the grid's; empty = those.
     folds : whether the grid's folds apply.
@@ -82,7 +82,7 @@ class Sweep:
     name : title of its table.
     rows : names of the rows it varies.
     points : the values.
-    settings : for all its points; a point's settings go before these.
+    settings : for all its points; a point's settings override these.
     seeds : instead of the grid's; empty = those.
     """
 

@@ -76,43 +76,43 @@ def work_off(tasks: Sequence[Task], place: Place, watcher: Watcher) -> list[Fail
     Whatever leaves this function, also an interrupt, leaves no process behind.
     """
     waiting, failures = deque(tasks), list[Failure]()
-    with _crew() as crew:
-        while waiting or any(worker.task for worker in crew):
-            while waiting and sum(worker.task is not None for worker in crew) < place.jobs:
-                _hand_over(waiting.popleft(), crew, place, watcher)
-            for pipe in wait([worker.pipe for worker in crew if worker.task]):
-                worker = next(w for w in crew if w.pipe is pipe)
-                failures += _listen(worker, crew, watcher)
+    with _workers() as workers:
+        while waiting or any(worker.task for worker in workers):
+            while waiting and sum(worker.task is not None for worker in workers) < place.jobs:
+                _hand_over(waiting.popleft(), workers, place, watcher)
+            for pipe in wait([worker.pipe for worker in workers if worker.task]):
+                worker = next(w for w in workers if w.pipe is pipe)
+                failures += _listen(worker, workers, watcher)
     return failures
 
 
-def _hand_over(task: Task, crew: list[_Worker], place: Place, watcher: Watcher) -> None:
-    idle = [worker for worker in crew if worker.task is None]
-    worker = idle[0] if idle else _hire(crew, place)
+def _hand_over(task: Task, workers: list[_Worker], place: Place, watcher: Watcher) -> None:
+    idle = [worker for worker in workers if worker.task is None]
+    worker = idle[0] if idle else _hire(workers, place)
     worker.task, worker.since = task, time.monotonic()
     worker.pipe.send(task)
     watcher.started(task)
 
 
-def _hire(crew: list[_Worker], place: Place) -> _Worker:
+def _hire(workers: list[_Worker], place: Place) -> _Worker:
     # Spawned, for torch and EPANET do not survive a fork.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, place))
     process.start()
     theirs.close()
-    crew.append(_Worker(process, ours))
-    return crew[-1]
+    workers.append(_Worker(process, ours))
+    return workers[-1]
 
 
-def _listen(worker: _Worker, crew: list[_Worker], watcher: Watcher) -> list[Failure]:
+def _listen(worker: _Worker, workers: list[_Worker], watcher: Watcher) -> list[Failure]:
     """Hear what a worker has to say; a silent end is a failure of its task alone."""
     task = worker.task
     assert task is not None
     try:
         message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
-        crew.remove(worker)
+        workers.remove(worker)
         worker.process.join()
         message = _Ended(f"its worker died (exit code {worker.process.exitcode})")
     if isinstance(message, _Advanced):
@@ -125,18 +125,18 @@ def _listen(worker: _Worker, crew: list[_Worker], watcher: Watcher) -> list[Fail
 
 
 @contextmanager
-def _crew() -> Iterator[list[_Worker]]:
-    crew: list[_Worker] = []
+def _workers() -> Iterator[list[_Worker]]:
+    workers: list[_Worker] = []
     try:
-        yield crew
-        for worker in crew:
+        yield workers
+        for worker in workers:
             worker.pipe.send(None)
     except BaseException:
-        for worker in crew:
+        for worker in workers:
             worker.process.terminate()
         raise
     finally:
-        for worker in crew:
+        for worker in workers:
             worker.process.join(_STOP_SECONDS)
             worker.process.kill()
 

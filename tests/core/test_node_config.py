@@ -27,7 +27,7 @@ def test_a_node_of_the_simulation_is_a_part():
 
 
 def test_a_node_with_a_file_is_the_site_it_names(own, tmp_path):
-    """Flower adds its own keys in simulation; the file goes before them."""
+    """Flower adds its own keys in simulation; the file overrides them."""
     node = NodeConfig.from_mapping({**own, "partition-id": 0, "num-partitions": 1})
 
     expected = OwnData("north", tmp_path / "readings.csv", tmp_path / "schema.toml")

@@ -99,7 +99,7 @@ def test_a_run_without_a_twin_asks_for_no_comparison(tmp_path):
 
 
 def test_a_twin_comparison_is_drawn_and_listed(path):
-    """Two channels at 0.25 and 0.75: 0.500 in the mean, the second named as the worst."""
+    """Two channels at 0.25 and 0.75: 0.500 on average, the second named as the worst."""
     row = {"unit": "m", "twin_mean": 2.0, "plant_mean": 2.5, "twin_sd": 1.0, "plant_sd": 1.1}
     rows = [{"channel": "L_T1", **row, "ks": 0.25}, {"channel": "L_T2", **row, "ks": 0.75}]
     pd.DataFrame(rows).to_csv(path / "twin_distance.csv", index=False)
