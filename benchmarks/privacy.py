@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.poisoning import number
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.core.config import PrivacySettings
+from dtfl_app.core.sections import PrivacySettings
 from dtfl_app.core.settings import Value
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.engine.launch import SuperLink, simulate, superlink

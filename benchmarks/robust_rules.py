@@ -17,7 +17,7 @@ from flwr.serverapp.strategy.multikrum import compute_distances, select_multikru
 from numpy.typing import NDArray
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.core.config import DetectorSettings, TrustSettings
+from dtfl_app.core.sections import DetectorSettings, TrustSettings
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.models import Params, build_model, get_params
 from dtfl_app.inputs.preparation import model_spec

@@ -18,10 +18,11 @@ from dtfl_app.cli.app_folder import open_app
 from dtfl_app.cli.new import config_table, title_of
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors
-from dtfl_app.core.config import SECTIONS, RunConfig, RunSettings, keys_with
+from dtfl_app.core.config import SECTIONS, RunConfig, keys_with
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import read_line, without_colours
 from dtfl_app.core.naming import run_name
+from dtfl_app.core.sections import RunSettings
 from dtfl_app.core.settings import Value, fields_of, group_of, keys_of
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.run_directory import require_no_run

@@ -30,9 +30,9 @@ from flwr.app import ConfigRecord, Context, MetricRecord
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from dtfl_app.core.config import StateSettings
 from dtfl_app.core.errors import CheckpointError, ConfigError, ReplyError
 from dtfl_app.core.logs import log
+from dtfl_app.core.sections import StateSettings
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.messages.calibration import sketch_metrics
 from dtfl_app.messages.declaration import Metrics

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dtfl_app.core.config import DetectorSettings
 from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds, kind_names
+from dtfl_app.core.sections import DetectorSettings
 from dtfl_app.detector.calibration import Alarm, Calibration
 from dtfl_app.detector.metrics import (
     WANTED_RATES,

@@ -29,8 +29,8 @@ from flwr.serverapp import (
     SamplingMethod,
 )
 
-from dtfl_app.core.config import PrivacySettings
 from dtfl_app.core.errors import SiteError
+from dtfl_app.core.sections import PrivacySettings
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.wire import to_arrays, to_record
 

@@ -16,8 +16,8 @@ from itertools import accumulate, combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.core.config import TrustSettings
 from dtfl_app.core.errors import FederationError
+from dtfl_app.core.sections import TrustSettings
 from dtfl_app.detector.models import Params
 from dtfl_app.rounds.norms import typical_norm, update_norm
 from dtfl_app.rounds.parameters import flat, weighted_mean

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from flwr.app import Message
 
-from dtfl_app.core.config import RoundSettings
+from dtfl_app.core.sections import RoundSettings
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.messages.admission import Reply
 from dtfl_app.results.run_events import RunEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dtfl_app.core.config import TrustSettings
+from dtfl_app.core.sections import TrustSettings
 from dtfl_app.detector.models import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.aggregation import clip_updates

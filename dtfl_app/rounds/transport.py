@@ -8,8 +8,8 @@ from typing import Any
 
 from flwr.app import Message
 
-from dtfl_app.core.config import WireSettings
 from dtfl_app.core.errors import ReplyError
+from dtfl_app.core.sections import WireSettings
 from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.admission import Reply, admit
 from dtfl_app.messages.calibration import CalibrationTask

@@ -14,8 +14,8 @@ import pytest
 from flwr.app import ConfigRecord, Context, MetricRecord, RecordDict
 
 from dtfl_app.client.state import SiteState, site_state
-from dtfl_app.core.config import StateSettings
 from dtfl_app.core.errors import ConfigError, ReplyError
+from dtfl_app.core.sections import StateSettings
 from dtfl_app.messages.wire import to_arrays, to_record
 from tests.support.places import REPOSITORY
 

@@ -14,7 +14,7 @@ from flwr.server.workflow import SecAggPlusWorkflow
 from scipy.optimize import minimize_scalar
 from scipy.stats import kstest
 
-from dtfl_app.core.config import PrivacySettings
+from dtfl_app.core.sections import PrivacySettings
 from dtfl_app.messages.privacy import PrivacyLedger, noise_multiplier, privatise
 from dtfl_app.messages.wire import to_arrays
 from tests.support.in_process import identify

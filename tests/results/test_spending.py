@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from dtfl_app.core.config import PrivacySettings
 from dtfl_app.core.errors import DataError
+from dtfl_app.core.sections import PrivacySettings
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.results.spending import read_spending
 from tests.support.run_folder import ACCOUNT

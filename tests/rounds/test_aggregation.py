@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
-from dtfl_app.core.config import TrustSettings
 from dtfl_app.core.errors import FederationError
+from dtfl_app.core.sections import TrustSettings
 from dtfl_app.rounds.aggregation import aggregate, krum_order, shortfall
 from dtfl_app.rounds.parameters import weighted_mean
 from tests.support.in_process import identify

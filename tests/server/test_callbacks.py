@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dtfl_app.core.config import PrivacySettings
+from dtfl_app.core.sections import PrivacySettings
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.results.lines import RoundLine, read_lines
