@@ -30,6 +30,9 @@ __all__ = ["RoundLoop"]
 # a worker that hangs.
 _PATIENCE = 3.0
 
+# What Flower's own loop calls besides: here sites evaluate while they train.
+_NOT_CALLED = ("start", "configure_evaluate", "aggregate_evaluate")
+
 Sketches = Mapping[str, tuple[Sketch, ...]]
 
 
@@ -74,6 +77,7 @@ class RoundLoop:
         """
         strategy, result = self._strategy, self._result
         strategy.summary()
+        self._say_not_called()
         self._begin(start)
         for server_round in range(self._line.round + 1, rounds + 1):
             previous = self._line
@@ -88,6 +92,17 @@ class RoundLoop:
         result.arrays = to_record(strategy.state.model)
         self._settle(self._line, strategy.state.model, self._closing_sketches())
         return result
+
+    def _say_not_called(self) -> None:
+        """Warn of overrides that have no effect here."""
+        cls = type(self._strategy)
+        mine = [n for n in _NOT_CALLED if getattr(cls, n) is not getattr(DTFLStrategy, n)]
+        if mine:
+            log.warning(
+                "%s: %s overrides %s, which only Flower's own loop calls; this one calls "
+                "configure_train and aggregate_train (docs/your-strategy.md)",
+                self._strategy.name, cls.__name__, ", ".join(mine),
+            )  # fmt: skip
 
     def _begin(self, start: Params | Snapshot) -> None:
         if isinstance(start, Snapshot):

@@ -221,3 +221,20 @@ def test_a_message_put_in_a_replys_place_is_refused_and_says_so():
     reasons = [event.reason.split(":")[0] for event in federation.events]
     assert reasons == ["left out by aggregate_train"] * 3 + ["not expected"] * 3
     assert (federation.lines[1].sites, federation.lines[1].refused) == (0, 3)
+
+
+class Evaluates(FedAvg):
+    """Has a hook of Flower's that only Flower's own loop calls."""
+
+    def aggregate_evaluate(self, server_round, replies):
+        raise AssertionError("not called")
+
+
+def test_an_override_that_has_no_effect_here_is_said(caplog):
+    with caplog.at_level("WARNING"):
+        Federation(Evaluates).run(rounds=1)
+        Federation(Adds).run(rounds=1)
+
+    said = [line for line in caplog.messages if "only Flower's own loop calls" in line]
+    assert len(said) == 1
+    assert "Evaluates overrides aggregate_evaluate" in said[0]
