@@ -215,7 +215,7 @@ def test_a_site_that_does_not_answer_counts_as_missing(dataset, monkeypatch):
 
 def test_at_the_quorum_the_others_go_on_and_the_reason_is_kept(dataset):
     """Sites 0 and 2 of three; the pooled moments are theirs."""
-    config = RunConfig.from_mapping({**SETTINGS, "quorum": 0.5})
+    config = RunConfig.from_mapping({**SETTINGS, "round.quorum": 0.5})
     grid = grid_of(3, failing(1))
 
     enrolment = enrol(grid, grid.get_node_ids(), config, dataset)

@@ -52,10 +52,10 @@ class Station:
     def deployed(self, nodes, **settings) -> Run:
         """As in deployment: nodes have files of their own, the server has the schema alone."""
         paths = {
-            "schema": str(self.folder / "schema.toml"),
+            "data__schema": str(self.folder / "schema.toml"),
             "data__evaluation_file": str(self.folder / "judge.csv"),
         }
-        return self.run(nodes, **{"data_dir": "", **paths, **settings})
+        return self.run(nodes, **{"data__dir": "", **paths, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def gateways(station, tmp_path_factory) -> list[dict[str, str]]:
             {
                 "data-path": str(folder / "readings.csv"),
                 "site-name": name,
-                "schema": str(folder / "schema.toml"),
+                "data.schema": str(folder / "schema.toml"),
             }
         )
     return nodes
@@ -162,9 +162,9 @@ def test_a_warm_start_without_a_twin_is_refused_as_ever(station):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"twin": "recorded"}, ConfigError, "needs twin.recording.*in the sites' schema"),
-        ({"twin": "ctown"}, ConfigError, r"channels .* are not the sites' \['level \[m\]'"),
-        ({"evidence": "plc"}, ConfigError, "needs hourly readings of a C-Town plant"),
+        ({"twin__kind": "recorded"}, ConfigError, "needs twin.recording.*in the sites' schema"),
+        ({"twin__kind": "ctown"}, ConfigError, r"channels .* are not the sites' \['level \[m\]'"),
+        ({"detector__evidence": "plc"}, ConfigError, "needs hourly readings of a C-Town plant"),
     ],
 )
 def test_a_twin_that_does_not_fit_is_refused(station, change, error, message):
@@ -233,7 +233,7 @@ def test_nodes_with_their_own_files_end_in_the_bytes_of_the_simulation(station, 
 
 
 def test_nodes_may_read_by_the_runs_schema(station, gateways):
-    nodes = [{k: v for k, v in node.items() if k != "schema"} for node in gateways]
+    nodes = [{k: v for k, v in node.items() if k != "data.schema"} for node in gateways]
 
     run = station.deployed(nodes, strategy="fedavg", rounds=1)
 
@@ -248,7 +248,7 @@ def test_columns_are_each_sites_own(station, gateways, twinless, tmp_path):
     west = {
         **gateways[0],
         "data-path": str(tmp_path / "west.parquet"),
-        "schema": str(tmp_path / "west.toml"),
+        "data.schema": str(tmp_path / "west.toml"),
     }
 
     run = station.deployed([west, *gateways[1:]], strategy="fedavg")
@@ -258,7 +258,7 @@ def test_columns_are_each_sites_own(station, gateways, twinless, tmp_path):
 
 def test_a_node_whose_schema_differs_is_left_out_by_name(station, gateways, tmp_path):
     (tmp_path / "other.toml").write_text(STATION.replace('unit = "L/s"', 'unit = "m3/h"'))
-    strange = {**gateways[0], "schema": str(tmp_path / "other.toml")}
+    strange = {**gateways[0], "data.schema": str(tmp_path / "other.toml")}
 
     run = station.deployed([strange, *gateways[1:]], strategy="fedavg", rounds=1)
 

@@ -336,7 +336,7 @@ def test_windows_of_several_steps_go_all_the_way(launcher):
     assert len(run.lines("cwa")) == 4
 
 
-@pytest.mark.parametrize("dtkd__side", ["client", "server"])
+@pytest.mark.parametrize("kd_side", ["client", "server"])
 def test_a_classifier_goes_all_the_way(launcher, kd_side):
     """The sites know normal hours only; what is abnormal they learn from the twin."""
     run = launcher.run(
