@@ -100,7 +100,7 @@ def test_the_card_says_what_it_is_and_where_it_failed(everything, model):
 def test_nothing_in_the_folder_tells_where_it_was_made(model, launcher):
     for content in files_of(model).values():
         assert str(launcher.folder).encode() not in content
-        assert str(launcher.dir).encode() not in content
+        assert str(launcher.data_dir).encode() not in content
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {"manifest.json"}))

@@ -42,7 +42,7 @@ name = ""
 
 [[variant]]
 name = "no twin"
-settings = {{ twin = "none" }}
+settings = {{ twin.kind = "none" }}
 """
 
 

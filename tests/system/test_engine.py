@@ -1,7 +1,6 @@
 """Every strategy through Flower's simulation engine with Ray."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.bundle.folder import read_folder
+from dtfl_app.cli.new import write_app
 from dtfl_app.core.errors import FederationError
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
@@ -153,13 +153,11 @@ def main(grid, context):
 def test_flowers_own_loop_ends_in_the_same_models(
     engine: SuperLink, finished: Path, cache: Path, tmp_path: Path
 ) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    for name in ("pyproject.toml", "README.md", "client_app.py"):
-        shutil.copy(REPOSITORY / name, app)
-    for name in ("dtfl_app", "twin"):
-        shutil.copytree(REPOSITORY / name, app / name)
-    (app / "server_app.py").write_text(STOCK_SERVER)
+    app = write_app(tmp_path / "app")
+    (app / "stock_server.py").write_text(STOCK_SERVER)
+    project = (app / "pyproject.toml").read_text()
+    stock = project.replace('"dtfl_app.server.app:app"', '"stock_server:app"')
+    (app / "pyproject.toml").write_text(stock)
 
     run(engine, tmp_path, cache, "stock", app=app, strategy="fedadam,lpe,cwa,dtkd")
 

@@ -87,7 +87,7 @@ def test_it_runs_in_an_empty_folder(python: Path, cache: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     (finished,) = (tmp_path / "results").iterdir()
     assert [line.sites for line in read_lines(finished / "metrics.jsonl")] == [0, 2]
-    assert json.loads((finished / "config.json").read_text())["settings"]["hidden"] == 32
+    assert json.loads((finished / "config.json").read_text())["settings"]["detector.hidden"] == 32
 
 
 def test_a_new_app_stands_on_it(python: Path, tmp_path: Path) -> None:
