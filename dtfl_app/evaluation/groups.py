@@ -42,7 +42,7 @@ class EventGroups:
             return UNKNOWN
         return HELD_OUT if family in self.held_out else SIMULATED
 
-    def judge(self, alarms: pd.DataFrame, step_s: float) -> dict[str, Metrics]:
+    def metrics(self, alarms: pd.DataFrame, step_s: float) -> dict[str, Metrics]:
         """Return the figures of each group that has events, simulated families first.
 
         A group is judged on all normal time steps and on those of its own events: steps of other
@@ -57,7 +57,7 @@ class EventGroups:
         events = alarms["event"].fillna("")
         group = events.map(lambda event: self.group_of(event) if event else "")
         found = [name for name in (SIMULATED, HELD_OUT, UNKNOWN) if (group == name).any()]
-        return {name: _judge(alarms[group.isin(["", name])], step_s) for name in found}
+        return {name: _metrics(alarms[group.isin(["", name])], step_s) for name in found}
 
 
 def event_groups(config: RunConfig) -> EventGroups | None:
@@ -83,7 +83,7 @@ def event_groups(config: RunConfig) -> EventGroups | None:
     return EventGroups(family_of, frozenset(config.data.unseen_kinds))
 
 
-def _judge(alarms: pd.DataFrame, step_s: float) -> Metrics:
+def _metrics(alarms: pd.DataFrame, step_s: float) -> Metrics:
     return evaluate_scores(
         alarms["score"].to_numpy(),
         float(alarms["threshold"].iloc[0]),

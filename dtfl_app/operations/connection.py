@@ -12,9 +12,9 @@ from pathlib import Path
 
 from dtfl_app.operations.certificates import AUTHORITY
 from dtfl_app.operations.findings import CheckResult, failed, good, warning
-from dtfl_app.operations.identity import judge_expiry
+from dtfl_app.operations.identity import check_expiry
 
-__all__ = ["EARLIEST_S", "LATEST_S", "check_superlink", "judge_clock"]
+__all__ = ["EARLIEST_S", "LATEST_S", "check_clock", "check_superlink"]
 
 #: flwr 1.41 refuses a node whose clock differs more than this from the SuperLink's, in seconds.
 EARLIEST_S, LATEST_S = -305.0, 5.0
@@ -73,13 +73,13 @@ def _connect(
             return
         with secure:
             yield good("TLS", f"{secure.version()}, chain and name verified by {authority}")
-            yield _judge_served(secure, clock())
+            yield _check_served(secure, clock())
             yield from _ask(secure, host, port, clock)
 
 
-def _judge_served(secure: ssl.SSLSocket, now: datetime) -> CheckResult:
+def _check_served(secure: ssl.SSLSocket, now: datetime) -> CheckResult:
     end = float(ssl.cert_time_to_seconds(str((secure.getpeercert() or {})["notAfter"])))
-    return judge_expiry("server certificate", datetime.fromtimestamp(end, UTC), now, _RENEW)
+    return check_expiry("server certificate", datetime.fromtimestamp(end, UTC), now, _RENEW)
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, host: str) -> CheckResult:
@@ -123,10 +123,10 @@ def _read_clock(answer: HTTPResponse, here: datetime) -> CheckResult:
         mend = "compare the clocks by hand; a proxy may have taken the header away"
         return warning("clock", "the server states no time", mend)
     there = parsedate_to_datetime(stated) + timedelta(seconds=0.5)
-    return judge_clock((here - there).total_seconds())
+    return check_clock((here - there).total_seconds())
 
 
-def judge_clock(ahead_s: float) -> CheckResult:
+def check_clock(ahead_s: float) -> CheckResult:
     """Judge that this machine's clock is `ahead_s` seconds before the SuperLink's (or behind, < 0).
 
     A node signs each request with its time; the SuperLink takes it from `EARLIEST_S` to `LATEST_S`.

@@ -27,7 +27,7 @@ from dtfl_app.operations.certificates import (
 )
 from dtfl_app.operations.findings import CheckResult, failed, good, warning
 
-__all__ = ["check_authority", "check_node_key", "check_server_files", "judge_expiry"]
+__all__ = ["check_authority", "check_expiry", "check_node_key", "check_server_files"]
 
 _SOON = timedelta(days=30)
 _RENEW = "renew it: dtfl certificates --renew, then restart the SuperLink"
@@ -45,7 +45,7 @@ def check_authority(certs: Path, now: datetime) -> CheckResult:
     if not _signs(certificate):
         mend = "give the authority's ca.crt, not the server's certificate"
         return failed(AUTHORITY, f"{certs / AUTHORITY} is no authority's certificate", mend)
-    return judge_expiry(AUTHORITY, certificate.not_valid_after_utc, now, _NEW_AUTHORITY)
+    return check_expiry(AUTHORITY, certificate.not_valid_after_utc, now, _NEW_AUTHORITY)
 
 
 def check_server_files(certs: Path, host: str, now: datetime) -> list[CheckResult]:
@@ -55,13 +55,13 @@ def check_server_files(certs: Path, host: str, now: datetime) -> list[CheckResul
         key = read_private_key(certs / SERVER_KEY)
     except CredentialError as error:
         return [_as_finding(SERVER, error)]
-    found = [_judge_chain(certificate, authority), _judge_names(certificate, host)]
+    found = [_check_chain(certificate, authority), _check_names(certificate, host)]
     if key.public_key() != certificate.public_key():
         mend = f"bring back the key that belongs to {SERVER}, or remove both and renew"
         found.append(failed(SERVER_KEY, f"not the key of {SERVER} beside it", mend))
     else:
-        found.append(_judge_mode(SERVER_KEY, certs / SERVER_KEY))
-    found.append(judge_expiry(f"{SERVER} expiry", certificate.not_valid_after_utc, now, _RENEW))
+        found.append(_check_mode(SERVER_KEY, certs / SERVER_KEY))
+    found.append(check_expiry(f"{SERVER} expiry", certificate.not_valid_after_utc, now, _RENEW))
     if (certs / AUTHORITY_KEY).exists():
         mend = "move it off this machine: who has it can pretend to be the SuperLink"
         found.append(warning(AUTHORITY_KEY, f"{certs / AUTHORITY_KEY} is here", mend))
@@ -83,10 +83,10 @@ def check_node_key(path: Path) -> list[CheckResult]:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         mend = "make a pair with 'dtfl keys' and register its .pub"
         return [failed("key", f"{path}: a {type(key).__name__}, not an elliptic curve key", mend)]
-    return [_judge_mode("key", path), _judge_public(path, key)]
+    return [_check_mode("key", path), _check_public(path, key)]
 
 
-def judge_expiry(check: str, end: datetime, now: datetime, mend: str) -> CheckResult:
+def check_expiry(check: str, end: datetime, now: datetime, mend: str) -> CheckResult:
     """Judge that a certificate holds until `end`; both times with a zone."""
     left = end - now
     if left <= timedelta(0):
@@ -107,7 +107,7 @@ def _signs(certificate: Certificate) -> bool:
         return False
 
 
-def _judge_chain(certificate: Certificate, authority: Certificate) -> CheckResult:
+def _check_chain(certificate: Certificate, authority: Certificate) -> CheckResult:
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
@@ -116,7 +116,7 @@ def _judge_chain(certificate: Certificate, authority: Certificate) -> CheckResul
     return good(SERVER, f"issued by {AUTHORITY} beside it")
 
 
-def _judge_names(certificate: Certificate, host: str) -> CheckResult:
+def _check_names(certificate: Certificate, host: str) -> CheckResult:
     """The process that starts runs comes over TLS too; refused, it dies, and runs stay pending."""
     names, own = server_names(certificate), _OWN_WAY.get(host, host)
     found = f"for {', '.join(names)}"
@@ -126,14 +126,14 @@ def _judge_names(certificate: Certificate, host: str) -> CheckResult:
     return failed(f"{SERVER} names", f"{found}; not for {own}", mend)
 
 
-def _judge_mode(check: str, path: Path) -> CheckResult:
+def _check_mode(check: str, path: Path) -> CheckResult:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         return failed(check, f"{path} has mode {mode:04o}: not private", f"chmod 600 {path}")
     return good(check, f"{path}, mode {mode:04o}")
 
 
-def _judge_public(path: Path, key: ec.EllipticCurvePrivateKey) -> CheckResult:
+def _check_public(path: Path, key: ec.EllipticCurvePrivateKey) -> CheckResult:
     beside = path.with_name(f"{path.name}.pub")
     if not beside.exists():
         return good(

@@ -180,7 +180,7 @@ class Session:
                 log.info("%s: %s", name, rate.describe())
         if self.groups is not None:
             step_s = self.dataset.feature_spec.step_s
-            self.results.save_groups(name, self.groups.judge(alarms, step_s))
+            self.results.save_groups(name, self.groups.metrics(alarms, step_s))
 
     def _resume(self, name: str) -> Snapshot | None:
         if self.resumed is None or self.resumed.strategy != name:

@@ -35,7 +35,7 @@ def test_each_group_is_judged_on_its_own_events_and_all_normal_steps():
 
     s: (1 + 3/4) / 2 = 0.875. h: (1/3 + 3/4) / 2 = 0.54167, found one step late of three.
     """
-    found = GROUPS.judge(alarms([0, 1, 1, 1, 0, 0, 1, 0, 0], "..ss.hhh."), HOUR)
+    found = GROUPS.metrics(alarms([0, 1, 1, 1, 0, 0, 1, 0, 0], "..ss.hhh."), HOUR)
 
     simulated, held_out = found[SIMULATED], found[HELD_OUT]
     assert list(found) == [SIMULATED, HELD_OUT]
@@ -53,7 +53,7 @@ def test_steps_of_the_other_group_have_no_part_in_the_ranking():
     rng = np.random.default_rng(0)
     table = alarms(rng.random(60).tolist(), "." * 20 + "s" * 20 + "h" * 20)
 
-    found = GROUPS.judge(table, HOUR)
+    found = GROUPS.metrics(table, HOUR)
 
     for group, name in ((SIMULATED, "s"), (HELD_OUT, "h")):
         own = table[table["event"].isin(["", name])]
@@ -63,18 +63,18 @@ def test_steps_of_the_other_group_have_no_part_in_the_ranking():
 
 def test_unlabelled_steps_are_left_out():
     """Without step 1, the only false alarm of both groups."""
-    found = GROUPS.judge(alarms([0, 1, 1, 1, 0], "..sh.", unlabelled=(1,)), HOUR)
+    found = GROUPS.metrics(alarms([0, 1, 1, 1, 0], "..sh.", unlabelled=(1,)), HOUR)
 
     assert [metrics.false_alarm_rate for metrics in found.values()] == [0.0, 0.0]
 
 
 def test_a_group_without_events_has_no_figures():
-    assert list(GROUPS.judge(alarms([0, 1, 0], ".h."), HOUR)) == [HELD_OUT]
-    assert GROUPS.judge(alarms([0, 1, 0], "..."), HOUR) == {}
+    assert list(GROUPS.metrics(alarms([0, 1, 0], ".h."), HOUR)) == [HELD_OUT]
+    assert GROUPS.metrics(alarms([0, 1, 0], "..."), HOUR) == {}
 
 
 def test_events_of_no_known_family_are_a_group_of_their_own():
-    found = GROUPS.judge(alarms([0, 1, 0, 1], ".s.x"), HOUR)
+    found = GROUPS.metrics(alarms([0, 1, 0, 1], ".s.x"), HOUR)
 
     assert list(found) == [SIMULATED, UNKNOWN]
     assert found[UNKNOWN].events == 1
@@ -85,7 +85,7 @@ def test_stored_alarms_give_the_same_figures(tmp_path):
     table = alarms([0, 1, 1, 1, 0], "..sh.")
     table.to_csv(tmp_path / "alarms.csv", index=False)
 
-    assert GROUPS.judge(pd.read_csv(tmp_path / "alarms.csv"), HOUR) == GROUPS.judge(table, HOUR)
+    assert GROUPS.metrics(pd.read_csv(tmp_path / "alarms.csv"), HOUR) == GROUPS.metrics(table, HOUR)
 
 
 def test_every_batadal_attack_is_of_a_family_that_the_twin_knows():

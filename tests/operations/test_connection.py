@@ -8,7 +8,7 @@ import pytest
 from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_TOLERANCE
 from flwr.superlink.routers.fleet import node_auth
 
-from dtfl_app.operations.connection import EARLIEST_S, LATEST_S, check_superlink, judge_clock
+from dtfl_app.operations.connection import EARLIEST_S, LATEST_S, check_clock, check_superlink
 from tests.support.certificates import make_certificates
 from tests.support.servers import free_port, serve
 
@@ -142,7 +142,7 @@ def test_a_clock_that_the_superlink_would_refuse_fails(certs, ahead):
     [(0, "ok"), (3, "ok"), (4, "warning"), (5.1, "failed"), (-100, "ok"), (-200, "warning")],
 )
 def test_the_clock_is_judged_by_what_flower_takes(ahead, verdict):
-    assert judge_clock(ahead).verdict == verdict
+    assert check_clock(ahead).verdict == verdict
 
 
 def test_the_limits_are_those_of_the_installed_flower():

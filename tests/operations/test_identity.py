@@ -6,9 +6,9 @@ from flwr.supercore.address import resolve_bind_address
 
 from dtfl_app.operations.identity import (
     check_authority,
+    check_expiry,
     check_node_key,
     check_server_files,
-    judge_expiry,
 )
 from dtfl_app.operations.keys import write_key_pairs
 from tests.support.certificates import make_certificates
@@ -170,4 +170,4 @@ def test_a_missing_key_fails(tmp_path):
 
 @pytest.mark.parametrize(("days", "verdict"), [(31, "ok"), (29, "warning"), (-1, "failed")])
 def test_an_end_within_a_month_is_a_warning(days, verdict):
-    assert judge_expiry("it", NOW + timedelta(days=days), NOW, "renew").verdict == verdict
+    assert check_expiry("it", NOW + timedelta(days=days), NOW, "renew").verdict == verdict
