@@ -17,11 +17,12 @@ import typer
 
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.folder import read_folder
-from dtfl_app.cli.terminal import clear_errors
+from dtfl_app.cli.terminal import clear_errors, print_error
 from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.detection.detection import Detection, DetectionOptions, log
 from dtfl_app.detection.drift import DRIFT_WINDOW
 from dtfl_app.detection.following import Following, follow, state_path
+from dtfl_app.detection.left_out import LEFT_OUT_SHARE
 from dtfl_app.detection.once import score_file
 
 __all__ = ["detect"]
@@ -59,17 +60,26 @@ def detect(
     drift_window: Annotated[
         int, typer.Option(min=10, help="steps without alarm that drift is looked for in")
     ] = DRIFT_WINDOW,
+    max_left_out: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="share of rows; above it, what is left out ends in exit code 1"
+        ),
+    ] = LEFT_OUT_SHARE,
 ) -> None:
     """Score a site's readings with a trained model; alarms go to a file, one JSON object a line.
 
     Once, or with --follow as the file grows: every row exactly once, whatever stops the process.
+    Exit code 1, with the alarms that there are, where more than --max-left-out of a file is left
+    out.
     """
     _log_to_stderr()
     with clear_errors():
         bundle = read_folder(model)
         if schema is not None:
             bundle = bundle.for_site(schema)
-        options = DetectionOptions(site, every_step, tuple(ignore or ()), drift_window)
+        ignored = tuple(ignore or ())
+        options = DetectionOptions(site, every_step, ignored, drift_window, max_left_out)
         target = out or Path(f"{data.stem}.alarms.jsonl")
         if follow_file:
             _refuse_unfollowable(data, target)
@@ -103,6 +113,9 @@ def _once(bundle: Bundle, options: DetectionOptions, data: Path, target: Path) -
     else:
         _write(lines, target)
     _summarise(detection, time.perf_counter() - began, target)
+    if told := detection.too_much_left_out():
+        print_error(told)
+        raise typer.Exit(1)
 
 
 def _write(lines: Iterator[str], target: Path) -> None:
@@ -138,10 +151,13 @@ def _summarise(detection: Detection, seconds: float, target: Path) -> None:
         counts.rows, counts.steps, counts.alarms, counts.episodes, target,
     )  # fmt: skip
     log.info(
-        "%d rows left out, %d readings missing, %d impossible, %d stretches, %.2f ms per row",
-        counts.skipped, counts.missing, counts.impossible, counts.stretches,
+        "%d rows left out, %d readings missing, %d impossible, %d stretches, %d gaps, "
+        "%.2f ms per row",
+        counts.skipped, counts.missing, counts.impossible, counts.stretches, counts.gaps,
         1000 * seconds / max(counts.rows, 1),
     )  # fmt: skip
+    if detection.left_out.total:
+        log.warning("left out: %s", detection.left_out)
     distances = detection.scorer.drift.distances()
     told = ", ".join(f"{kind} {distance:.2f}" for kind, distance in distances.items())
     log.info("distance of normal operation from calibration: %s", told or "no step without alarm")

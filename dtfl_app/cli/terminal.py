@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dtfl_app.core.errors import DTFLError
 
-__all__ = ["clear_errors"]
+__all__ = ["clear_errors", "print_error"]
 
 
 @contextmanager
@@ -19,7 +19,12 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except DTFLError as error:
-        # One line, however long: a terminal wraps it, a log keeps it whole.
-        console = Console(stderr=True, soft_wrap=True)
-        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        print_error(str(error))
         raise typer.Exit(2) from None
+
+
+def print_error(text: str) -> None:
+    """Print what went wrong on standard error, as it is."""
+    # One line, however long: a terminal wraps it, a log keeps it whole.
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(f"error: {text}", style="red", markup=False, highlight=False)

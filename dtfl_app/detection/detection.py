@@ -13,6 +13,7 @@ from typing import Any
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
+from dtfl_app.detection.left_out import CELLS, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
 from dtfl_app.detection.rows import RowReader, SensorRow, split_line
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
@@ -20,6 +21,9 @@ from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
 __all__ = ["Detection", "DetectionOptions", "log"]
 
 log = logging.getLogger("dtfl.detect")
+
+# Rows before which a share of them says nothing yet, in a file that grows.
+_FEW_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +36,17 @@ class DetectionOptions:
     every_step : write every step, not only alarms.
     ignored : channels known to be broken, taken as missing.
     drift_window : steps without alarm that drift is looked for in, >= 10.
+    max_left_out : share of rows, in [0, 1], above which what is left out is an error.
     """
 
     site: str = ""
     every_step: bool = False
     ignored: tuple[str, ...] = ()
     drift_window: int = DRIFT_WINDOW
+    max_left_out: float = LEFT_OUT_SHARE
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return what the output depends on, as plain JSON values."""
         return {
             "site": self.site,
             "every-step": self.every_step,
@@ -64,6 +70,8 @@ class Detection:
         self.scorer = Scorer(bundle, options.site, options.ignored, options.drift_window)
         self._reader: RowReader | None = None
         self._header_due = True
+        self._row_number = 0
+        self.left_out = LeftOut()
         self._warnings = RateLimitedLog(log)
         for name in self.scorer.missing:
             log.info("channel %s is taken as missing", name)
@@ -76,6 +84,24 @@ class Detection:
     def new_file(self) -> None:
         """The next line is a header again: the file was rotated."""
         self._header_due = True
+        self._row_number = 0
+
+    def too_much_left_out(self) -> str:
+        """Say what is left out where it is more than the stated share; "" where it is not."""
+        found, rows, share = self.left_out, self.counts.rows, self._options.max_left_out
+        if not found.exceeds(share, rows):
+            return ""
+        return (
+            f"{self._where}: {found.total} of {found.total + rows} rows are left out, more than "
+            f"{share:.3g} of them: {found}. Mend the file, describe it in a site schema "
+            "(--schema), or allow for it (--max-left-out)"
+        )
+
+    def warn_of_left_out(self) -> None:
+        """Log it, once an hour, where more than the stated share of a growing file is left out."""
+        enough = self.left_out.total + self.counts.rows >= _FEW_ROWS
+        if enough and (told := self.too_much_left_out()):
+            self._warnings.warn("share", "%s", told)
 
     def lines(self, lines: Iterable[bytes]) -> list[str]:
         """Score complete lines of the file; return lines of output, without their ends."""
@@ -83,7 +109,11 @@ class Detection:
 
     def rows(self, rows: Iterable[SensorRow]) -> list[str]:
         """Score rows; return lines of output, without their ends."""
-        return [text for row in rows for text in self._row(row)]
+        found = []
+        for row in rows:
+            self._row_number += 1
+            found += self._row(row)
+        return found
 
     def state(self) -> dict[str, Any]:
         """All that later lines depend on, as plain values."""
@@ -92,6 +122,8 @@ class Detection:
             "header": reader.header if reader else None,
             "form": reader.form if reader else "",
             "header_due": self._header_due,
+            "row_number": self._row_number,
+            "left_out": self.left_out.state(),
             "scorer": self.scorer.state(),
         }
 
@@ -101,6 +133,9 @@ class Detection:
             self._reader = self._read_header(state["header"])
             self._reader.form = state["form"]
         self._header_due = state["header_due"]
+        # A state of before they were counted by reason has none of these two.
+        self._row_number = state.get("row_number", 0)
+        self.left_out = LeftOut(state.get("left_out"))
         self.scorer.restore(state["scorer"])
 
     def _line(self, line: bytes) -> list[str]:
@@ -114,23 +149,28 @@ class Detection:
             self._take_header(cells)
             return []
         assert self._reader is not None
+        self._row_number += 1
         row = self._reader.read(cells)
         if isinstance(row, str):
-            self._warnings.warn("row", "a row is left out: %s", row)
-            self.counts.skipped += 1
+            self._leave_out(CELLS if len(cells) != len(self._reader.header) else TIME, row)
             return []
         return self._row(row)
+
+    def _leave_out(self, reason: str, why: str) -> None:
+        self._warnings.warn(reason, "a row is left out: %s", why)
+        self.counts.skipped += 1
+        self.left_out.add(reason, self._row_number, why)
 
     def _row(self, row: SensorRow) -> list[str]:
         for name in row.bad:
             self._warnings.warn(name, "channel %s: a cell is not a number; taken as missing", name)
-        outcome = self.scorer.step(row.time, row.readings)
+        outcome = self.scorer.step(row.time, row.readings, row.instance)
         self._tell(row, outcome)
         step = outcome.step
         found = []
         if step is not None and (step.verdict.alarm or self._options.every_step):
-            found.append(self._step_line(step))
-        return found + [self._drift_line(row.time, change) for change in outcome.drift]
+            found.append(self._step_line(step, row.instance))
+        return found + [self._drift_line(row, change) for change in outcome.drift]
 
     def _take_header(self, header: list[str]) -> None:
         if self._reader is None:
@@ -148,21 +188,20 @@ class Detection:
 
     def _tell(self, row: SensorRow, outcome: Outcome) -> None:
         if outcome.skipped:
-            self._warnings.warn(
-                "order", "row of %s is left out: not later than the one before", _iso(row.time)
-            )
-        elif outcome.begins and self.counts.stretches > 1:
-            log.info("a gap: a new stretch begins at %s", _iso(row.time))
+            self._warnings.warn(ORDER, "row of %s is left out: %s", _iso(row.time), ORDER)
+            self.left_out.add(ORDER, self._row_number, f"{_iso(row.time)} is {ORDER}")
+        elif outcome.gap:
+            self._warnings.info("gap", "a gap: a new stretch begins at %s", _iso(row.time))
         for name in outcome.impossible:
             self._warnings.warn(
                 name, "channel %s: a reading is outside its physical range; taken as missing", name
             )
 
-    def _step_line(self, step: Step) -> str:
+    def _step_line(self, step: Step, instance: str) -> str:
         verdict = step.verdict
         found = {
             "time": _iso(step.time),
-            **self._who(),
+            **self._who(instance),
             "alarm": verdict.alarm,
             "score": _finite(verdict.score),
             # Without calibration scores there is no threshold, and no alarm.
@@ -177,7 +216,7 @@ class Detection:
         }
         return json.dumps(found, ensure_ascii=False, allow_nan=False)
 
-    def _drift_line(self, time: int, change: DriftChange) -> str:
+    def _drift_line(self, row: SensorRow, change: DriftChange) -> str:
         state = "begins" if change.begins else "over"
         way = "higher" if change.higher else "lower"
         what = (
@@ -187,8 +226,8 @@ class Detection:
         )
         log.warning("drift %s: %s %.2f", state, what, change.distance)
         found = {
-            "time": _iso(time),
-            **self._who(),
+            "time": _iso(row.time),
+            **self._who(row.instance),
             "event": "drift",
             "state": state,
             "evidence": change.kind,
@@ -200,8 +239,9 @@ class Detection:
         }
         return json.dumps(found, ensure_ascii=False, allow_nan=False)
 
-    def _who(self) -> dict[str, str]:
-        return {"site": self._options.site} if self._options.site else {}
+    def _who(self, instance: str) -> dict[str, str]:
+        said = {"site": self._options.site, "instance": instance}
+        return {key: name for key, name in said.items() if name}
 
 
 def _finite(value: float) -> float | None:

@@ -87,6 +87,7 @@ def follow(
         while not stopped(pause):
             batch = source.poll()
             _score(detection, batch, output, source)
+            detection.warn_of_left_out()
             if batch.lines:
                 idle_since, pause = time.monotonic(), 0.0
                 continue

@@ -13,6 +13,7 @@ from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.rows import SensorRow
 from dtfl_app.sites.site_schema import SiteSchema
+from twin.schema import INSTANCE
 
 __all__ = ["score_file"]
 
@@ -50,19 +51,19 @@ def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
 def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> Iterator[SensorRow]:
     names, columns = site_schema.schema.names, site_schema.columns
     wanted = {name: columns[name] for name in names if name not in optional}
-    times, values = _parquet_columns(data, site_schema, list(wanted.values()))
+    times, values, instances = _parquet_columns(data, site_schema, list(wanted.values()))
     readings = np.full((len(times), len(names)), np.nan)
     for place, name in enumerate(names):
         if name in wanted:
             readings[:, place] = values[wanted[name]]
-    for time, row in zip(times, readings, strict=True):
-        yield SensorRow(int(time), row, ())
+    for time, row, instance in zip(times, readings, instances, strict=True):
+        yield SensorRow(int(time), row, (), instance)
 
 
 def _parquet_columns(
     data: Path, site_schema: SiteSchema, columns: list[str]
-) -> tuple[NDArray[np.int64], Mapping[str, NDArray[np.float64]]]:
-    """Times in ns, and the numbers of each column."""
+) -> tuple[NDArray[np.int64], Mapping[str, NDArray[np.float64]], list[str]]:
+    """Times in ns, the numbers of each column, and the recording of each row."""
     try:
         # Loaded only here: a gateway with CSV files needs none of it.
         from dtfl_app.sites.readers import (  # noqa: PLC0415 - see above
@@ -80,4 +81,7 @@ def _parquet_columns(
     require_columns(frame, [site_schema.time, *columns], data)
     times = parse_times(frame[site_schema.time], data, site_schema.time_formats)
     numbers = parse_numbers(frame, columns, data)
-    return times.astype(np.int64), {name: numbers[name].to_numpy() for name in columns}
+    instances = [""] * len(frame)
+    if INSTANCE in frame:
+        instances = frame[INSTANCE].astype("str").fillna("").tolist()
+    return times.astype(np.int64), {n: numbers[n].to_numpy() for n in columns}, instances

@@ -1,4 +1,4 @@
-"""Warnings that a broken sensor may repeat for every row: each is said once an hour."""
+"""What a broken sensor may repeat for every row: each is said once an hour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HOUR_S = 3600.0
 
 
 class RateLimitedLog:
-    """Logs a warning unless one about the same was logged less than an hour ago.
+    """Logs a message unless one about the same was logged less than an hour ago.
 
     Parameters
     ----------
@@ -26,11 +26,18 @@ class RateLimitedLog:
 
     def warn(self, about: str, message: str, *values: object) -> None:
         """Log `message` with `values`, and how often it was kept back since it was last said."""
+        self._say(logging.WARNING, about, message, *values)
+
+    def info(self, about: str, message: str, *values: object) -> None:
+        """Log what is no fault, otherwise as `warn`."""
+        self._say(logging.INFO, about, message, *values)
+
+    def _say(self, level: int, about: str, message: str, *values: object) -> None:
         now = self._clock()
         last, kept_back = self._said.get(about, (-_HOUR_S, 0))
         if now - last < _HOUR_S:
             self._said[about] = last, kept_back + 1
             return
         more = f" ({kept_back} more like it in the last hour)" if kept_back else ""
-        self._log.warning(message + more, *values)
+        self._log.log(level, message + more, *values)
         self._said[about] = now, 0

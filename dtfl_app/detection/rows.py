@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.cells import MISSING, fitting_format, parse_number, parse_time
 from dtfl_app.sites.site_schema import SiteSchema
+from twin.schema import INSTANCE
 
 __all__ = ["RowReader", "SensorRow", "split_line"]
 
@@ -26,11 +27,13 @@ class SensorRow:
     time : ns since 1970.
     readings : in the schema's order, shape (c,); NaN = missing.
     bad : channels whose cell was neither a number nor empty; missing, too.
+    instance : recording that it belongs to; "" where the file does not say.
     """
 
     time: int
     readings: NDArray[np.float64]
     bad: tuple[str, ...]
+    instance: str = ""
 
 
 def split_line(line: str, separator: str = ",") -> list[str]:
@@ -71,6 +74,7 @@ class RowReader:
         present = [(n, columns[n]) for n in names if columns[n] in self.header]
         self._places = [(names.index(n), n, self.header.index(c)) for n, c in present]
         self._width = len(names)
+        self._instance = self.header.index(INSTANCE) if INSTANCE in self.header else None
 
     def read(self, cells: Sequence[str]) -> SensorRow | str:
         """Read a row's cells; where it is none, say why."""
@@ -86,7 +90,11 @@ class RowReader:
             readings[place] = value
             if math.isnan(value) and cell not in MISSING:
                 bad.append(name)
-        return SensorRow(time, readings, tuple(bad))
+        return SensorRow(time, readings, tuple(bad), self._read_instance(cells))
+
+    def _read_instance(self, cells: Sequence[str]) -> str:
+        name = "" if self._instance is None else cells[self._instance]
+        return "" if name in MISSING else name
 
     def _read_time(self, text: str) -> int | None:
         """The first format that fits the first row is used for all, as in training."""

@@ -74,14 +74,14 @@ class Outcome:
     Parameters
     ----------
     skipped : whether it was not later than the row before, and so was left out.
-    begins : whether a stretch begins with it.
+    gap : whether time is missing before it, and so a stretch begins with it.
     impossible : channels whose reading was outside the physical range, and so taken as missing.
     step : the time step that ends with it, if one does.
     drift : drifts that begin or are over.
     """
 
     skipped: bool = False
-    begins: bool = False
+    gap: bool = False
     impossible: tuple[str, ...] = ()
     step: Step | None = None
     drift: tuple[DriftChange, ...] = ()
@@ -93,10 +93,11 @@ class Counts:
 
     Parameters
     ----------
-    rows, skipped : rows taken in; rows left out because they were not later than those before.
+    rows, skipped : rows taken in; rows left out, for whatever reason.
     missing : readings that were empty or not a number.
     impossible : readings outside the physical range.
     stretches : uninterrupted stretches of rows.
+    gaps : stretches that begin because time is missing, and not with a recording.
     steps, alarms, episodes : time steps, those with an alarm, and runs of these.
     """
 
@@ -105,6 +106,7 @@ class Counts:
     missing: int = 0
     impossible: int = 0
     stretches: int = 0
+    gaps: int = 0
     steps: int = 0
     alarms: int = 0
     episodes: int = 0
@@ -115,6 +117,7 @@ class _Place:
     """Where in the recording the scorer is."""
 
     last: int | None = None
+    instance: str | None = None
     alarm: bool = False
     counts: Counts = field(default_factory=Counts)
 
@@ -171,23 +174,26 @@ class Scorer:
         """Channels that are taken as missing from the start."""
         return [name for name, gone in zip(self._names, self._absent, strict=True) if gone]
 
-    def step(self, time: int, readings: Floats) -> Outcome:
+    def step(self, time: int, readings: Floats, instance: str = "") -> Outcome:
         """Take in a row.
 
         Parameters
         ----------
         time : ns since 1970.
         readings : in the schema's units and order, shape (c,); NaN = missing.
+        instance : recording that it belongs to; another one than before begins a stretch.
         """
         place, counts = self._place, self._place.counts
-        if place.last is not None and time <= place.last:
+        step_ns = self._step_ns(time, instance)
+        if step_ns is not None and step_ns <= 0:
             counts.skipped += 1
             return Outcome(skipped=True)
-        begins = place.last is None or time - place.last > self._longest_step_ns
-        if begins:
+        gap = step_ns is not None and step_ns > self._longest_step_ns
+        if gap or step_ns is None:
             self._restart()
-        place.last = time
+        place.last, place.instance = time, instance
         counts.rows += 1
+        counts.gaps += gap
         counts.missing += int(np.count_nonzero(np.isnan(readings)))
         impossible = out_of_range(readings, self._low, self._high)
         step, drift = self._score(time, np.where(impossible | self._absent, np.nan, readings))
@@ -195,12 +201,13 @@ class Scorer:
         if impossible.any():
             names = tuple(self._names[i] for i in np.flatnonzero(impossible))
             counts.impossible += len(names)
-        return Outcome(False, begins, names, step, drift)
+        return Outcome(gap=gap, impossible=names, step=step, drift=drift)
 
     def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
             "last": self._place.last,
+            "instance": self._place.instance,
             "alarm": self._place.alarm,
             "counts": asdict(self._place.counts),
             "frozen": self._frozen.state() if self._frozen else None,
@@ -212,7 +219,10 @@ class Scorer:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state` of a scorer that was made alike."""
-        self._place = _Place(state["last"], state["alarm"], Counts(**state["counts"]))
+        # A state of before recordings were told apart names none.
+        instance = state.get("instance")
+        counts = Counts(**state["counts"])
+        self._place = _Place(state["last"], instance, state["alarm"], counts)
         self._windows.restore(state["windows"])
         for kind, mean in self._means.items():
             mean.restore(state["means"][kind.name])
@@ -221,6 +231,13 @@ class Scorer:
         if self._laws:
             self._laws.restore(state["laws"])
         self.drift.restore(state["drift"])
+
+    def _step_ns(self, time: int, instance: str) -> int | None:
+        """Time since the row before; None where that is none of this recording."""
+        place = self._place
+        if place.last is None or (place.instance is not None and place.instance != instance):
+            return None
+        return time - place.last
 
     def _restart(self) -> None:
         self._place.counts.stretches += 1

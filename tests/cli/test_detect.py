@@ -69,7 +69,11 @@ def test_readings_are_those_of_the_file(model, data, tmp_path):
 
 
 def test_parquet_gives_the_lines_of_csv(model, data, tmp_path):
+    """Both say of which of two recordings, of 100 rows each, a line is."""
     frame = pd.read_csv(data, skipinitialspace=True)
+    frame["instance"] = ["first"] * 100 + ["second"] * 100
+    data = tmp_path / "site.csv"
+    frame.to_csv(data, index=False)
     frame["DATETIME"] = pd.to_datetime(frame["DATETIME"], format="%d/%m/%y %H")
     frame.to_parquet(tmp_path / "site.parquet")
 
@@ -80,6 +84,7 @@ def test_parquet_gives_the_lines_of_csv(model, data, tmp_path):
 
     assert texts[0] == texts[1]
     assert len(texts[0].splitlines()) == 200
+    assert texts[0].count('"instance": "second"') == 100
 
 
 def test_the_file_of_alarms_is_called_after_the_data(model, data, tmp_path, monkeypatch):
@@ -154,6 +159,21 @@ def test_a_file_that_cannot_be_scored_leaves_earlier_alarms_alone(model, tmp_pat
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alarms.jsonl", "other.csv"]
     assert out.read_text() == "earlier"
+
+
+def test_a_file_of_which_too_much_is_left_out_ends_with_code_1_and_why(model, data, tmp_path):
+    """Of 200 rows 12 (6%) are short: above 5%; the alarms of the 188 are written all the same."""
+    lines, out = data.read_text().splitlines(), tmp_path / "alarms.jsonl"
+    (tmp_path / "torn.csv").write_text("\n".join([*lines[:101], *["7,8"] * 12, *lines[113:], ""]))
+    words = [tmp_path / "torn.csv", "--out", out, "--every-step"]
+
+    code, _, err = detect(model, *words)
+
+    assert code == 1
+    assert "torn.csv: 12 of 200 rows are left out, more than 0.05 of them: 12 of another" in err
+    assert "the first is data row 101: it has 2 cells, the header 45" in err
+    assert len(out.read_text().splitlines()) == 188
+    assert detect(model, *words, "--max-left-out", "0.06")[0] == 0
 
 
 def test_alarms_of_a_followed_file_are_not_overwritten(model, data, tmp_path):

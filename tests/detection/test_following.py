@@ -218,6 +218,60 @@ def test_bad_cells_and_rows_are_counted_and_said_once(bundle, following, lines, 
     assert sum("2 cells, the header 45" in message for message in caplog.messages) == 1
 
 
+def with_instances(lines, names):
+    """Put a column in front: the recording of each row."""
+    head = b"instance," + lines[0]
+    return [
+        head,
+        *(name.encode() + b"," + line for name, line in zip(names, lines[1:], strict=True)),
+    ]
+
+
+def test_each_recording_of_a_file_is_scored_as_if_it_were_alone(bundle, following, lines):
+    """Rows 1 to 30 twice, as two recordings: time goes back, and no row is left out for it."""
+    alone = with_instances(lines[:31], ["a"] * 30)
+    joined = [*alone, *with_instances(lines[:31], ["b"] * 30)[1:]]
+    for count in (17, 30, 45, 61):
+        following.data.write_bytes(b"".join(joined[:count]))
+        detection = run(bundle, following)
+
+    counts = detection.counts
+    assert (counts.rows, counts.skipped, counts.stretches, counts.gaps) == (60, 0, 2, 0)
+    found = [json.loads(line) for line in following.out.read_text().splitlines()]
+    scored = [(line["instance"], line["time"], line["score"]) for line in found if "score" in line]
+    assert [name for name, *_ in scored] == ["a"] * 30 + ["b"] * 30
+    assert [rest for _, *rest in scored[:30]] == [rest for _, *rest in scored[30:]]
+
+
+def test_gaps_are_counted_and_said_once_an_hour(bundle, following, lines, caplog):
+    """Every second of 40 hours is missing: 20 rows, 19 gaps."""
+    append(following, b"".join([lines[0], *lines[1:41:2]]))
+
+    with caplog.at_level(logging.INFO, logger="dtfl.detect"):
+        logging.getLogger("dtfl.detect").propagate = True
+        detection = run(bundle, following)
+
+    assert (detection.counts.gaps, detection.counts.stretches) == (19, 20)
+    assert sum("a gap" in message for message in caplog.messages) == 1
+
+
+def test_much_left_out_of_a_growing_file_is_said_once_and_kept(bundle, following, lines, caplog):
+    """80 rows and, of 22 more, none of any use: 22 of 102, first 5 and after a restart 17."""
+    append(following, b"".join(lines) + b"7,8\n" * 5)
+    run(bundle, following)
+    append(following, b"7,8\n" * 17)
+
+    with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
+        logging.getLogger("dtfl.detect").propagate = True
+        detection = run(bundle, following)
+
+    told = [message for message in caplog.messages if "rows are left out, more than" in message]
+    assert len(told) == 1
+    assert "22 of 102 rows" in told[0]
+    assert "the first is data row 81" in told[0]
+    assert detection.left_out.total == detection.counts.skipped == 22
+
+
 class TestState:
     @pytest.fixture
     def begun(self, bundle, following, lines):
