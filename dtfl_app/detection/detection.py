@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import math
@@ -13,10 +14,12 @@ from typing import Any
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
-from dtfl_app.detection.left_out import CELLS, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
+from dtfl_app.detection.left_out import CELLS, DAMAGED, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
+from dtfl_app.detection.lines import damage
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
 from dtfl_app.detection.rows import RowReader, SensorRow, split_line
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
+from dtfl_app.sites.cells import parse_number
 
 __all__ = ["Detection", "DetectionOptions", "log"]
 
@@ -139,15 +142,22 @@ class Detection:
         self.scorer.restore(state["scorer"])
 
     def _line(self, line: bytes) -> list[str]:
+        if (damaged := damage(line)) is not None:
+            return self._leave_out_line(*damaged)
         text = line.decode("utf-8-sig" if self._header_due else "utf-8", errors="replace").strip(
             "\r\n"
         )
         if not text.strip():
             return []
-        cells = split_line(text, self._bundle.site_schema.csv.separator)
-        if self._header_due:
-            self._take_header(cells)
+        try:
+            cells = split_line(text, self._bundle.site_schema.csv.separator)
+        except csv.Error as error:
+            return self._leave_out_line(DAMAGED, f"it cannot be cut into cells ({error})")
+        if self._header_due and self._take_header(cells):
             return []
+        return self._cells(cells)
+
+    def _cells(self, cells: list[str]) -> list[str]:
         assert self._reader is not None
         self._row_number += 1
         row = self._reader.read(cells)
@@ -155,6 +165,11 @@ class Detection:
             self._leave_out(CELLS if len(cells) != len(self._reader.header) else TIME, row)
             return []
         return self._row(row)
+
+    def _leave_out_line(self, reason: str, why: str) -> list[str]:
+        self._row_number += not self._header_due
+        self._leave_out(reason, why)
+        return []
 
     def _leave_out(self, reason: str, why: str) -> None:
         self._warnings.warn(reason, "a row is left out: %s", why)
@@ -172,15 +187,31 @@ class Detection:
             found.append(self._step_line(step, row.instance))
         return found + [self._drift_line(row, change) for change in outcome.drift]
 
-    def _take_header(self, header: list[str]) -> None:
-        if self._reader is None:
-            self._reader = self._read_header(header)
-        elif header != self._reader.header:
-            raise DataError(
-                f"{self._where}: its header changed to {header}; expected {self._reader.header}. "
-                "Give the new layout another file, or begin anew with --reset"
-            )
+    def _take_header(self, cells: list[str]) -> bool:
+        """Whether the first line of a file is its header, and not a row: then the one before holds.
+
+        Raises DataError where it is another header, SchemaError where a column is missing in it.
+        """
+        known = self._reader
+        if known is None:
+            self._reader = self._read_header(cells)
+        elif cells != known.header:
+            if not self._is_row(known, cells):
+                raise DataError(
+                    f"{self._where}: its header changed to {cells}; expected {known.header}. "
+                    "Give the new layout another file, or begin anew with --reset"
+                )
+            log.warning("the file begins without a header: going on with the one it had")
         self._header_due = False
+        return known is None or cells == known.header
+
+    def _is_row(self, reader: RowReader, cells: list[str]) -> bool:
+        """Whether cells are a row, or what a cut left of one, and no header of other columns."""
+        if isinstance(reader.read(cells), SensorRow):
+            return True
+        decimal = self._bundle.site_schema.csv.decimal
+        numbers = any(not math.isnan(parse_number(cell, decimal)) for cell in cells)
+        return numbers and set(reader.header).isdisjoint(cells)
 
     def _read_header(self, header: list[str]) -> RowReader:
         optional: Collection[str] = self.scorer.missing

@@ -88,7 +88,7 @@ def follow(
             batch = source.poll()
             _score(detection, batch, output, source)
             detection.warn_of_left_out()
-            if batch.lines:
+            if batch.more:
                 idle_since, pause = time.monotonic(), 0.0
                 continue
             if following.until_idle and time.monotonic() - idle_since >= following.until_idle:

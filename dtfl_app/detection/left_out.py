@@ -14,7 +14,7 @@ LEFT_OUT_SHARE = 0.05
 CELLS = "of another number of cells than the header"
 TIME = "without a time in the schema's format"
 ORDER = "not later than the one before"
-DAMAGED = "with bytes that no text has"
+DAMAGED = "that are not text"
 ENDLESS = "without an end"
 
 
@@ -31,9 +31,10 @@ class LeftOut:
         self._first: str = state["first"] if state else ""
 
     def add(self, reason: str, row: int, why: str) -> None:
-        """Count data row `row`, from 1 below the header, and say `why` if it is the first."""
+        """Count data row `row`, from 1 below the header, 0 above, and keep `why` of the first."""
         self._counts[reason] = self._counts.get(reason, 0) + 1
-        self._first = self._first or f"data row {row}: {why}"
+        where = f"data row {row}" if row else "a line before the header"
+        self._first = self._first or f"{where}: {why}"
 
     def exceeds(self, share: float, rows: int) -> bool:
         """Whether more than a `share` in [0, 1] is left out, with `rows` that were not."""

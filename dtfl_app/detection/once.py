@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
+from dtfl_app.detection.lines import read_lines
 from dtfl_app.detection.rows import SensorRow
 from dtfl_app.sites.site_schema import SiteSchema
 from twin.schema import INSTANCE
 
 __all__ = ["score_file"]
-
-# Lines that are scored before what came of them is handed on.
-_LINES = 256
 
 
 def score_file(
@@ -40,8 +38,8 @@ def score_file(
 def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
     try:
         with data.open("rb") as file:
-            while lines := file.readlines(_LINES * 256):
-                yield from detection.lines(lines)
+            for line in read_lines(file):
+                yield from detection.lines([line])
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error})") from error
     if not detection.counts.rows and not detection.counts.skipped:

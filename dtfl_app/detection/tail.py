@@ -2,27 +2,30 @@
 
 Only complete lines are read. A file that is shorter than what was read, or begins otherwise than
 when it was read, is a new one in the old one's place (rotated, or cut back); it is read from its
-beginning. What the renamed old one still held is read first.
+beginning. What the renamed old one still held is read first. Of a line that does not end within
+`LONGEST_LINE` bytes the beginning alone is handed on, and the rest passed over.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.detection.lines import LONGEST_LINE
 
 __all__ = ["Batch", "Tail"]
 
 # Lines of one commit: a second's work, and what a crash makes be scored again.
 _BLOCK = 65536
-_LONGEST_LINE = 2**20
 # Bytes from a file's beginning that tell it from its successor: header, and the first times.
 _HEAD = 1024
+_ENDS = re.compile(rb"(?<=\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,13 @@ class Batch:
     lines : complete lines, with their ends; none when nothing came.
     new_file : whether a new file begins with the first of them.
     cut : whether the file before ended in a line that was never finished.
+    more : whether reading went on, if only through a line without an end.
     """
 
     lines: tuple[bytes, ...] = ()
     new_file: bool = False
     cut: bool = False
+    more: bool = False
 
 
 class Tail:
@@ -54,11 +59,12 @@ class Tail:
         self._file: BinaryIO | None = None
         self._offset = 0
         self._head = (0, _digest(b""))
+        self._endless = False
 
     def poll(self) -> Batch:
         """Return the next lines; an empty batch when no complete one is there.
 
-        Raises DataError when the file cannot be read, or has a line that never ends.
+        Raises DataError when the file cannot be read.
         """
         try:
             return self._poll()
@@ -75,27 +81,35 @@ class Tail:
 
     def state(self) -> dict[str, Any]:
         """Where reading stopped, as plain values."""
-        return {"offset": self._offset, "head_bytes": self._head[0], "head_sha256": self._head[1]}
+        return {
+            "offset": self._offset,
+            "head_bytes": self._head[0],
+            "head_sha256": self._head[1],
+            "endless": self._endless,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state`."""
         self._offset = state["offset"]
         self._head = (state["head_bytes"], state["head_sha256"])
+        # A state of before such lines were passed over does not say it.
+        self._endless = state.get("endless", False)
 
     def _poll(self) -> Batch:
         if self._file is None and not self._open():
             return Batch()
         new_file = self._start_over() if self._replaced() else False
-        lines = self._read()
-        if lines or new_file or not self._moved():
-            return Batch(lines, new_file)
+        lines, more = self._read()
+        if more or new_file or not self._moved():
+            return Batch(lines, new_file, more=more)
         # The renamed file is read to its end; its successor is under its name, or will be.
         cut = self._unfinished()
         self.close()
         if not self._open():
             return Batch(cut=cut)
         new_file = self._start_over() if self._replaced() else False
-        return Batch(self._read(), new_file, cut)
+        lines, more = self._read()
+        return Batch(lines, new_file, cut, more)
 
     def _open(self) -> bool:
         try:
@@ -111,7 +125,7 @@ class Tail:
         return self._size() < self._offset or _digest(self._bytes(0, length)) != digest
 
     def _start_over(self) -> bool:
-        self._offset, self._head = 0, (0, _digest(b""))
+        self._offset, self._head, self._endless = 0, (0, _digest(b"")), False
         return True
 
     def _moved(self) -> bool:
@@ -127,21 +141,34 @@ class Tail:
     def _unfinished(self) -> bool:
         return self._size() > self._offset
 
-    def _read(self) -> tuple[bytes, ...]:
+    def _read(self) -> tuple[tuple[bytes, ...], bool]:
+        """The next complete lines, and whether reading went on."""
+        if self._endless:
+            return (), self._pass_over()
         block = self._bytes(self._offset, _BLOCK)
         if len(block) == _BLOCK and b"\n" not in block:
-            block = self._bytes(self._offset, _LONGEST_LINE)
-            if len(block) == _LONGEST_LINE and b"\n" not in block:
-                raise DataError(
-                    f"{self._path}: the line at byte {self._offset} is longer than "
-                    f"{_LONGEST_LINE} bytes; expected a CSV file with one row per line"
-                )
+            block = self._bytes(self._offset, LONGEST_LINE)
         complete = block[: block.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        if complete and self._head[0] < _HEAD:
+        if not complete and len(block) == LONGEST_LINE:
+            self._endless, complete = True, block
+        self._advance(len(complete))
+        # Not splitlines(): a carriage return alone is no end of a line.
+        lines = tuple(line for line in _ENDS.split(complete) if line)
+        return lines, bool(complete)
+
+    def _pass_over(self) -> bool:
+        """Go on to the end of a line whose beginning was handed on; whether anything came."""
+        block = self._bytes(self._offset, LONGEST_LINE)
+        end = block.find(b"\n") + 1
+        self._endless = not end
+        self._advance(end or len(block))
+        return bool(block)
+
+    def _advance(self, count: int) -> None:
+        self._offset += count
+        if count and self._head[0] < _HEAD:
             length = min(self._offset, _HEAD)
             self._head = (length, _digest(self._bytes(0, length)))
-        return tuple(complete.splitlines(keepends=True))
 
     def _bytes(self, offset: int, count: int) -> bytes:
         assert self._file is not None

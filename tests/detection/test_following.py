@@ -12,6 +12,7 @@ from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.errors import BundleError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.following import Following, follow, state_path
+from dtfl_app.detection.lines import LONGEST_LINE
 from dtfl_app.detection.once import score_file
 
 # Every step is written, and drift is looked for in so few steps that there is some.
@@ -216,6 +217,80 @@ def test_bad_cells_and_rows_are_counted_and_said_once(bundle, following, lines, 
     assert (counts.steps, counts.skipped, counts.missing, counts.impossible) == (30, 30, 15, 15)
     assert sum("L_T1" in message for message in caplog.messages) == 1
     assert sum("2 cells, the header 45" in message for message in caplog.messages) == 1
+
+
+DAMAGES = {
+    "zeros": b"\0" * 200_000 + b"\n",
+    "zeros within a row": b"01/01/17 00,1.0," + b"\0" * 70 + b"\n",
+    "no end within 1 MiB": b"7" * (2 * LONGEST_LINE + 99) + b"\n",
+    "no end within 1 MiB, by one byte": b"7" * LONGEST_LINE + b"\n",
+    "a cell of 200 kB": b"7" * 200_000 + b"\n",
+    "a carriage return alone": b"1,2\r3,4\n",
+}
+
+
+@pytest.mark.parametrize("stop", [0, 100, 70_000, LONGEST_LINE + 5, 2 * LONGEST_LINE + 5])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_behind_damage_reading_goes_on_wherever_the_process_stops(
+    bundle, following, lines, whole, damage, stop
+):
+    append(following, b"".join(lines[:20]) + damage[:stop])
+    run(bundle, following)
+    with following.out.open("ab") as file:
+        file.write(b'{"time": "half a li')
+    append(following, damage[stop:] + b"".join(lines[20:]))
+
+    detection = run(bundle, following)
+
+    assert following.out.read_text() == whole
+    assert detection.counts.skipped == detection.left_out.total == 1
+    assert "the first is data row 20: it" in str(detection.left_out)
+    _, once = score_file(bundle, OPTIONS, following.data)
+    assert "".join(f"{line}\n" for line in once) == whole
+
+
+def test_damage_is_said_once(bundle, following, lines, caplog):
+    append(following, b"".join(lines[:20]) + DAMAGES["zeros"] * 3 + b"".join(lines[20:]))
+
+    with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
+        logging.getLogger("dtfl.detect").propagate = True
+        detection = run(bundle, following)
+
+    assert detection.counts.skipped == 3
+    told = [message for message in caplog.messages if "power cut" in message]
+    assert told == ["a row is left out: it holds 200000 NUL bytes, as a power cut leaves them"]
+
+
+def test_a_line_without_end_before_a_rename_does_not_hide_the_new_file(
+    bundle, following, lines, whole
+):
+    append(following, b"".join(lines[:31]) + b"7" * (3 * LONGEST_LINE))
+    run(bundle, following)
+    following.data.rename(following.data.with_suffix(".1"))
+    append(following, b"".join([lines[0], *lines[31:]]))
+
+    run(bundle, following)
+
+    assert following.out.read_text() == whole
+
+
+@pytest.mark.parametrize("torn", [b"", b"0.51,3.25,0\n", b"\0" * 5000 + b"\n"])
+@pytest.mark.parametrize("restarts", [True, False])
+def test_a_file_cut_back_without_its_header_goes_on_with_the_one_it_had(
+    bundle, following, lines, whole, torn, restarts
+):
+    """As copytruncate leaves it: the writer holds the file open and goes on with rows."""
+    append(following, b"".join(lines[:31]))
+    run(bundle, following)
+    following.data.write_bytes(torn + b"".join(lines[31:33] if restarts else lines[31:]))
+    run(bundle, following)
+    if restarts:
+        append(following, b"".join(lines[33:]))
+
+    detection = run(bundle, following)
+
+    assert following.out.read_text() == whole
+    assert detection.counts.skipped == bool(torn)
 
 
 def with_instances(lines, names):
