@@ -23,7 +23,7 @@ from dtfl_app.bench.tasks import Place, Task
 from dtfl_app.bench.workers import work_off
 from dtfl_app.cli.app_folder import HELP as APP_HELP
 from dtfl_app.cli.app_folder import open_app
-from dtfl_app.cli.terminal import clear_errors
+from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.folders import resolve_data_dir
@@ -52,7 +52,7 @@ def bench(
     Finished cells are stored and never run again, so that a stopped or extended bench goes on.
     Exit code 1 says that cells are missing at the end: run it again.
     """
-    console = Console()
+    console = plain_console()
     # Python's default for SIGTERM skips the clean-up that stops the engines.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with clear_errors(), open_app(app_dir) as app:
@@ -72,7 +72,7 @@ def bench(
         console.print(f"cells missing: {len(missing)} of {len(every)}")
         shown = [f"  {name}" for name in missing[:_SHOWN]]
         shown += [f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []
-        console.print("\n".join(shown), markup=False, highlight=False)
+        console.print("\n".join(shown), highlight=False)
         raise typer.Exit(1)
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dtfl_app.cli.terminal import clear_errors
+from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
@@ -43,7 +43,7 @@ def evaluate(
     Labels are read where the file has them, and for the official BATADAL periods from the interval
     table. Every score, p-value and alarm goes to alarms.csv.
     """
-    console = Console()
+    console = plain_console()
     with clear_errors():
         run, chosen = find_model(model, strategy)
         found = evaluate_file(run, chosen, data, data_dir)

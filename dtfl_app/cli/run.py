@@ -17,7 +17,7 @@ from dtfl_app.cli.app_folder import HELP as APP_HELP
 from dtfl_app.cli.app_folder import open_app
 from dtfl_app.cli.new import config_table, title_of
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
-from dtfl_app.cli.terminal import clear_errors
+from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.config import SECTIONS, RunConfig, keys_with
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import read_line, without_colours
@@ -50,7 +50,7 @@ def run(
     code that says whether the run succeeded. `resume=RUN` (a run's folder, its name, or one of its
     checkpoints) goes on with an interrupted run; its settings need not be repeated.
     """
-    console = Console()
+    console = plain_console()
     # Python's default for SIGTERM skips the clean-up that stops the engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with clear_errors(), open_app(app_dir) as app:
@@ -73,7 +73,7 @@ def run(
 def show(path: Annotated[Path, typer.Argument(help="folder of a run")]) -> None:
     """Show the results of a finished run."""
     with clear_errors():
-        show_run(path, Console())
+        show_run(path, plain_console())
 
 
 def settings(
@@ -188,4 +188,4 @@ def follow(lines: Iterator[str], console: Console) -> None:
         # Why a run failed comes as an error at the end.
         if told is not None and told.kind != "failed":
             style = "yellow" if told.warning else ""
-            console.print(told.sentence, style=style, highlight=False, markup=False)
+            console.print(told.sentence, style=style, highlight=False)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from dtfl_app.cli.terminal import clear_errors
+from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.renamed import modern
@@ -33,8 +33,8 @@ def checkpoints(path: Annotated[Path, typer.Argument(help="folder of a run")]) -
     table.add_column("state")
     for c in stored:
         cells = (c.path.name, c.strategy, str(c.round), f"{c.size / 1e3:.1f}")
-        table.add_row(*cells, f"[red]{c.fault}" if c.fault else "good")
-    console = Console()
+        table.add_row(*cells, Text(c.fault, style="red") if c.fault else "good")
+    console = plain_console()
     console.print(table if stored else "no checkpoints")
     good = [c for c in stored if not c.fault]
     if good:

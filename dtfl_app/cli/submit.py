@@ -13,7 +13,7 @@ from dtfl_app.cli.app_folder import HELP as APP_HELP
 from dtfl_app.cli.app_folder import open_app
 from dtfl_app.cli.run import follow, parse_settings
 from dtfl_app.cli.runs import resumed_settings
-from dtfl_app.cli.terminal import clear_errors
+from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.naming import run_name
@@ -37,7 +37,7 @@ def submit(
     Paths are those of the SuperLink's host, where the app's server side runs and the results are
     written (`results-dir`). Interrupted, this command leaves the run going on.
     """
-    console = Console()
+    console = plain_console()
     with clear_errors(), open_app(app_dir) as app:
         chosen = _complete(app.settings(parse_settings(settings or [])))
         app.require(chosen)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from dtfl_app.cli.terminal import clear_errors
+from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import read_batadal
 from twin.base import Scenario
@@ -188,7 +188,7 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
         table.add_column(str(column).replace("_", " "), justify="right" if numeric else "left")
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(c, v) for c, v in zip(frame.columns, row, strict=True)))
-    Console().print(table)
+    plain_console().print(table)
 
 
 def _cell(column: str, value: object) -> str:
