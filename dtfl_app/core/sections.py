@@ -187,6 +187,11 @@ class DataSettings:
         "files: site schema, a path or a name in data.dir; empty = schema.toml there",
         role="data-file",
     )
+    exclude: str = setting(
+        "",
+        "files: files in data.dir that are no sites, as names or patterns (*-test.csv), separated "
+        "by commas",
+    )
     partition: str = setting(
         "auto",
         "batadal: how the plant's year becomes K sites; auto = time-blocks",
@@ -227,6 +232,11 @@ class DataSettings:
         0.2, "share of each site's rows kept to set the threshold", above=0.0, high=0.9
     )
     clip: float = setting(10.0, "standardised readings are cut at +- this", above=0.0)
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Names and patterns of files that are no sites."""
+        return tuple(name.strip() for name in self.exclude.split(",") if name.strip())
 
     @property
     def unseen_kinds(self) -> tuple[str, ...]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar, Self
 
+import pandas as pd
+
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import OwnData
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
 from dtfl_app.sites.federation import (
@@ -21,8 +25,9 @@ from dtfl_app.sites.federation import (
 )
 from dtfl_app.sites.folders import file_in, resolve_data_dir
 from dtfl_app.sites.own_files import load_own_file
+from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.site_schema import EventTable, SiteSchema, read_site_schema
-from twin.schema import Schema
+from twin.schema import ABNORMAL, LABEL, Schema
 
 __all__ = ["FilesDataset", "each_reading"]
 
@@ -49,6 +54,7 @@ class FilesDataset(FederatedDataset):
     recording : what another simulator recorded, for the twin; None without one.
     calibration_share : share of each stretch of a site's rows kept for calibration, in [0, 1).
     feature_spec : how features are made; `each_reading` is the usual.
+    excluded : names and patterns of files in the folder that are no sites.
     """
 
     reads_data_dir: ClassVar[bool] = True
@@ -62,6 +68,7 @@ class FilesDataset(FederatedDataset):
     recording: Path | None
     calibration_share: float
     feature_spec: FeatureSpec = field()
+    excluded: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config: RunConfig) -> Self:
@@ -74,6 +81,11 @@ class FilesDataset(FederatedDataset):
             raise ConfigError(
                 f"run config: data.protocol = {config.data.protocol!r}, but files are judged by "
                 "the file that data.evaluation-file names; leave protocol at 'unseen-attacks'"
+            )
+        if config.data.exclude and not config.data.dir:
+            raise ConfigError(
+                f"run config: data.exclude = {config.data.exclude!r} leaves files of data.dir out, "
+                "which is empty; set data.dir, or leave data.exclude empty"
             )
         folder = resolve_data_dir(config.data.dir) if config.data.dir else None
         return cls._open(config, _schema_named(config), folder)
@@ -116,6 +128,7 @@ class FilesDataset(FederatedDataset):
             recording=file_in(config, recording) if recording else None,
             calibration_share=data.calibration_share,
             feature_spec=chosen_features(config, each_reading(found.schema)),
+            excluded=data.excluded if folder is not None else (),
         )
 
     @property
@@ -127,11 +140,12 @@ class FilesDataset(FederatedDataset):
     def files(self) -> dict[str, Path]:
         """Site name -> file, sorted by name; empty without a folder.
 
-        Raises DataError when two files give one name, or the folder holds none.
+        Raises DataError when two files give one name, or the folder holds none, and ConfigError
+        when a name to leave out is that of no file.
         """
         if self.folder is None:
             return {}
-        apart = {path.resolve() for path in self._apart()}
+        apart = {path.resolve() for path in self._apart()} | self._left_out(self.folder)
         found: dict[str, Path] = {}
         for path in sorted(self.folder.iterdir()):
             if path.suffix.lower() not in _ENDINGS or path.resolve() in apart:
@@ -173,13 +187,28 @@ class FilesDataset(FederatedDataset):
                 "or give the node a file of its own: data-path and site-name in its node config"
             )
         name = self.sites(k)[index]
-        return self.load_file(name, self.files[name])
+        path = self.files[name]
+        series, quality = load_own_file(path, self.site_schema, name)
+        self._warn_of_labels(path, int((series[LABEL] == ABNORMAL).sum()))
+        return self._site(name, series, quality)
 
     def load_file(self, name: str, path: Path) -> SiteData:
         """Load the site `name` from its own file, wherever that is."""
-        series, quality = load_own_file(path, self.site_schema, name)
+        return self._site(name, *load_own_file(path, self.site_schema, name))
+
+    def _site(self, name: str, series: pd.DataFrame, quality: QualityReport) -> SiteData:
         spec, share = self.feature_spec, self.calibration_share
         return build_site(name, series, self.schema, spec, share, quality)
+
+    def _warn_of_labels(self, path: Path, abnormal: int) -> None:
+        """A file to judge by that nobody named looks like one more site."""
+        if self.evaluation is None and abnormal:
+            log.warning(
+                "%s has %d rows labelled abnormal and is a site, since no file is named to judge "
+                "by; name it in data.evaluation-file, or leave it out with data.exclude",
+                path.name,
+                abnormal,
+            )
 
     def load_evaluation(self, k: int) -> Features | None:
         """Load the evaluation file; DataError when nothing in it is labelled."""
@@ -215,6 +244,20 @@ class FilesDataset(FederatedDataset):
     def own_twin(self) -> OwnTwin:
         """The twin that the site schema names."""
         return OwnTwin(self.site_schema.twin, recording=self.recording)
+
+    def _left_out(self, folder: Path) -> set[Path]:
+        """Files that the settings leave out; ConfigError where one is not there."""
+        files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS]
+        found: set[Path] = set()
+        for pattern in self.excluded:
+            fitting = {path.resolve() for path in files if fnmatchcase(path.name, pattern)}
+            if not fitting:
+                raise ConfigError(
+                    f"run config: data.exclude: no file in {folder} is called {pattern!r}; "
+                    f"expected names or patterns of {', '.join(path.name for path in files)}"
+                )
+            found |= fitting
+        return found
 
     def _apart(self) -> list[Path]:
         """Files that may lie in the folder and are no sites."""

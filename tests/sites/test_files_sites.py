@@ -1,5 +1,6 @@
 """A folder of files as a federation, and real data in files of its own."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,36 @@ def test_files_that_settings_or_schema_name_are_no_sites(tmp_path):
     dataset = open_folder(tmp_path, twin__recording=str(tmp_path / "recorded.csv"))
 
     assert dataset.sites(3) == list(SITES)
+
+
+def test_files_left_out_by_name_or_pattern_are_no_sites(tmp_path):
+    write_station(tmp_path)
+
+    def sites(exclude: str) -> list[str]:
+        return list(open_folder(tmp_path, data__exclude=exclude).files)
+
+    assert sites("judge.csv") == list(SITES)
+    assert sites(" judge.csv, *th.csv ,") == ["west"]
+    with pytest.raises(
+        ConfigError, match=r"data\.exclude: no file in .* called 'jugde\.csv'.*judge"
+    ):
+        sites("jugde.csv")
+
+
+def test_a_labelled_file_that_nobody_named_to_judge_by_is_said_to_be_a_site(tmp_path, caplog):
+    """judge.csv has one event of 40 minutes; the sites' own files have none."""
+    write_station(tmp_path)
+    dataset = open_folder(tmp_path)
+    logging.getLogger("flwr").propagate = True
+
+    for index in range(4):
+        dataset.load_site(index, 4)
+    open_folder(tmp_path, data__evaluation_file="judge.csv").load_site(0, 3)
+
+    assert [m for m in caplog.messages if "abnormal" in m] == [
+        "dtfl: judge.csv has 40 rows labelled abnormal and is a site, since no file is named to "
+        "judge by; name it in data.evaluation-file, or leave it out with data.exclude"
+    ]
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
@@ -114,6 +145,7 @@ def test_without_a_folder_there_is_a_schema_and_no_site_yet(tmp_path):
             "files are judged by the file that data.evaluation-file names",
         ),
         ({"data.partition": "dirichlet"}, "the sites of files are what they are"),
+        ({"data.exclude": "judge.csv"}, "leaves files of data.dir out, which is empty"),
     ],
 )
 def test_a_run_on_files_that_names_none_is_refused(settings, message):
