@@ -231,6 +231,28 @@ def test_other_units_are_refused(tmp_path):
         load_network(variant(tmp_path, OPTIONS=[("Units", "GPM")]))
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("Headloss", "D-W"), r"variant\.inp: \[OPTIONS\] HEADLOSS is D-W, expected H-W"),
+        (("HEADLOSS", "C-M"), "HEADLOSS is C-M, expected H-W"),
+        (("Specific", "Gravity", "0.998"), "SPECIFIC GRAVITY is 0.998, expected 1"),
+        (("SPECIFIC", "GRAVITY", "heavy"), "SPECIFIC GRAVITY is heavy, expected 1"),
+    ],
+)
+def test_other_physics_than_the_twins_is_refused(tmp_path, option, told):
+    with pytest.raises(TwinError, match=told):
+        load_network(variant(tmp_path, OPTIONS=[("Units", "LPS"), option]))
+
+
+def test_water_by_hazen_williams_is_taken_said_or_not(tmp_path):
+    units = ("Units", "LPS")
+    said = [units, ("headloss", "h-w"), ("Specific", "Gravity", "1.000000")]
+
+    for options in ([units], said):
+        assert load_network(variant(tmp_path, OPTIONS=options)).tanks
+
+
 def test_a_garbled_row_is_refused(tmp_path):
     pipes = [("P1", "J175", "J174", "long")]
 

@@ -217,6 +217,28 @@ def _check_ctown(path: Path, sections: Sections) -> None:
     units = _option(sections, "UNITS", "GPM").upper()
     if units != "LPS":
         raise TwinError(f"network file {path}: flow units are {units}, expected LPS")
+    _check_hydraulics(path, sections)
+
+
+def _check_hydraulics(path: Path, sections: Sections) -> None:
+    """The twin simulates water by Hazen-Williams: numbers for another law mean something else."""
+    formula = _begins(sections, "HEADL", "H-W").upper()
+    if formula != "H-W":
+        raise TwinError(
+            f"network file {path}: [OPTIONS] HEADLOSS is {formula}, expected H-W: the roughness of "
+            "each pipe would be taken for Hazen-Williams' coefficient; convert the file, e.g. in "
+            "EPANET, and save it with H-W"
+        )
+    gravity = _begins(sections, "SPEC", "1")
+    try:
+        water = float(gravity) == 1.0
+    except ValueError:
+        water = False
+    if not water:
+        raise TwinError(
+            f"network file {path}: [OPTIONS] SPECIFIC GRAVITY is {gravity}, expected 1: pressures "
+            "are those of water in m; set it to 1"
+        )
 
 
 def _connected_areas(sections: Sections) -> list[set[str]]:
@@ -283,6 +305,12 @@ def _option(sections: Sections, key: str, default: str) -> str:
     """Value of a key, of one word or two, in [OPTIONS]."""
     found = {" ".join(row[:-1]).upper(): row[-1] for row in sections.get("OPTIONS", ())}
     return found.get(key, default)
+
+
+def _begins(sections: Sections, word: str, default: str) -> str:
+    """Value of the option that begins with `word`, which is all that EPANET looks at."""
+    rows = [row for row in sections.get("OPTIONS", ()) if row[0].upper().startswith(word)]
+    return rows[-1][-1] if rows else default
 
 
 def _patterns(sections: Sections) -> dict[str, tuple[float, ...]]:
