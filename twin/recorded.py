@@ -22,7 +22,7 @@ class RecordedTwin:
     """Replay a labelled series recorded by another tool (OLGA, Modelica, a plant simulator).
 
     One scenario is one recorded instance, or a window of it. The physics ran elsewhere, so
-    nothing can be drawn that is not in the file.
+    nothing can be drawn that is not in the file. An instance may have gaps in time; they stay.
 
     Parameters
     ----------
@@ -63,6 +63,11 @@ class RecordedTwin:
     def instances(self) -> list[str]:
         """Names of the recorded instances, in file order."""
         return list(self._instances)
+
+    @property
+    def recorded_rows(self) -> int:
+        """Rows of all instances."""
+        return sum(len(rows) for rows in self._instances.values())
 
     def fingerprint(self) -> str:
         """Digest of the schema and of every recorded value (not of the file's name)."""

@@ -16,6 +16,7 @@ from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset, OwnTwin
 from dtfl_app.sites.folders import cache_dir, file_in
 from dtfl_app.sites.readers import read_table
+from dtfl_app.sites.stretches import interruptions, recording_of
 from twin.base import Scenario, Twin
 from twin.ctown.channels import SCADA
 from twin.ctown.defaults import SETPOINTS, default_plant
@@ -109,7 +110,31 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
     made = f"{len(scenarios)} scenarios, {len(features)} rows, {how}"
     if built.dropped:
         made += f", {len(built.dropped)} dropped"
+    if isinstance(twin, RecordedTwin):
+        made += _taken(twin, scenarios, built.series)
     return TwinData(features, twin.fingerprint(), made)
+
+
+def _taken(twin: RecordedTwin, scenarios: list[Scenario], series: pd.DataFrame) -> str:
+    """Say what of a recording is used, and warn where it is not all of its instances."""
+    there, rows, every = len(twin.instances), len(series), twin.recorded_rows
+    if len(scenarios) < there:
+        log.warning(
+            "twin: %s holds %d recorded stretches, and the first %d are used, %s to %s: %d of %d "
+            "rows; twin.scenarios=%d takes all",
+            twin.source, there, len(scenarios), scenarios[0].name, scenarios[-1].name, rows, every,
+            there,
+        )  # fmt: skip
+    told = "" if rows == every else f", of {there} scenarios and {every} rows recorded"
+    gaps = _gaps(series, twin.schema.period_s)
+    return told + (f", {gaps} gaps in time that no window reaches across" if gaps else "")
+
+
+def _gaps(series: pd.DataFrame, period_s: float) -> int:
+    """How often time is missing within a recording, whether or not its parts are named."""
+    recording = series[INSTANCE].map(recording_of).to_numpy()
+    missing = interruptions(series[TIME].to_numpy(), period_s)
+    return int(np.count_nonzero(missing & (recording[1:] == recording[:-1])))
 
 
 def _check_complete(series: pd.DataFrame, schema: Schema, source: str) -> None:

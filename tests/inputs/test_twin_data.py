@@ -1,5 +1,6 @@
 """Which twin a run has."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -233,3 +234,52 @@ def test_a_twin_with_an_infinite_reading_is_refused_when_it_is_opened(
         SchemaError, match=rf"{path}: row 150, column {SCADA.names[1]!r}: inf is outside"
     ):
         make_twin_data(settings, open_dataset(settings))
+
+
+def test_what_of_a_recording_is_used_is_said_with_its_gaps(
+    tmp_path: Path, data_dir: Path, caplog: pytest.LogCaptureFixture
+):
+    """Hours 0 to 199 without 50 and 51, 90, and 150: stretches of 50, 38, 59 and 49 hours.
+
+    Two gaps lie between the first three of them, which are 147 of the 196 rows.
+    """
+    lines = (data_dir / "batadal" / DATASET03).read_text().splitlines(keepends=True)
+    kept = [n for n in range(200) if n not in (50, 51, 90, 150)]
+    path = tmp_path / "gaps.csv"
+    path.write_text("".join([lines[0], *(lines[1 + n] for n in kept)]))
+    settings = config(
+        dataset="batadal", twin__kind="recorded", twin__recording=str(path), twin__scenarios=3,
+        data__dir=str(data_dir), cache_dir=str(tmp_path),
+    )  # fmt: skip
+    logging.getLogger("flwr").propagate = True
+
+    made = make_twin_data(settings, open_dataset(settings))
+
+    assert made is not None
+    assert made.source.startswith("3 scenarios, 147 rows")
+    assert made.source.endswith(
+        ", of 4 scenarios and 196 rows recorded, 2 gaps in time that no window reaches across"
+    )
+    assert [m for m in caplog.messages if "takes all" in m] == [
+        f"dtfl: twin: {path} holds 4 recorded stretches, and the first 3 are used, gaps/part-1 to "
+        "gaps/part-3: 147 of 196 rows; twin.scenarios=4 takes all"
+    ]
+
+
+def test_gaps_within_a_labelled_series_are_counted_and_no_window_reaches_across(
+    tmp_path: Path, data_dir: Path
+):
+    """An hour of each of two recordings is missing; that one follows the other is no gap."""
+    path = tmp_path / "gaps.parquet"
+    make_recording(path, data_dir)
+    series = pd.read_parquet(path).drop(index=[100, 700])
+    series.to_parquet(path)
+    settings = config(
+        dataset="batadal", twin__kind="recorded", twin__recording=str(path), twin__hours=600,
+        data__dir=str(data_dir), cache_dir=str(tmp_path),
+    )  # fmt: skip
+
+    made = make_twin_data(settings, open_dataset(settings))
+
+    assert made is not None
+    assert made.source.endswith(", 2 gaps in time that no window reaches across")
