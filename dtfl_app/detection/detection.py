@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,6 @@ from dtfl_app.detection.lines import damage
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
 from dtfl_app.detection.rows import RowReader, SensorRow, split_line
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
-from dtfl_app.sites.cells import parse_number
 
 __all__ = ["Detection", "DetectionOptions", "log"]
 
@@ -27,6 +27,8 @@ log = logging.getLogger("dtfl.detect")
 
 # Rows before which a share of them says nothing yet, in a file that grows.
 _FEW_ROWS = 100
+# Half a number, too, whatever its decimals are set off by.
+_NUMBER_LIKE = re.compile(r"[-+.,]*[0-9][-+.,0-9eE]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +207,12 @@ class Detection:
         self._header_due = False
         return known is None or cells == known.header
 
-    def _is_row(self, reader: RowReader, cells: list[str]) -> bool:
+    @staticmethod
+    def _is_row(reader: RowReader, cells: list[str]) -> bool:
         """Whether cells are a row, or what a cut left of one, and no header of other columns."""
         if isinstance(reader.read(cells), SensorRow):
             return True
-        decimal = self._bundle.site_schema.csv.decimal
-        numbers = any(not math.isnan(parse_number(cell, decimal)) for cell in cells)
+        numbers = any(_NUMBER_LIKE.fullmatch(cell) for cell in cells)
         return numbers and set(reader.header).isdisjoint(cells)
 
     def _read_header(self, header: list[str]) -> RowReader:
