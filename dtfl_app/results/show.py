@@ -27,10 +27,7 @@ _FIGURES = figures("balanced_accuracy", "auc_pr", "s", "events_found")
 
 
 def show_run(path: Path, console: Console) -> None:
-    """Print the results in folder `path`; raises DataError when it holds no finished run.
-
-    `console` must take no markup: names of events and channels are printed as they are.
-    """
+    """Print the results in folder `path`; raises DataError when it holds no finished run."""
     summaries, target = _read(path)
     console.print(_summary_table(summaries, target))
     if any(s.get("groups") for s in summaries):

@@ -5,13 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from dtfl_app.cli.evaluate import _events
 from dtfl_app.cli.main import app
 from dtfl_app.cli.run import _complete
 from dtfl_app.cli.runs import resumed_sites
-from dtfl_app.cli.terminal import plain_console
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import CheckpointError, ConfigError
 from dtfl_app.results.checkpoint import Checkpoint
@@ -20,8 +19,7 @@ from dtfl_app.results.run_events import RunEvent
 from dtfl_app.results.show import show_run
 from dtfl_app.strategies.registry import default_settings
 from tests.support.figures import line_of
-from tests.support.places import REPOSITORY
-from tests.support.run_folder import ACCOUNT, alarms_of, make_run
+from tests.support.run_folder import ACCOUNT, make_run
 
 SETTINGS = {
     **default_settings(),
@@ -186,62 +184,10 @@ def test_showing_a_run_tells_what_happened_and_what_privacy_has_cost(tmp_path):
     events = [RunEvent("late", "cwa", 1, "a"), RunEvent("refused", "cwa", 1, "b"), RunEvent("late")]
     (path / "events.jsonl").write_text("".join(event.to_json() + "\n" for event in events))
     (path / "privacy.json").write_text(json.dumps(ACCOUNT))
-    console = plain_console(record=True, width=200)
+    console = Console(record=True, width=200)
 
     show_run(path, console)
 
     text = console.export_text()
     assert "in the rounds: late 2, refused 1 (events.jsonl)" in text
     assert "epsilon at delta 1e-05, largest over the sites: cwa 4.5" in text
-
-
-# What Rich would take for an end without a beginning, a style and a picture.
-STRANGE = {"event": "a[/2]", "channel": "debit=[m3-h] :bar_chart:"}
-
-
-def test_names_from_outside_are_shown_as_they_are(tmp_path):
-    path = make_run(tmp_path / "[red]run[")
-    alarms = alarms_of(1).replace({"event": {"leak": STRANGE["event"]}})
-    alarms.assign(channel=STRANGE["channel"]).to_csv(path / "alarms" / "cwa.csv", index=False)
-
-    code, out, _ = invoke("show", str(path))
-
-    assert code == 0
-    for name in STRANGE.values():
-        assert name in out
-    assert f"results in {path}" in out.replace("\n", "")
-
-
-def test_names_from_outside_are_evaluated_as_they_are():
-    alarms = alarms_of(1).replace({"event": {"leak": STRANGE["event"]}})
-    alarms = alarms.assign(channel=STRANGE["channel"], evidence="smoothed")
-    console = plain_console(record=True, width=200)
-
-    console.print(_events(alarms))
-
-    text = console.export_text()
-    for name in STRANGE.values():
-        assert name in text
-
-
-def test_checkpoints_of_a_strangely_named_run_and_their_faults_are_listed(run):
-    folder = run.path.rename(run.path.with_name("[red]run["))
-    damaged = sorted((folder / "checkpoints").glob("*.safetensors"))[-1]
-    damaged.write_bytes(damaged.read_bytes()[:50])
-
-    code, out, _ = invoke("checkpoints", str(folder))
-
-    assert code == 1
-    assert "checkpoints of [red]run[" in out
-    assert f"resume={folder}/checkpoints/0001-cwa-000005.safetensors" in out.replace("\n", "")
-
-
-def test_no_command_prints_to_a_console_that_takes_markup():
-    """All go through `plain_console`; the two that do not escape or use Text."""
-    makers = {
-        path.name
-        for path in (REPOSITORY / "dtfl_app").rglob("*.py")
-        if re.search(r"(?<!\w)Console\(", path.read_text())
-    }
-
-    assert makers <= {"terminal.py", "site.py", "doctor.py", "twin.py"}
