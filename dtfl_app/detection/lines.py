@@ -26,7 +26,7 @@ def damage(line: bytes) -> tuple[str, str] | None:
     if _endless(line):
         return ENDLESS, f"it does not end within {LONGEST_LINE} bytes"
     if zeros := line.count(0):
-        return DAMAGED, f"it holds {zeros} NUL bytes, as a power cut leaves them"
+        return DAMAGED, f"it holds {zeros} NUL bytes, as a power cut leaves them, or UTF-16"
     return None
 
 

@@ -258,7 +258,9 @@ def test_damage_is_said_once(bundle, following, lines, caplog):
 
     assert detection.counts.skipped == 3
     told = [message for message in caplog.messages if "power cut" in message]
-    assert told == ["a row is left out: it holds 200000 NUL bytes, as a power cut leaves them"]
+    assert [message.partition("bytes")[0] for message in told] == [
+        "a row is left out: it holds 200000 NUL "
+    ]
 
 
 def test_a_line_without_end_before_a_rename_does_not_hide_the_new_file(
