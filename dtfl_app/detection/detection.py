@@ -14,8 +14,9 @@ from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
-from dtfl_app.detection.rows import RowReader, SensorRow, split_line
+from dtfl_app.detection.rows import RowReader, SensorRow
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
+from dtfl_app.sites.cells import split_line
 
 __all__ = ["Detection", "DetectionOptions", "log"]
 

@@ -79,5 +79,5 @@ def _parquet_columns(
         ) from error
     require_columns(frame, [site_schema.time, *columns], data)
     times = parse_times(frame[site_schema.time], data, site_schema.time_formats)
-    numbers = parse_numbers(frame, columns, data)
+    numbers = parse_numbers(frame, columns, data, site_schema.csv.grammar)
     return times.astype(np.int64), {name: numbers[name].to_numpy() for name in columns}

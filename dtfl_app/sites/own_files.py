@@ -135,13 +135,13 @@ def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
 
 def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     """Parse a file's rows by the schema; DataError or SchemaError at what cannot be parsed."""
-    frame = read_table(path, site.csv)
+    frame = read_table(path, site.csv, text=(site.time,))
     if frame.index.name == site.time:
         frame = frame.reset_index()
     frame = frame.reset_index(drop=True)
     columns = [site.columns[channel] for channel in site.schema.names]
     require_columns(frame, [site.time, *columns], path)
-    numbers = parse_numbers(frame, columns, path)
+    numbers = parse_numbers(frame, columns, path, site.csv.grammar)
     if bool(numbers.isna().all(axis=None)):
         raise DataError(f"{path}: every reading of every channel is empty; nothing to learn from")
     time = parse_times(frame[site.time], path, site.time_formats)

@@ -53,7 +53,8 @@ def read_labels(
         return _from_table(_events(site.labels.path, site, name), time)
     if site.labels is None or site.labels.column not in frame:
         return np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object)
-    label = _from_column(parse_numbers(frame, [site.labels.column], path), site.labels, path)
+    numbers = parse_numbers(frame, [site.labels.column], path, site.csv.grammar)
+    label = _from_column(numbers, site.labels, path)
     return label, flagged_events(label)
 
 
@@ -77,7 +78,7 @@ def _from_column(numbers: pd.DataFrame, labels: LabelColumn, path: Path) -> NDAr
 
 def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
     """This site's events with their times, names made different."""
-    frame = read_table(path, site.csv, least=0)
+    frame = read_table(path, site.csv, least=0, text=(_START, _END))
     require_columns(frame, [_START, _END, EVENT], path)
     formats = (*site.time_formats, "ISO8601")
     start, end = (parse_times(frame[column], path, formats) for column in (_START, _END))

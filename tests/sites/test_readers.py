@@ -82,6 +82,9 @@ def test_a_stated_time_zone_becomes_utc(tmp_path):
         (HEADER + "01/02/2024,1,2\n", r"data row 1, column 'time': '01/02/2024' is not a time"),
         (HEADER + "1704067200,1,2\n", r"data row 1, column 'time': .*1704067200.* is not a time"),
         (HEADER + "2024-01-01,,\n2024-01-02,,\n", r"every reading of every channel is empty"),
+        (HEADER + "2024-01-01,1,2,\n", r"data row 1 has 4 cells, the header 3"),
+        (HEADER + "2024-01-01,1,2\n2024-01-02,1,2,3\n", r"line 2 below the header has 4 cells"),
+        ("time,level,flow,level\n2024-01-01,1,2,3\n", r"columns 2 and 4 are both called 'level'"),
         ("time,level,flow,label\n2024-01-01,1,2,256\n", r"column 'label': 256 is no label"),
     ],
 )
