@@ -25,7 +25,7 @@ from dtfl_app.sites.readers import (
     read_table,
     require_columns,
 )
-from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import EVENT, INSTANCE, LABEL, TIME
 
@@ -57,6 +57,7 @@ class RawFile:
     instance : recording that each row belongs to; None where the file does not say.
     label, event : shape (n,), as in ``twin.schema``.
     rows : number of each row in the file, from 1, shape (n,).
+    unused : columns of the file that the schema does not use.
     """
 
     time: NDArray[np.datetime64]
@@ -65,6 +66,7 @@ class RawFile:
     label: NDArray[np.int8]
     event: NDArray[np.object_]
     rows: NDArray[np.intp]
+    unused: tuple[str, ...] = ()
 
     def repeats(self) -> NDArray[np.bool_]:
         """Tell for each row whether an earlier one is the same in everything."""
@@ -86,6 +88,7 @@ class RawFile:
             self.label[chosen],
             self.event[chosen],
             self.rows[chosen],
+            self.unused,
         )
 
 
@@ -151,7 +154,15 @@ def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
         frame[INSTANCE].astype("str").fillna("") if INSTANCE in frame else None,
         *read_labels(frame, time, site, path, name),
         np.arange(1, len(frame) + 1),
+        _unused(frame, site),
     )
+
+
+def _unused(frame: pd.DataFrame, site: SiteSchema) -> tuple[str, ...]:
+    used = {site.time, INSTANCE, *site.columns.values()}
+    if isinstance(site.labels, LabelColumn):
+        used.add(site.labels.column)
+    return tuple(str(name) for name in frame.columns if name not in used)
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:

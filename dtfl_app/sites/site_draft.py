@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.readers import parse_times, read_table
-from dtfl_app.sites.site_schema import CsvDialect, LabelColumn, SiteSchema
+from dtfl_app.sites.dialect import CsvDialect
+from dtfl_app.sites.guesses import guess_marks, guess_words, why_no_channel
+from dtfl_app.sites.readers import UNNAMED, parse_times, read_numbers, read_table
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
-__all__ = ["draft_schema"]
+__all__ = ["Draft", "draft_schema"]
 
 _FORMATS = (
     "ISO8601",
@@ -36,8 +39,6 @@ _FORMATS = (
 _LABEL_WORDS = ("label", "flag", "attack", "anomal", "fault", "abnormal", "class")
 _MOST_LABELS = 12
 _FEW_ROWS = 50
-# What pandas calls a column without a name: the row numbers of an exported frame.
-_ROW_NUMBER = "Unnamed:"
 _KIND_WORDS: dict[ChannelKind, tuple[str, ...]] = {
     "level": ("level", "tank"),
     "flow": ("flow", "discharge"),
@@ -46,49 +47,84 @@ _KIND_WORDS: dict[ChannelKind, tuple[str, ...]] = {
 }
 
 
-def draft_schema(path: Path) -> str:
-    """Return TOML that `read_site_schema` reads, with comments on what was guessed.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A first site schema.
+
+    Parameters
+    ----------
+    toml : what `read_site_schema` reads, with comments on what was guessed.
+    left_out : for each column of the file that the schema does not take, its name and the reason.
+    """
+
+    toml: str
+    left_out: tuple[str, ...]
+
+
+def draft_schema(path: Path) -> Draft:
+    """Guess a first site schema from a file.
 
     Time column, its format and the period come from the time stamps; every numeric column is a
     channel with twice its span on either side as range, a column of both 0 and 1 a status; a column
-    of few whole numbers whose name says so is the label.
+    of few whole numbers whose name says so is the label. Words that recur among numbers are missing
+    readings, pairs such as OFF and ON are 0 and 1.
 
     Raises DataError where no column holds times, or none holds numbers.
     """
-    dialect = _dialect(path)
-    frame = read_table(path, dialect)
+    marks = _marks(path)
+    frame = read_table(path, marks)
     frame = frame if frame.index.name is None else frame.reset_index()
     column, form, time = _clock(frame, path)
-    label = next((c for c in frame.columns if c != column and _is_label(frame[c], c)), None)
-    taken = {column, label, INSTANCE, EVENT, LABEL}
-    free = [c for c in frame.columns if c not in taken]
-    numeric = [c for c in free if _is_numeric(frame[c]) and not c.startswith(_ROW_NUMBER)]
+    others = [c for c in frame.columns if c not in {column, INSTANCE}]
+    dialect = guess_words([frame[c] for c in others], marks)
+    reasons = {c: _reason(frame[c], dialect) for c in others}
+    for name in others:
+        if not reasons[name]:
+            frame[name] = read_numbers(frame[name], dialect.grammar)[0]
+    label = next((c for c in others if not reasons[c] and _is_label(frame[c], c)), None)
+    numeric = [c for c in others if c != label and not reasons[c]]
+    left_out = tuple(
+        f"column {json.dumps(c, ensure_ascii=False)}: {reasons[c]}"
+        for c in others
+        if c != label and reasons[c]
+    )
     if not numeric:
         raise DataError(
             f"{path}: no column of numbers beside the time; expected at least one sensor"
+            + "".join(f"\n  {reason}" for reason in left_out)
         )
     names = _channel_names(numeric)
-    channels = tuple(_channel(names[c], c, frame[c]) for c in numeric)
     site = SiteSchema(
-        Schema(path.stem, channels, _period(time, path)),
+        Schema(
+            path.stem, tuple(_channel(names[c], c, frame[c]) for c in numeric), _period(time, path)
+        ),
         {name: c for c, name in names.items()},
         column,
         (form,),
         _labels(frame[label], label) if label else None,
         csv=dialect,
     )
-    return _commented(site, frame, path, [c for c in free if c not in numeric])
+    return Draft(_commented(site, frame, path, left_out), left_out)
 
 
-def _dialect(path: Path) -> CsvDialect:
-    """A header of ";" or tabs and no comma, and numbers like 1,5: many European exports."""
+def _reason(column: pd.Series[Any], dialect: CsvDialect) -> str:
+    """Why a column is left out; "" where it is not."""
+    if str(column.name).startswith(UNNAMED):
+        return "it has no name, as the row numbers of an exported table"
+    if column.name == EVENT:
+        return "names of events come from a table ([labels] events), not from the file"
+    if reason := why_no_channel(column, dialect):
+        return reason
+    if column.name == LABEL and not _is_label(column, LABEL):
+        return "a channel cannot be called so, and it is no label: it has other than whole numbers"
+    return ""
+
+
+def _marks(path: Path) -> CsvDialect:
     if path.suffix.lower() != ".csv" or not path.is_file():
         return CsvDialect()
     with path.open(encoding="utf-8", errors="replace") as file:
-        lines = list(islice(file, _FEW_ROWS))
-    separator = max((",", ";", "\t"), key="".join(lines[:1]).count)
-    comma = separator != "," and any(re.search(r"\d,\d", row) for row in lines[1:])
-    return CsvDialect(separator, "," if comma else ".")
+        return guess_marks(list(islice(file, _FEW_ROWS)))
 
 
 def _clock(frame: pd.DataFrame, path: Path) -> tuple[str, str, NDArray[np.datetime64]]:
@@ -207,7 +243,7 @@ def _kind(column: str) -> ChannelKind:
     return "other"
 
 
-def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list[str]) -> str:
+def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: tuple[str, ...]) -> str:
     """The schema with a remark before each of its tables."""
     head, *tables = site.to_toml().rstrip("\n").split("\n\n")
     remarks = [
@@ -215,8 +251,9 @@ def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list
         "# Name, period-s and each channel's name, unit, kind, low and high must be those of all",
         '# sites, in one order; all else is each site\'s own. twin: "none", "ctown" or "recorded".',
     ]
-    if left_out:
-        remarks.append(f"# Left out, as they hold no readings: {json.dumps(left_out)}")
+    remarks += [f"# Left out: {reason}" for reason in left_out]
+    if site.csv.missing or site.csv.states:
+        remarks.append("# Check what missing and states say of the words among the numbers.")
     parts = ["\n".join([*remarks, head])]
     for channel, table in zip(site.schema.channels, tables, strict=False):
         parts.append(f"{_remark(channel, frame[site.columns[channel.name]])}\n{table}")

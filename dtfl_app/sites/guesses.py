@@ -1,0 +1,119 @@
+"""How a file is written, guessed from its text: separator, marks in numbers, words for states."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dtfl_app.sites.dialect import CsvDialect
+from dtfl_app.sites.readers import read_numbers
+
+__all__ = ["guess_marks", "guess_words", "why_no_channel"]
+
+# Two words for off and on; true and false are numbers everywhere.
+_STATES = (
+    ("OFF", "ON"),
+    ("CLOSED", "OPEN"),
+    ("CLOSE", "OPEN"),
+    ("STOPPED", "RUNNING"),
+    ("STOP", "RUN"),
+    ("STANDBY", "RUNNING"),
+    ("NO", "YES"),
+    ("INACTIVE", "ACTIVE"),
+)
+# More different words than these are texts, not marks of a missing reading.
+_MOST_WORDS = 5
+_LONGEST_SHOWN = 40
+
+
+def guess_marks(lines: Sequence[str]) -> CsvDialect:
+    """Guess separator, decimal and thousands from a header and the first rows below it."""
+    separator = max((",", ";", "\t"), key="".join(lines[:1]).count)
+    text = "".join(lines[1:])
+    inside = rf"(?:^|[{separator}\"])\s*[+-]?\d{{1,3}}"
+    if re.search(rf"{inside}(?:,\d{{3}})+\.\d", text, re.M):
+        return CsvDialect(separator, ".", ",")
+    comma = separator != "," and re.search(r"\d,\d", text)
+    decimal = "," if comma else "."
+    if comma and re.search(rf"{inside}(?:\.\d{{3}})+,\d", text, re.M):
+        return CsvDialect(separator, ",", ".")
+    for mark, written in ((" ", "[ \u00a0\u202f]"), ("'", "'")):
+        if re.search(rf"{inside}(?:{written}\d{{3}})+(?:[{decimal}{separator}\"]|$)", text, re.M):
+            return CsvDialect(separator, decimal, mark)
+    return CsvDialect(separator, decimal)
+
+
+def guess_words(columns: Iterable[pd.Series[Any]], dialect: CsvDialect) -> CsvDialect:
+    """Add what words in otherwise numbered columns mean: states, or that there is no reading."""
+    found = [words for column in columns if (words := _words(column, dialect)) is not None]
+    states = {word: value for of_column, _ in found for word, value in of_column.items()}
+    known = {word.casefold() for word in states}
+    # Small and capital letters are alike: one spelling of each word is enough.
+    states = {word: states[word] for word in {w.casefold(): w for w in states}.values()}
+    absent = {word.casefold(): word for _, of_column in found for word in of_column}
+    missing = [word for plain, word in absent.items() if plain not in known]
+    return replace(dialect, states=states, missing=tuple(missing))
+
+
+def _words(
+    column: pd.Series[Any], dialect: CsvDialect
+) -> tuple[dict[str, float], list[str]] | None:
+    """A column's states and its words for "no reading"; None where there are none to guess."""
+    numbers, bad = read_numbers(column, dialect.grammar)
+    often = Counter(str(cell).strip() for cell in column.iloc[bad])
+    if not often:
+        return None
+    values = frozenset(numbers[~np.isnan(numbers)].tolist())
+    states = _state_words(often) if values <= {0.0, 1.0} else {}
+    rest = [word for word in often if word not in states]
+    read = int((~np.isnan(numbers)).sum()) + sum(often[word] for word in states)
+    sound = all(often[word] > 1 and not re.search(r"\d", word) for word in rest)
+    if not sound or len(rest) > _MOST_WORDS or 2 * read <= read + sum(often[w] for w in rest):
+        return None
+    return states, rest
+
+
+def _state_words(often: Counter[str]) -> dict[str, float]:
+    """Words of the pair that most of the cells are of, in the file's own letters."""
+    pairs = [
+        {word: float(pair.index(word.upper())) for word in often if word.upper() in pair}
+        for pair in _STATES
+    ]
+    return max(pairs, key=lambda found: (len(found), sum(often[word] for word in found)))
+
+
+def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
+    """Say why a column cannot be a channel as it is; "" where it can."""
+    numbers, bad = read_numbers(column, dialect.grammar)
+    if bad.size:
+        # It goes into a comment of one line.
+        cell = "".join(c if c.isprintable() else "?" for c in str(column.iloc[int(bad[0])]))
+        cell = cell.strip()[:_LONGEST_SHOWN]
+        return (
+            f"{bad.size} of {len(column)} cells are not numbers, first {cell!r} in data row "
+            f"{int(bad[0]) + 1}; {dialect.grammar.advice(cell)}"
+        )
+    readings = numbers[~np.isnan(numbers)]
+    if not readings.size:
+        return "it holds no reading"
+    if (mixed := _mixed(column, dialect)) is not None:
+        return (
+            f"data row {mixed + 1} has {str(column.iloc[mixed])!r}, which stands for a number in "
+            "other columns, and the rest are readings; give the word another spelling there"
+        )
+    return ""
+
+
+def _mixed(column: pd.Series[Any], dialect: CsvDialect) -> int | None:
+    """The first state among readings other than states; None without one."""
+    if pd.api.types.is_numeric_dtype(column):
+        return None
+    numbers, states = read_numbers(column, replace(dialect, states={}).grammar)
+    readings = set(numbers[~np.isnan(numbers)].tolist())
+    return int(states[0]) if states.size and not readings <= {0.0, 1.0} else None
