@@ -79,7 +79,7 @@ def test_columns_that_a_draft_does_not_take_are_named_on_standard_error(folder):
 
     result = invoke("site", "draft", folder / "more.csv")
 
-    assert result.stderr.startswith('left out: column "remark": 400 of 400 cells are not numbers')
+    assert result.stderr.startswith('left out: column "remark": 1200 of 1200 cells are not numbers')
     assert "left out" not in result.stdout
 
 
