@@ -78,6 +78,6 @@ def _parquet_columns(
             f"{data}: Parquet needs pandas and pyarrow ({error}); install them, or give a CSV file"
         ) from error
     require_columns(frame, [site_schema.time, *columns], data)
-    times = parse_times(frame[site_schema.time], data, site_schema.time_formats)
+    times = parse_times(frame[site_schema.time], data, site_schema.time_forms)
     numbers = parse_numbers(frame, columns, data, site_schema.csv.grammar)
     return times.astype(np.int64), {name: numbers[name].to_numpy() for name in columns}

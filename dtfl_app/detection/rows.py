@@ -52,7 +52,7 @@ class RowReader:
         if repeated := repeated_columns(self.header):
             raise SchemaError(f"{where}: {repeated}")
         self.form = ""
-        self._formats = site_schema.time_formats
+        self._formats = site_schema.time_forms
         self._grammar = site_schema.csv.grammar
         columns, names = site_schema.columns, site_schema.schema.names
         wanted = [site_schema.time, *(columns[n] for n in names if n not in optional)]

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 __all__ = [
+    "EPOCHS",
     "ISO8601",
     "MISSING",
     "CellGrammar",
@@ -32,6 +33,13 @@ MISSING = frozenset({
 })  # fmt: skip
 #: Name of the form of times that need no directives.
 ISO8601 = "ISO8601"
+#: Time unit of a site schema -> the form of times that are numbers since 1970, and ns in one.
+EPOCHS: Mapping[str, tuple[str, int]] = {
+    "s": ("seconds since 1970", 10**9),
+    "ms": ("milliseconds since 1970", 10**6),
+}
+_EPOCH_FORMS = dict(EPOCHS.values())
+_EPOCH_NUMBER = re.compile(r"(?P<whole>-?[0-9]{1,18})(?:[.,](?P<fraction>[0-9]*))?")
 # What writers of CSV put for a truth value.
 _TRUTH = {"true": 1.0, "false": 0.0}
 _NUMBER = re.compile(
@@ -179,10 +187,12 @@ class CellGrammar:
 def parse_time(text: str, form: str) -> int | None:
     """Return a time in ns since 1970, of UTC where it states a zone; None where it does not fit.
 
-    `form` is "ISO8601" or a format with the directives of ``strptime``. 24:00 is the next day's
-    0:00, digits beyond the ninth of a second do not count, and a time before 1678 or after 2261
-    fits nothing.
+    `form` is "ISO8601", a format with the directives of ``strptime``, or one of `EPOCHS`. 24:00 is
+    the next day's 0:00, digits beyond the ninth of a second do not count, and a time before 1678 or
+    after 2261 fits nothing.
     """
+    if form in _EPOCH_FORMS:
+        return _since_1970(text.strip(), _EPOCH_FORMS[form])
     found = _pattern(form).fullmatch(text.strip())
     if found is None:
         return None
@@ -192,6 +202,16 @@ def parse_time(text: str, form: str) -> int | None:
     except (ValueError, OverflowError):
         return None
     ns = whole * 10**9 + int(parts.get("fraction", "")[:9].ljust(9, "0"))
+    return ns if _FIRST <= ns <= _LAST else None
+
+
+def _since_1970(text: str, unit: int) -> int | None:
+    found = _EPOCH_NUMBER.fullmatch(text)
+    if found is None:
+        return None
+    whole, fraction = int(found["whole"]) * unit, (found["fraction"] or "")[:18]
+    part = int(fraction or 0) * unit // 10 ** len(fraction)
+    ns = whole - part if text[0] == "-" else whole + part
     return ns if _FIRST <= ns <= _LAST else None
 
 

@@ -147,7 +147,7 @@ def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     numbers = parse_numbers(frame, columns, path, site.csv.grammar)
     if bool(numbers.isna().all(axis=None)):
         raise DataError(f"{path}: every reading of every channel is empty; nothing to learn from")
-    time = parse_times(frame[site.time], path, site.time_formats)
+    time = parse_times(frame[site.time], path, site.time_forms)
     return RawFile(
         time,
         pd.DataFrame({channel: numbers[site.columns[channel]] for channel in site.schema.names}),

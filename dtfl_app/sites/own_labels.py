@@ -80,7 +80,7 @@ def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
     """This site's events with their times, names made different."""
     frame = read_table(path, site.csv, least=0, text=(_START, _END))
     require_columns(frame, [_START, _END, EVENT], path)
-    formats = (*site.time_formats, "ISO8601")
+    formats = (*site.time_forms, "ISO8601")
     start, end = (parse_times(frame[column], path, formats) for column in (_START, _END))
     backwards = np.flatnonzero(end < start)
     if backwards.size:

@@ -221,7 +221,8 @@ def parse_times(
         row = int(bad[0])
         raise DataError(
             f"{path}: data row {row + 1}, column {column.name!r}: {column.iloc[row]!r} is not a "
-            f"time; expected one format throughout, of {list(formats)}"
+            f"time; expected one format throughout, of {list(formats)}. A site schema says "
+            "another one with time-formats or time-unit"
         )
     return parsed
 

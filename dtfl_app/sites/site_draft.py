@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.sites.cells import EPOCHS, ISO8601
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.guesses import guess_marks, guess_words, why_no_channel
 from dtfl_app.sites.readers import UNNAMED, parse_times, read_numbers, read_table
@@ -36,6 +38,8 @@ _FORMATS = (
     "%m/%d/%Y %I:%M:%S %p",
     "%m/%d/%Y %I:%M %p",
 )
+# Numbers that are seconds since 1970 in the years 2001 to 2065: few sensors read so.
+_EPOCH_FROM, _EPOCH_TO = 1e9, 3e9
 _LABEL_WORDS = ("label", "flag", "attack", "anomal", "fault", "abnormal", "class")
 _MOST_LABELS = 12
 _FEW_ROWS = 50
@@ -94,15 +98,17 @@ def draft_schema(path: Path) -> Draft:
             + "".join(f"\n  {reason}" for reason in left_out)
         )
     names = _channel_names(numeric)
+    unit = next((unit for unit, (known, _) in EPOCHS.items() if known == form), "")
     site = SiteSchema(
         Schema(
             path.stem, tuple(_channel(names[c], c, frame[c]) for c in numeric), _period(time, path)
         ),
         {name: c for c, name in names.items()},
         column,
-        (form,),
+        (ISO8601,) if unit else (form,),
         _labels(frame[label], label) if label else None,
         csv=dialect,
+        time_unit=unit,
     )
     return Draft(_commented(site, frame, path, left_out), left_out)
 
@@ -129,22 +135,45 @@ def _marks(path: Path) -> CsvDialect:
 
 def _clock(frame: pd.DataFrame, path: Path) -> tuple[str, str, NDArray[np.datetime64]]:
     """The column of times, its format, and the times: of several readings the most even one."""
-    texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
-    found = [
-        (_unevenness(time), place, column, form, time)
-        for place, (column, form) in enumerate((c, f) for c in texts for f in _FORMATS)
-        # Most columns and formats fail on the first rows already.
-        if _times(frame[column].head(_FEW_ROWS), path, form) is not None
-        and (time := _times(frame[column], path, form)) is not None
-    ]
+    found = _readings(frame, _texts(frame), path) or _readings(frame, _epochs(frame), path)
     if not found:
         raise DataError(
             f"{path}: no column holds times in one format throughout; expected ISO 8601 "
             f"(2024-03-01T12:00:00) or one of {list(_FORMATS[1:])}. If the format is another, "
-            "write the schema by hand (time-formats, as in pandas.to_datetime)"
+            "write the schema by hand (time-formats with the directives of strptime, or time-unit)"
         )
     _, _, column, form, time = min(found, key=lambda one: one[:2])
     return column, form, time
+
+
+def _readings(
+    frame: pd.DataFrame, candidates: Iterable[tuple[str, str]], path: Path
+) -> list[tuple[float, int, str, str, NDArray[np.datetime64]]]:
+    """Unevenness, place, column, format and times of the candidates that hold times throughout."""
+    return [
+        (_unevenness(time), place, column, form, time)
+        for place, (column, form) in enumerate(candidates)
+        # Most columns and formats fail on the first rows already.
+        if _times(frame[column].head(_FEW_ROWS), path, form) is not None
+        and (time := _times(frame[column], path, form)) is not None
+    ]
+
+
+def _texts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
+    return [(column, form) for column in texts for form in _FORMATS]
+
+
+def _epochs(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Columns of numbers that may be times since 1970, and in which unit."""
+    return [
+        (column, form)
+        for column in frame.columns
+        if pd.api.types.is_numeric_dtype(frame[column])
+        for form, ns in EPOCHS.values()
+        if float(frame[column].min()) * ns / 10**9 >= _EPOCH_FROM
+        and float(frame[column].max()) * ns / 10**9 <= _EPOCH_TO
+    ]
 
 
 def _times(column: pd.Series[Any], path: Path, form: str) -> NDArray[np.datetime64] | None:

@@ -7,6 +7,7 @@
     twin = "none"                     # or "ctown": the plant is C-Town; "recorded": a file
     time = "timestamp"                # column of the time stamps; default "time"
     time-formats = ["ISO8601"]        # or with strptime's directives; the first that fits is used
+    time-unit = "ms"                  # instead of time-formats: numbers since 1970 in "s" or "ms"
     separator = ","                   # of a CSV file; default ","
     decimal = "."                     # before a number's decimals; default "."
     thousands = ""                    # between groups of three digits; default: none
@@ -44,7 +45,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.cells import ISO8601, require_format
+from dtfl_app.sites.cells import EPOCHS, ISO8601, require_format
 from dtfl_app.sites.dialect import CSV_KEYS, CsvDialect, dialect_table, read_dialect
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
@@ -58,6 +59,7 @@ _ROOT = {
     "twin",
     "time",
     "time-formats",
+    "time-unit",
     "channel",
     "labels",
     *CSV_KEYS,
@@ -108,6 +110,7 @@ class SiteSchema:
     labels : where labels are; None for an unlabelled site.
     twin : what the digital twin of such sites is, where the run's settings do not say.
     csv : how the file is written, if it is a CSV; a table of events is written likewise.
+    time_unit : "s" or "ms" where times are numbers since 1970; "" where `time_formats` hold.
     """
 
     schema: Schema
@@ -117,9 +120,15 @@ class SiteSchema:
     labels: LabelColumn | EventTable | None = None
     twin: TwinKind = "none"
     csv: CsvDialect = field(default_factory=CsvDialect)
+    time_unit: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", {n: n for n in self.schema.names} | {**self.columns})
+
+    @property
+    def time_forms(self) -> tuple[str, ...]:
+        """Forms of time to try, as `cells.parse_time` takes them."""
+        return (EPOCHS[self.time_unit][0],) if self.time_unit else self.time_formats
 
     def to_toml(self) -> str:
         """Write it as the TOML that `read_site_schema` reads; an event table by its file name."""
@@ -128,7 +137,8 @@ class SiteSchema:
             "period-s": self.schema.period_s,
             "twin": self.twin,
             "time": self.time,
-            "time-formats": list(self.time_formats),
+            **({"time-unit": self.time_unit} if self.time_unit else {}),
+            **({} if self.time_unit else {"time-formats": list(self.time_formats)}),
             **dialect_table(self.csv),
         }
         channels = [
@@ -192,6 +202,7 @@ def read_site_schema(path: Path) -> SiteSchema:
         reader.labels(found),
         reader.twin(found),
         read_dialect(found, reader.refuse),
+        reader.time_unit(found),
     )
 
 
@@ -234,6 +245,14 @@ class _Reader:
             except ValueError as error:
                 self.refuse(f"time-formats: {error}")
         return tuple(value)
+
+    def time_unit(self, table: Mapping[str, Any]) -> str:
+        value = table.get("time-unit", "")
+        if value not in ("", *EPOCHS):
+            self.refuse(f"time-unit = {value!r}; expected one of {list(EPOCHS)}")
+        if value and "time-formats" in table:
+            self.refuse("time-unit and time-formats are both there; expected one of them")
+        return str(value)
 
     def numbers(
         self, table: Mapping[str, Any], key: str, default: tuple[float, ...]

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.rows import RowReader
-from dtfl_app.sites.cells import MISSING, CellGrammar, fitting_format, parse_time, split_line
+from dtfl_app.sites.cells import (
+    EPOCHS,
+    MISSING,
+    CellGrammar,
+    fitting_format,
+    parse_time,
+    split_line,
+)
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.own_files import read_raw
 from dtfl_app.sites.readers import parse_numbers, parse_times, read_table
@@ -149,6 +156,25 @@ def test_one_instant_in_many_forms_is_one(text):
 )
 def test_a_time_is_the_instant_that_it_says(text, form, wanted):
     assert parse_time(text, form) == pd.Timestamp(wanted).as_unit("ns").value
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "wanted"),
+    [
+        ("1709251200", "s", "2024-03-01"),
+        ("1709251200.25", "s", "2024-03-01 00:00:00.25"),
+        ("1709251200.0", "s", "2024-03-01"),
+        ("-0.5", "s", "1969-12-31 23:59:59.5"),
+        ("1709251200001", "ms", "2024-03-01 00:00:00.001"),
+    ],
+)
+def test_a_number_since_1970_is_the_instant_that_it_says(text, unit, wanted):
+    assert parse_time(text, EPOCHS[unit][0]) == pd.Timestamp(wanted).as_unit("ns").value
+
+
+@pytest.mark.parametrize("text", ["", "1e9", "2024-03-01", "9" * 18])
+def test_what_is_no_number_since_1970_fits_nothing(text):
+    assert parse_time(text, EPOCHS["s"][0]) is None
 
 
 @pytest.mark.parametrize(

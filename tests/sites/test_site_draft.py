@@ -182,6 +182,22 @@ def test_marks_in_numbers_are_found(tmp_path, header, row, marks, value):
     assert read_raw(path, site, "plant").values["x"][0] == value
 
 
+@pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 1000)])
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_numbers_since_1970_are_found_to_be_the_time(drafted, unit, scale, ending):
+    frame = pd.DataFrame({"x": np.linspace(0, 5, 60), "t": (1709251200 + np.arange(60)) * scale})
+
+    site, path = drafted(frame, ending)
+
+    assert (site.time, site.time_unit, site.schema.period_s) == ("t", unit, 1.0)
+    raw = read_raw(path, site, "plant")
+    assert raw.time[0] == np.datetime64("2024-03-01")
+    if ending == ".csv":
+        header, first, *_ = path.read_text().splitlines()
+        row = RowReader(site, split_line(header), "plant", ()).read(split_line(first))
+        assert row.time == raw.time.astype(np.int64)[0]
+
+
 def test_a_time_index_is_found(drafted):
     frame = pd.DataFrame(
         {"x": np.linspace(0, 5, 900)},

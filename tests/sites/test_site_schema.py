@@ -24,6 +24,15 @@ def test_words_and_marks_of_a_file_are_written_as_they_are_read(tmp_path):
     assert station_schema(tmp_path, first.to_toml()) == first
 
 
+def test_a_unit_of_time_is_written_as_it_is_read(tmp_path):
+    first = station_schema(
+        tmp_path, STATION.replace('time-formats = ["%d/%m/%Y %H:%M"]', 'time-unit = "ms"')
+    )
+
+    assert first.time_unit == "ms"
+    assert station_schema(tmp_path, first.to_toml()) == first
+
+
 def test_a_table_of_events_lies_beside_the_schema(tmp_path):
     text = STATION.replace('column = "flag"', 'events = "events.csv"')
 
@@ -56,6 +65,8 @@ def test_a_table_of_events_lies_beside_the_schema(tmp_path):
         ('["%d/%m/%Y %H:%M"]', '["mixed"]', "time-formats: 'mixed' has no directive"),
         ('["%d/%m/%Y %H:%M"]', '["%d/%Q"]', "time-formats: '%Q' is no directive that is known"),
         ('["%d/%m/%Y %H:%M"]', '["%d %d"]', "time-formats: '%d %d' has a directive twice"),
+        ('time = "when"', 'time-unit = "ms"', "time-unit and time-formats are both there"),
+        ('time = "when"', 'time-unit = "h"', r"time-unit = 'h'; expected one of \['s', 'ms'\]"),
         ('time = "when"', 'twin = "yes"', "twin = 'yes'; expected one of"),
         ("[labels]", "[labels", "not a site schema in TOML"),
     ],
