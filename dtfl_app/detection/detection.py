@@ -65,6 +65,8 @@ class Detection:
         self.scorer = Scorer(bundle, options.site, options.ignored, options.drift_window)
         self._reader: RowReader | None = None
         self._header_due = True
+        self._csv = bundle.site_schema.csv
+        self._skip = self._csv.header_row
         self._warnings = RateLimitedLog(log)
         for name in self.scorer.missing:
             log.info("channel %s is taken as missing", name)
@@ -75,8 +77,9 @@ class Detection:
         return self.scorer.counts
 
     def new_file(self) -> None:
-        """The next line is a header again: the file was rotated."""
+        """A header comes again: the file was rotated."""
         self._header_due = True
+        self._skip = self._csv.header_row
 
     def lines(self, lines: Iterable[bytes]) -> list[str]:
         """Score complete lines of the file; return lines of output, without their ends."""
@@ -93,6 +96,7 @@ class Detection:
             "header": reader.header if reader else None,
             "form": reader.form if reader else "",
             "header_due": self._header_due,
+            "skip": self._skip,
             "scorer": self.scorer.state(),
         }
 
@@ -102,15 +106,18 @@ class Detection:
             self._reader = self._read_header(state["header"])
             self._reader.form = state["form"]
         self._header_due = state["header_due"]
+        self._skip = state.get("skip", 0)
         self.scorer.restore(state["scorer"])
 
     def _line(self, line: bytes) -> list[str]:
-        text = line.decode("utf-8-sig" if self._header_due else "utf-8", errors="replace").strip(
-            "\r\n"
-        )
+        if self._skip:
+            self._skip -= 1
+            return []
+        encoding = self._csv.first_encoding if self._header_due else self._csv.encoding
+        text = line.decode(encoding, errors="replace").strip("\r\n")
         if not text.strip():
             return []
-        cells = split_line(text, self._bundle.site_schema.csv.separator)
+        cells = split_line(text, self._csv.separator)
         if self._header_due:
             self._take_header(cells)
             return []
@@ -142,6 +149,7 @@ class Detection:
                 "Give the new layout another file, or begin anew with --reset"
             )
         self._header_due = False
+        self._skip = self._csv.skip_rows
 
     def _read_header(self, header: list[str]) -> RowReader:
         optional: Collection[str] = self.scorer.missing

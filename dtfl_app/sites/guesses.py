@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dtfl_app.sites.cells import split_line
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.readers import read_numbers
 
-__all__ = ["guess_marks", "guess_words", "why_no_channel"]
+__all__ = ["guess_dialect", "guess_words", "why_no_channel"]
 
 # Two words for off and on; true and false are numbers everywhere.
 _STATES = (
@@ -27,14 +31,65 @@ _STATES = (
     ("NO", "YES"),
     ("INACTIVE", "ACTIVE"),
 )
+_SEPARATORS = (",", ";", "\t")
+_FEW_ROWS = 50
+_BLOCK = 2**20
+_MOST_SKIPPED = 5
 # More different words than these are texts, not marks of a missing reading.
 _MOST_WORDS = 5
 _LONGEST_SHOWN = 40
 
 
-def guess_marks(lines: Sequence[str]) -> CsvDialect:
+def guess_dialect(path: Path) -> CsvDialect:
+    """Guess how a CSV file is written from its text: encoding, what is before the rows, marks."""
+    plain = CsvDialect(encoding=_encoding(path))
+    with path.open(encoding=plain.first_encoding, errors="replace", newline="") as file:
+        lines = list(islice(file, _FEW_ROWS))
+    before = _before_header(lines)
+    marks = replace(_marks(lines[before:]), encoding=plain.encoding, header_row=before)
+    return replace(marks, skip_rows=_after_header(lines[before + 1 :], marks))
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8 if the whole text is; else what Windows writes in the west of Europe."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                decoder.decode(block)
+    except UnicodeDecodeError:
+        with path.open("rb") as file:
+            wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        # Reading says what is to be done about UTF-16.
+        return "utf-8" if wide else "cp1252"
+    return "utf-8"
+
+
+def _before_header(lines: Sequence[str]) -> int:
+    """Lines of one cell, or that begin with "#", before one as wide as most; else 0."""
+    found = []
+    for separator in _SEPARATORS:
+        widths = [len(split_line(line, separator)) for line in lines]
+        wide = Counter(width for width in widths if width > 1).most_common(1)
+        if wide:
+            start = widths.index(wide[0][0])
+            plain = (w <= 1 or line.startswith("#") for w, line in zip(widths, lines, strict=True))
+            if all(islice(plain, start)):
+                found.append(start)
+    return min(found, default=0)
+
+
+def _after_header(lines: Sequence[str], dialect: CsvDialect) -> int:
+    """Lines without a digit that begins a cell, such as units, before one that has some."""
+    for place, line in enumerate(lines[:_MOST_SKIPPED]):
+        if any(re.match(r"[+-]?\d", cell) for cell in split_line(line, dialect.separator)):
+            return place
+    return 0
+
+
+def _marks(lines: Sequence[str]) -> CsvDialect:
     """Guess separator, decimal and thousands from a header and the first rows below it."""
-    separator = max((",", ";", "\t"), key="".join(lines[:1]).count)
+    separator = max(_SEPARATORS, key="".join(lines[:1]).count)
     text = "".join(lines[1:])
     inside = rf"(?:^|[{separator}\"])\s*[+-]?\d{{1,3}}"
     if re.search(rf"{inside}(?:,\d{{3}})+\.\d", text, re.M):

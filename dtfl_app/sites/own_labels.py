@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ def _from_column(numbers: pd.DataFrame, labels: LabelColumn, path: Path) -> NDAr
 
 def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
     """This site's events with their times, names made different."""
-    frame = read_table(path, site.csv, least=0, text=(_START, _END))
+    # It is written like the site's file, but nothing stands before or below its header.
+    dialect = replace(site.csv, header_row=0, skip_rows=0)
+    frame = read_table(path, dialect, least=0, text=(_START, _END))
     require_columns(frame, [_START, _END, EVENT], path)
     formats = (*site.time_forms, "ISO8601")
     start, end = (parse_times(frame[column], path, formats) for column in (_START, _END))

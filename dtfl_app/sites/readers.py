@@ -5,6 +5,7 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -57,21 +58,29 @@ _PLAIN_TIME = (
     r"(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 )
 _NO_TIME = np.iinfo(np.int64).min
+_BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
 _WIDTHS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
 def _read_csv(path: Path, dialect: CsvDialect, text: Collection[str]) -> pd.DataFrame:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding=dialect.first_encoding, newline="") as file:
+        _skip(file, dialect.header_row)
         header = _header(file, dialect)
+        _skip(file, dialect.skip_rows)
         frame = _rows(file, dialect, [i for i, name in enumerate(header) if name in text], header)
     if not isinstance(frame.index, pd.RangeIndex):
         wide = len(header) + frame.index.nlevels
         raise DataError(
             f"{path}: data row 1 has {wide} cells, the header {len(header)}; expected as many. "
-            "Export it again, without a separator at the end of its rows"
+            f"Export it again without a separator at the end of its rows; {_BEFORE_HEADER}"
         )
     frame.columns = pd.Index([name or f"{UNNAMED} {i}" for i, name in enumerate(header)])
     return frame
+
+
+def _skip(file: TextIO, lines: int) -> None:
+    for _ in range(lines):
+        next(file, "")
 
 
 def _header(file: TextIO, dialect: CsvDialect) -> list[str]:
@@ -106,7 +115,8 @@ def _rows(file: TextIO, dialect: CsvDialect, text: list[int], header: list[str])
             raise
         _, line, cells = found.groups()
         raise ValueError(
-            f"line {line} below the header has {cells} cells, the header {len(header)}"
+            f"line {line} below the header has {cells} cells, the header {len(header)}; "
+            f"{_BEFORE_HEADER}"
         ) from error
 
 
@@ -139,6 +149,8 @@ def read_table(
         raise DataError(f"{path}: the file is empty; expected a header and at least one row")
     try:
         frame = reader(path, dialect, text)
+    except UnicodeDecodeError as error:
+        raise DataError(_strange_text(path, error)) from error
     except (ValueError, OSError) as error:
         raise DataError(
             f"{path}: damaged, or not a {path.suffix} file ({error}); fetch or export it again"
@@ -149,6 +161,17 @@ def read_table(
     if len(frame) < least:
         raise DataError(f"{path}: the file holds no rows; expected at least one sample")
     return frame
+
+
+def _strange_text(path: Path, error: UnicodeDecodeError) -> str:
+    with path.open("rb") as file:
+        wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+    if wide:
+        return f"{path}: its text is in UTF-16; save it as UTF-8, which can be followed as it grows"
+    return (
+        f"{path}: its text is not in {error.encoding} ({error.reason}); say in the site schema what"
+        ' it is in, e.g. encoding = "cp1252" (Windows, Western Europe), or save it as UTF-8'
+    )
 
 
 def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> None:

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.cells import EPOCHS, ISO8601
 from dtfl_app.sites.dialect import CsvDialect
-from dtfl_app.sites.guesses import guess_marks, guess_words, why_no_channel
+from dtfl_app.sites.guesses import guess_dialect, guess_words, why_no_channel
 from dtfl_app.sites.readers import UNNAMED, parse_times, read_numbers, read_table
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
@@ -129,8 +128,7 @@ def _reason(column: pd.Series[Any], dialect: CsvDialect) -> str:
 def _marks(path: Path) -> CsvDialect:
     if path.suffix.lower() != ".csv" or not path.is_file():
         return CsvDialect()
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return guess_marks(list(islice(file, _FEW_ROWS)))
+    return guess_dialect(path)
 
 
 def _clock(frame: pd.DataFrame, path: Path) -> tuple[str, str, NDArray[np.datetime64]]:

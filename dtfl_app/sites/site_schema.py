@@ -13,6 +13,9 @@
     thousands = ""                    # between groups of three digits; default: none
     missing = ["Bad Input", "-999"]   # mean "no reading", on top of an empty cell, NaN and the like
     states = { OFF = 0, ON = 1 }      # words that stand for numbers, on top of true and false
+    encoding = "cp1252"               # of the text; default "utf-8"
+    header-row = 2                    # lines before the header; default 0
+    skip-rows = 1                     # lines after it that are no readings, e.g. units; default 0
 
     [[channel]]
     name = "level"                    # what all sites call it
@@ -134,7 +137,7 @@ class SiteSchema:
         """Write it as the TOML that `read_site_schema` reads; an event table by its file name."""
         head = {
             "name": self.schema.name,
-            "period-s": self.schema.period_s,
+            "period-s": float(self.schema.period_s),
             "twin": self.twin,
             "time": self.time,
             **({"time-unit": self.time_unit} if self.time_unit else {}),
@@ -154,9 +157,9 @@ class SiteSchema:
             return ["[labels]\n" + _lines({"events": self.labels.path.name})]
         label = {
             "column": self.labels.column,
-            "normal": list(self.labels.normal),
-            "abnormal": list(self.labels.abnormal),
-            "unlabelled": list(self.labels.unlabelled),
+            "normal": list(map(float, self.labels.normal)),
+            "abnormal": list(map(float, self.labels.abnormal)),
+            "unlabelled": list(map(float, self.labels.unlabelled)),
         }
         return ["[labels]\n" + _lines(label)]
 
@@ -167,8 +170,8 @@ def _table(channel: Channel, column: str) -> dict[str, object]:
         "column": column,
         "unit": channel.unit,
         "kind": channel.kind,
-        "low": channel.low,
-        "high": channel.high,
+        "low": float(channel.low),
+        "high": float(channel.high),
     }
 
 
@@ -334,4 +337,4 @@ def _literal(value: object) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     assert isinstance(value, int | float)
-    return repr(float(value))
+    return repr(value)

@@ -99,6 +99,21 @@ def test_bad_files_are_refused_naming_file_row_and_column(
     assert str(path) in str(caught.value)
 
 
+def test_another_encoding_is_refused_with_the_key_that_helps(tmp_path, schema):
+    path = tmp_path / "site.csv"
+    path.write_bytes((HEADER + "2024-01-01,1,2\n").encode() + "#°\n".encode("cp1252"))
+
+    with pytest.raises(DataError, match=r'not in utf-8 .* encoding = "cp1252"'):
+        read_series(path, schema)
+
+
+def test_lines_before_the_header_are_refused_with_the_key_that_helps(tmp_path, schema):
+    path = write(tmp_path, "exported\n" + HEADER + "2024-01-01,1,2\n")
+
+    with pytest.raises(DataError, match="the site schema says how many: header-row"):
+        read_series(path, schema)
+
+
 def test_readings_in_a_wrong_unit_are_refused(tmp_path, schema):
     path = write(tmp_path, HEADER + "2024-01-01,250,2\n")
 

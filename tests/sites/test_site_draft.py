@@ -198,6 +198,38 @@ def test_numbers_since_1970_are_found_to_be_the_time(drafted, unit, scale, endin
         assert row.time == raw.time.astype(np.int64)[0]
 
 
+EXPORTED = [
+    "# exported by historian",
+    "# site: north",
+    "",
+    "time,Temp °C,flow m³/h",
+    "-,[°C],[m³/h]",
+    *(f"2024-03-01 00:{i:02},{20 + i}.5,{i}" for i in range(20)),
+]
+
+
+def test_encoding_lines_before_the_header_and_a_row_of_units_are_found(tmp_path):
+    """And a gateway, which reads line by line, finds the same header and rows: see its tests."""
+    path = tmp_path / "plant.csv"
+    path.write_text("\n".join(EXPORTED) + "\n", encoding="cp1252")
+    (tmp_path / "schema.toml").write_text(draft_schema(path).toml)
+
+    site = read_site_schema(tmp_path / "schema.toml")
+
+    assert (site.csv.encoding, site.csv.header_row, site.csv.skip_rows) == ("cp1252", 3, 1)
+    assert site.columns == {"Temp-°C": "Temp °C", "flow-m³-h": "flow m³/h"}
+    assert read_raw(path, site, "plant").values["Temp-°C"].tolist()[:2] == [20.5, 21.5]
+    assert read_raw(path, site, "plant").rows[-1] == 20
+
+
+def test_utf_16_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "plant.csv"
+    path.write_text("\n".join(EXPORTED), encoding="utf-16")
+
+    with pytest.raises(DataError, match=r"plant\.csv: its text is in UTF-16; save it as UTF-8"):
+        draft_schema(path)
+
+
 def test_a_time_index_is_found(drafted):
     frame = pd.DataFrame(
         {"x": np.linspace(0, 5, 900)},
