@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.cells import split_line
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.readers import read_numbers
 
-__all__ = ["guess_dialect", "guess_words", "why_no_channel"]
+__all__ = ["guess_dialect", "guess_words", "require_wide", "why_no_channel"]
 
 # Two words for off and on; true and false are numbers everywhere.
 _STATES = (
@@ -35,6 +36,9 @@ _SEPARATORS = (",", ";", "\t")
 _FEW_ROWS = 50
 _BLOCK = 2**20
 _MOST_SKIPPED = 5
+_SENSOR_WORDS = {
+    "sensor", "tag", "tagname", "channel", "point", "signal", "variable", "parameter", "metric",
+}  # fmt: skip
 # More different words than these are texts, not marks of a missing reading.
 _MOST_WORDS = 5
 _LONGEST_SHOWN = 40
@@ -141,6 +145,25 @@ def _state_words(often: Counter[str]) -> dict[str, float]:
         for pair in _STATES
     ]
     return max(pairs, key=lambda found: (len(found), sum(often[word] for word in found)))
+
+
+def require_wide(frame: pd.DataFrame, values: Collection[str], path: Path) -> None:
+    """Raise SchemaError where one column of values holds several sensors, named in another one."""
+    if len(values) != 1:
+        return
+    for column in frame.columns:
+        plain = re.sub(r"[\s_-]|(name|id)$", "", str(column).casefold())
+        if plain not in _SENSOR_WORDS or pd.api.types.is_numeric_dtype(frame[column]):
+            continue
+        often = frame[column].value_counts()
+        if len(often) > 1 and int(often.min()) > 1:
+            shown = ", ".join(map(str, often.index[:_MOST_WORDS]))
+            raise SchemaError(
+                f"{path}: column {column!r} names {len(often)} sensors ({shown}), whose readings "
+                f"stand below one another in {next(iter(values))!r}; expected a column for each. "
+                "Export it so, or turn it with pandas: pivot_table(index=TIME, "
+                f"columns={column!r}, values={next(iter(values))!r})"
+            )
 
 
 def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:

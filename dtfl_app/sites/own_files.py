@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
+from dtfl_app.sites.guesses import require_wide
 from dtfl_app.sites.own_labels import read_labels
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import (
@@ -144,6 +145,7 @@ def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     frame = frame.reset_index(drop=True)
     columns = [site.columns[channel] for channel in site.schema.names]
     require_columns(frame, [site.time, *columns], path)
+    require_wide(frame[list(_unused(frame, site)) + columns], columns, path)
     numbers = parse_numbers(frame, columns, path, site.csv.grammar)
     if bool(numbers.isna().all(axis=None)):
         raise DataError(f"{path}: every reading of every channel is empty; nothing to learn from")

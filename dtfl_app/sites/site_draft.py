@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.cells import EPOCHS, ISO8601
 from dtfl_app.sites.dialect import CsvDialect
-from dtfl_app.sites.guesses import guess_dialect, guess_words, why_no_channel
+from dtfl_app.sites.guesses import guess_dialect, guess_words, require_wide, why_no_channel
 from dtfl_app.sites.readers import UNNAMED, parse_times, read_numbers, read_table
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
@@ -96,6 +96,7 @@ def draft_schema(path: Path) -> Draft:
             f"{path}: no column of numbers beside the time; expected at least one sensor"
             + "".join(f"\n  {reason}" for reason in left_out)
         )
+    require_wide(frame, numeric, path)
     names = _channel_names(numeric)
     unit = next((unit for unit, (known, _) in EPOCHS.items() if known == form), "")
     site = SiteSchema(

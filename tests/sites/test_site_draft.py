@@ -4,15 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.core.errors import DataError
+from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.detection.rows import RowReader
 from dtfl_app.sites.batadal import DATASET04
 from dtfl_app.sites.cells import split_line
 from dtfl_app.sites.own_files import read_raw
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema
-from dtfl_app.sites.site_schema import LabelColumn, read_site_schema
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, read_site_schema
 from tests.support.station import station_frame
+from twin.schema import Channel, Schema
 
 
 @pytest.fixture
@@ -228,6 +229,21 @@ def test_utf_16_is_refused_with_what_to_do(tmp_path):
 
     with pytest.raises(DataError, match=r"plant\.csv: its text is in UTF-16; save it as UTF-8"):
         draft_schema(path)
+
+
+def test_sensors_below_one_another_are_refused_with_the_way_to_do_it(tmp_path):
+    """In a draft, and by a schema written by hand."""
+    path = tmp_path / "plant.csv"
+    names = ["level", "flow", "pump"] * 20
+    rows = [f"2024-03-01 00:{i:02},{name},{i}.5" for i, name in enumerate(names)]
+    path.write_text("\n".join(["time,sensor,value", *rows]))
+    site = SiteSchema(Schema("plant", (Channel("value", "m", "level", 0.0, 99.0),), 60.0))
+    message = r"'sensor' names 3 sensors \(level, flow, pump\).* in 'value'.*pivot_table"
+
+    with pytest.raises(SchemaError, match=message):
+        draft_schema(path)
+    with pytest.raises(SchemaError, match=message):
+        read_raw(path, site, "plant")
 
 
 def test_a_time_index_is_found(drafted):
