@@ -53,7 +53,15 @@ UNNAMED = "Unnamed:"
 _USUAL = CsvDialect()
 _PLAIN = CellGrammar()
 # Times that pandas reads as the grammar does, only faster.
-_PLAIN_TIME = (
+_PLAIN_PARTS = {
+    "%Y": "(?:19|20)[0-9]{2}",
+    "%m": "[0-9]{2}",
+    "%d": "[0-9]{2}",
+    "%H": "(?:[01][0-9]|2[0-3])",
+    "%M": "[0-5][0-9]",
+    "%S": "[0-5][0-9]",
+}
+_PLAIN_ISO = (
     r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-9]{2}"
     r"(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 )
@@ -255,11 +263,22 @@ def _to_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
         return _without_zone(pd.to_datetime(column, utc=True))
     # Digits alone are a date written without dashes, not nanoseconds since 1970.
     text = column.astype("str")
-    if form == ISO8601 and bool(text.str.fullmatch(_PLAIN_TIME).eq(True).all()):
+    plain = _plain_times(form)
+    if plain and bool(text.str.fullmatch(plain).eq(True).all()):
         return _without_zone(pd.to_datetime(text, format=form, errors="coerce", utc=True))
     found = (parse_time(str(cell), form) for cell in text)
     ns = (_NO_TIME if time is None else time for time in found)
     return np.fromiter(ns, np.int64, len(text)).view("datetime64[ns]")
+
+
+def _plain_times(form: str) -> str:
+    """What times of a format look like that pandas reads alike; "" where it may not."""
+    if form == ISO8601:
+        return _PLAIN_ISO
+    parts = re.findall(r"%.|[^%]+", form)
+    if "%Y" not in parts or any(p[0] == "%" and p not in _PLAIN_PARTS for p in parts):
+        return ""
+    return "".join(_PLAIN_PARTS.get(part) or re.escape(part) for part in parts)
 
 
 def _without_zone(times: pd.Series[pd.Timestamp]) -> NDArray[np.datetime64]:
