@@ -63,9 +63,15 @@ def check(
 def draft(
     file: Annotated[Path, typer.Argument(help="the site's .csv or .parquet file")],
 ) -> None:
-    """Print a first site schema guessed from a file, with comments on what to check."""
+    """Print a first site schema guessed from a file, with comments on what to check.
+
+    Columns of the file that it does not take are named on standard error, with the reason.
+    """
     with clear_errors():
-        typer.echo(draft_schema(file), nl=False)
+        found = draft_schema(file)
+    typer.echo(found.toml, nl=False)
+    for reason in found.left_out:
+        typer.echo(f"left out: {reason}", err=True)
 
 
 @site_app.command()

@@ -18,8 +18,9 @@ from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
 from dtfl_app.detection.left_out import CELLS, DAMAGED, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
 from dtfl_app.detection.lines import damage
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
-from dtfl_app.detection.rows import RowReader, SensorRow, split_line
+from dtfl_app.detection.rows import RowReader, SensorRow
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
+from dtfl_app.sites.cells import split_line
 
 __all__ = ["Detection", "DetectionOptions", "log"]
 
@@ -77,6 +78,8 @@ class Detection:
         self._header_due = True
         self._row_number = 0
         self.left_out = LeftOut()
+        self._csv = bundle.site_schema.csv
+        self._skip = self._csv.header_row
         self._warnings = RateLimitedLog(log)
         for name in self.scorer.missing:
             log.info("channel %s is taken as missing", name)
@@ -87,9 +90,10 @@ class Detection:
         return self.scorer.counts
 
     def new_file(self) -> None:
-        """The next line is a header again: the file was rotated."""
+        """A header comes again: the file was rotated."""
         self._header_due = True
         self._row_number = 0
+        self._skip = self._csv.header_row
 
     def too_much_left_out(self) -> str:
         """Say what is left out where it is more than the stated share; "" where it is not."""
@@ -129,6 +133,7 @@ class Detection:
             "header_due": self._header_due,
             "row_number": self._row_number,
             "left_out": self.left_out.state(),
+            "skip": self._skip,
             "scorer": self.scorer.state(),
         }
 
@@ -138,24 +143,28 @@ class Detection:
             self._reader = self._read_header(state["header"])
             self._reader.form = state["form"]
         self._header_due = state["header_due"]
-        # A state of before they were counted by reason has none of these two.
+        # A state of before they were counted by reason has none of these.
         self._row_number = state.get("row_number", 0)
         self.left_out = LeftOut(state.get("left_out"))
+        self._skip = state.get("skip", 0)
         self.scorer.restore(state["scorer"])
 
     def _line(self, line: bytes) -> list[str]:
+        if self._skip:
+            self._skip -= 1
+            return []
         if (damaged := damage(line)) is not None:
             return self._leave_out_line(*damaged)
-        text = line.decode("utf-8-sig" if self._header_due else "utf-8", errors="replace").strip(
-            "\r\n"
-        )
+        encoding = self._csv.first_encoding if self._header_due else self._csv.encoding
+        text = line.decode(encoding, errors="replace").strip("\r\n")
         if not text.strip():
             return []
         try:
-            cells = split_line(text, self._bundle.site_schema.csv.separator)
+            cells = split_line(text, self._csv.separator)
         except csv.Error as error:
             return self._leave_out_line(DAMAGED, f"it cannot be cut into cells ({error})")
         if self._header_due and self._take_header(cells):
+            self._skip = self._csv.skip_rows
             return []
         return self._cells(cells)
 

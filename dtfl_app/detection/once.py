@@ -77,8 +77,8 @@ def _parquet_columns(
             f"{data}: Parquet needs pandas and pyarrow ({error}); install them, or give a CSV file"
         ) from error
     require_columns(frame, [site_schema.time, *columns], data)
-    times = parse_times(frame[site_schema.time], data, site_schema.time_formats)
-    numbers = parse_numbers(frame, columns, data)
+    times = parse_times(frame[site_schema.time], data, site_schema.time_forms)
+    numbers = parse_numbers(frame, columns, data, site_schema.csv.grammar)
     instances = [""] * len(frame)
     if INSTANCE in frame:
         instances = frame[INSTANCE].astype("str").fillna("").tolist()

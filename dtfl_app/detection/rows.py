@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.cells import MISSING, fitting_format, parse_number, parse_time
+from dtfl_app.sites.cells import MISSING, fitting_format, parse_time, repeated_columns
 from dtfl_app.sites.site_schema import SiteSchema
 from twin.schema import INSTANCE
 
-__all__ = ["RowReader", "SensorRow", "split_line"]
+__all__ = ["RowReader", "SensorRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +34,6 @@ class SensorRow:
     instance: str = ""
 
 
-def split_line(line: str, separator: str = ",") -> list[str]:
-    """Split a line of a CSV file into cells without the spaces around them."""
-    cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
-    return [cell.strip() for cell in cells]
-
-
 class RowReader:
     """Reads rows below a header.
 
@@ -52,17 +44,19 @@ class RowReader:
     where : the file, for messages.
     optional : channels that the file need not have.
 
-    Raises SchemaError when a column is missing. `form`, the time format in use, is an attribute; ""
-    before the first row that fits one.
+    Raises SchemaError when a column is missing or two have one name. `form`, the time format in
+    use, is an attribute; "" before the first row that fits one.
     """
 
     def __init__(
         self, site_schema: SiteSchema, header: Sequence[str], where: str, optional: Collection[str]
     ) -> None:
         self.header = list(header)
+        if repeated := repeated_columns(self.header):
+            raise SchemaError(f"{where}: {repeated}")
         self.form = ""
-        self._formats = site_schema.time_formats
-        self._decimal = site_schema.csv.decimal
+        self._formats = site_schema.time_forms
+        self._grammar = site_schema.csv.grammar
         columns, names = site_schema.columns, site_schema.schema.names
         wanted = [site_schema.time, *(columns[n] for n in names if n not in optional)]
         if missing := [name for name in wanted if name not in self.header]:
@@ -85,11 +79,11 @@ class RowReader:
             return f"{cells[self._time]!r} is not a time in the format {self.form or self._formats}"
         readings, bad = np.full(self._width, np.nan), []
         for place, name, column in self._places:
-            cell = cells[column]
-            value = parse_number(cell, self._decimal)
-            readings[place] = value
-            if math.isnan(value) and cell not in MISSING:
+            value = self._grammar.read(cells[column])
+            if value is None:
                 bad.append(name)
+            else:
+                readings[place] = value
         return SensorRow(time, readings, tuple(bad), self._read_instance(cells))
 
     def _read_instance(self, cells: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
+from dtfl_app.sites.guesses import require_wide
 from dtfl_app.sites.own_labels import read_labels
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import (
@@ -25,7 +26,7 @@ from dtfl_app.sites.readers import (
     read_table,
     require_columns,
 )
-from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import EVENT, INSTANCE, LABEL, TIME
 
@@ -57,6 +58,7 @@ class RawFile:
     instance : recording that each row belongs to; None where the file does not say.
     label, event : shape (n,), as in ``twin.schema``.
     rows : number of each row in the file, from 1, shape (n,).
+    unused : columns of the file that the schema does not use.
     """
 
     time: NDArray[np.datetime64]
@@ -65,6 +67,7 @@ class RawFile:
     label: NDArray[np.int8]
     event: NDArray[np.object_]
     rows: NDArray[np.intp]
+    unused: tuple[str, ...] = ()
 
     def repeats(self) -> NDArray[np.bool_]:
         """Tell for each row whether an earlier one is the same in everything."""
@@ -86,6 +89,7 @@ class RawFile:
             self.label[chosen],
             self.event[chosen],
             self.rows[chosen],
+            self.unused,
         )
 
 
@@ -135,23 +139,32 @@ def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
 
 def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     """Parse a file's rows by the schema; DataError or SchemaError at what cannot be parsed."""
-    frame = read_table(path, site.csv)
+    frame = read_table(path, site.csv, text=(site.time,))
     if frame.index.name == site.time:
         frame = frame.reset_index()
     frame = frame.reset_index(drop=True)
     columns = [site.columns[channel] for channel in site.schema.names]
     require_columns(frame, [site.time, *columns], path)
-    numbers = parse_numbers(frame, columns, path)
+    require_wide(frame[list(_unused(frame, site)) + columns], columns, path)
+    numbers = parse_numbers(frame, columns, path, site.csv.grammar)
     if bool(numbers.isna().all(axis=None)):
         raise DataError(f"{path}: every reading of every channel is empty; nothing to learn from")
-    time = parse_times(frame[site.time], path, site.time_formats)
+    time = parse_times(frame[site.time], path, site.time_forms)
     return RawFile(
         time,
         pd.DataFrame({channel: numbers[site.columns[channel]] for channel in site.schema.names}),
         frame[INSTANCE].astype("str").fillna("") if INSTANCE in frame else None,
         *read_labels(frame, time, site, path, name),
         np.arange(1, len(frame) + 1),
+        _unused(frame, site),
     )
+
+
+def _unused(frame: pd.DataFrame, site: SiteSchema) -> tuple[str, ...]:
+    used = {site.time, INSTANCE, *site.columns.values()}
+    if isinstance(site.labels, LabelColumn):
+        used.add(site.labels.column)
+    return tuple(str(name) for name in frame.columns if name not in used)
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:

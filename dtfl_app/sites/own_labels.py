@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def read_labels(
         return _from_table(_events(site.labels.path, site, name), time)
     if site.labels is None or site.labels.column not in frame:
         return np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object)
-    label = _from_column(parse_numbers(frame, [site.labels.column], path), site.labels, path)
+    numbers = parse_numbers(frame, [site.labels.column], path, site.csv.grammar)
+    label = _from_column(numbers, site.labels, path)
     return label, flagged_events(label)
 
 
@@ -77,9 +79,11 @@ def _from_column(numbers: pd.DataFrame, labels: LabelColumn, path: Path) -> NDAr
 
 def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
     """This site's events with their times, names made different."""
-    frame = read_table(path, site.csv, least=0)
+    # It is written like the site's file, but nothing stands before or below its header.
+    dialect = replace(site.csv, header_row=0, skip_rows=0)
+    frame = read_table(path, dialect, least=0, text=(_START, _END))
     require_columns(frame, [_START, _END, EVENT], path)
-    formats = (*site.time_formats, "ISO8601")
+    formats = (*site.time_forms, "ISO8601")
     start, end = (parse_times(frame[column], path, formats) for column in (_START, _END))
     backwards = np.flatnonzero(end < start)
     if backwards.size:

@@ -5,25 +5,38 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import codecs
+import csv
+import re
+from collections.abc import Callable, Collection, Iterable
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
-from dtfl_app.sites.cells import MISSING, fitting_format
-from dtfl_app.sites.site_schema import CsvDialect
+from dtfl_app.sites.cells import (
+    ISO8601,
+    MISSING,
+    CellGrammar,
+    fitting_format,
+    parse_time,
+    repeated_columns,
+)
+from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
 
 __all__ = [
+    "UNNAMED",
     "assemble_series",
     "flagged_events",
     "parse_numbers",
     "parse_times",
+    "read_numbers",
     "read_series",
     "read_table",
     "require_columns",
@@ -35,36 +48,105 @@ __all__ = [
 Column: TypeAlias = "list[str] | NDArray[np.object_] | pd.Series[Any]"
 
 
+#: What a column without a name is called, before its number: the row numbers of an exported frame.
+UNNAMED = "Unnamed:"
 _USUAL = CsvDialect()
+_PLAIN = CellGrammar()
+# Times that pandas reads as the grammar does, only faster.
+_PLAIN_PARTS = {
+    "%Y": "(?:19|20)[0-9]{2}",
+    "%m": "[0-9]{2}",
+    "%d": "[0-9]{2}",
+    "%H": "(?:[01][0-9]|2[0-3])",
+    "%M": "[0-5][0-9]",
+    "%S": "[0-5][0-9]",
+}
+_PLAIN_ISO = (
+    r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-9]{2}"
+    r"(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
+)
+_NO_TIME = np.iinfo(np.int64).min
+_BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
+_WIDTHS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
-def _read_csv(path: Path, dialect: CsvDialect) -> pd.DataFrame:
-    return pd.read_csv(
-        path,
-        sep=dialect.separator,
-        decimal=dialect.decimal,
-        skipinitialspace=True,
-        keep_default_na=False,
-        na_values=sorted(MISSING),
-        low_memory=False,
-    )
+def _read_csv(path: Path, dialect: CsvDialect, text: Collection[str]) -> pd.DataFrame:
+    with path.open(encoding=dialect.first_encoding, newline="") as file:
+        _skip(file, dialect.header_row)
+        header = _header(file, dialect)
+        _skip(file, dialect.skip_rows)
+        frame = _rows(file, dialect, [i for i, name in enumerate(header) if name in text], header)
+    if not isinstance(frame.index, pd.RangeIndex):
+        wide = len(header) + frame.index.nlevels
+        raise DataError(
+            f"{path}: data row 1 has {wide} cells, the header {len(header)}; expected as many. "
+            f"Export it again without a separator at the end of its rows; {_BEFORE_HEADER}"
+        )
+    frame.columns = pd.Index([name or f"{UNNAMED} {i}" for i, name in enumerate(header)])
+    return frame
 
 
-def _read_parquet(path: Path, dialect: CsvDialect) -> pd.DataFrame:
+def _skip(file: TextIO, lines: int) -> None:
+    for _ in range(lines):
+        next(file, "")
+
+
+def _header(file: TextIO, dialect: CsvDialect) -> list[str]:
+    """Names of the columns: the first line that is not blank."""
+    for cells in csv.reader(file, delimiter=dialect.separator, skipinitialspace=True):
+        names = [cell.strip() for cell in cells]
+        if names not in ([], [""]):
+            return names
+    raise ValueError("it has no header")
+
+
+def _rows(file: TextIO, dialect: CsvDialect, text: list[int], header: list[str]) -> pd.DataFrame:
+    """The lines below the header, columns by their number; those in `text` are left as texts."""
+    names = list(range(len(header)))
+    try:
+        return pd.read_csv(
+            file,
+            header=None,
+            names=names,
+            dtype=dict.fromkeys(text, "str"),
+            sep=dialect.separator,
+            decimal=dialect.decimal,
+            skipinitialspace=True,
+            keep_default_na=False,
+            na_values=sorted(MISSING),
+            low_memory=False,
+        )
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=names, index=pd.RangeIndex(0))
+    except pd.errors.ParserError as error:
+        if (found := _WIDTHS.search(str(error))) is None:
+            raise
+        _, line, cells = found.groups()
+        raise ValueError(
+            f"line {line} below the header has {cells} cells, the header {len(header)}; "
+            f"{_BEFORE_HEADER}"
+        ) from error
+
+
+def _read_parquet(path: Path, dialect: CsvDialect, text: Collection[str]) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-_READERS: dict[str, Callable[[Path, CsvDialect], pd.DataFrame]] = {
+_READERS: dict[str, Callable[[Path, CsvDialect, Collection[str]], pd.DataFrame]] = {
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }
 
 
-def read_table(path: Path, dialect: CsvDialect = _USUAL, least: int = 1) -> pd.DataFrame:
+def read_table(
+    path: Path, dialect: CsvDialect = _USUAL, least: int = 1, text: Collection[str] = ()
+) -> pd.DataFrame:
     """Read a .csv or .parquet file; column names come back without surrounding spaces.
 
-    Raises DataError when the file is missing, of another kind, damaged, without a header or with
-    fewer than `least` rows, 0 or 1.
+    The columns called so in `text` stay texts in a CSV file, whatever is in them.
+
+    Raises DataError when the file is missing, of another kind, damaged, without a header, with
+    fewer than `least` rows, 0 or 1, or with two columns of one name.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -74,15 +156,30 @@ def read_table(path: Path, dialect: CsvDialect = _USUAL, least: int = 1) -> pd.D
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected a header and at least one row")
     try:
-        frame = reader(path, dialect)
+        frame = reader(path, dialect, text)
+    except UnicodeDecodeError as error:
+        raise DataError(_strange_text(path, error)) from error
     except (ValueError, OSError) as error:
         raise DataError(
             f"{path}: damaged, or not a {path.suffix} file ({error}); fetch or export it again"
         ) from error
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    if repeated := repeated_columns(list(frame.columns)):
+        raise SchemaError(f"{path}: {repeated}")
     if len(frame) < least:
         raise DataError(f"{path}: the file holds no rows; expected at least one sample")
     return frame
+
+
+def _strange_text(path: Path, error: UnicodeDecodeError) -> str:
+    with path.open("rb") as file:
+        wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+    if wide:
+        return f"{path}: its text is in UTF-16; save it as UTF-8, which can be followed as it grows"
+    return (
+        f"{path}: its text is not in {error.encoding} ({error.reason}); say in the site schema what"
+        ' it is in, e.g. encoding = "cp1252" (Windows, Western Europe), or save it as UTF-8'
+    )
 
 
 def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> None:
@@ -96,50 +193,96 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> No
         )
 
 
-def parse_numbers(frame: pd.DataFrame, names: Iterable[str], path: Path) -> pd.DataFrame:
-    """Return the columns `names` as float64 (empty cells become NaN), index 0..n-1.
+def parse_numbers(
+    frame: pd.DataFrame, names: Iterable[str], path: Path, grammar: CellGrammar = _PLAIN
+) -> pd.DataFrame:
+    """Return the columns `names` as float64 (missing readings become NaN), index 0..n-1.
 
-    Raises DataError at the first cell that is neither empty nor a number.
+    Raises DataError at the first cell that is neither a number nor missing by the `grammar`.
     """
-    return pd.DataFrame({name: _parse_column(frame[name], name, path) for name in names})
+    return pd.DataFrame({name: _parse_column(frame[name], path, grammar) for name in names})
 
 
-def _parse_column(column: pd.Series[Any], name: str, path: Path) -> NDArray[np.float64]:
-    parsed = pd.to_numeric(column, errors="coerce")
-    bad = np.flatnonzero((parsed.isna() & column.notna()).to_numpy())
-    if bad.size:
-        row = int(bad[0])
-        raise DataError(
-            f"{path}: data row {row + 1}, column {name!r}: {column.iloc[row]!r} is not a number "
-            f"({bad.size} such cells); correct it, or leave it empty if the reading is missing"
-        )
-    return parsed.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def parse_times(
-    column: pd.Series[Any], path: Path, formats: tuple[str, ...] = ("ISO8601",)
-) -> NDArray[np.datetime64]:
-    """Return time stamps as datetime64[ns] without zone (a stated zone is converted to UTC).
-
-    The first of `formats` (as in ``pandas.to_datetime``) that fits the first row is used for all.
-    Raises DataError at the first cell that does not fit it.
-    """
-    first = str(column.iloc[0]) if len(column) else ""
-    parsed = _to_times(column, fitting_format(first, formats) or formats[0])
-    bad = np.flatnonzero(parsed.isna().to_numpy())
+def _parse_column(column: pd.Series[Any], path: Path, grammar: CellGrammar) -> NDArray[np.float64]:
+    parsed, bad = read_numbers(column, grammar)
     if bad.size:
         row = int(bad[0])
         raise DataError(
             f"{path}: data row {row + 1}, column {column.name!r}: {column.iloc[row]!r} is not a "
-            f"time; expected one format throughout, of {list(formats)}"
+            f"number ({bad.size} such cells); {grammar.advice(str(column.iloc[row]))}"
         )
-    return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    return parsed
 
 
-def _to_times(column: pd.Series[Any], form: str) -> pd.Series[pd.Timestamp]:
+def read_numbers(
+    column: pd.Series[Any], grammar: CellGrammar
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return a column's numbers, NaN where none is, and the positions of what is neither."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        meant = np.isin(numbers, list(grammar.codes))
+        return (np.where(meant, np.nan, numbers) if meant.any() else numbers), np.empty(0, np.intp)
+    place, cells = pd.factorize(column)
+    found = [_read_cell(cell, grammar) for cell in cells]
+    # The last one is where factorize's -1 for an empty cell leads to.
+    values = np.array([*(np.nan if x is None else x for x in found), np.nan])
+    bad = np.array([*(x is None for x in found), False])
+    return values[place], np.flatnonzero(bad[place])
+
+
+def _read_cell(cell: object, grammar: CellGrammar) -> float | None:
+    """A cell of CSV is a text; one of Parquet may be a number of any kind."""
+    if isinstance(cell, int | float | np.number | Decimal) and not isinstance(cell, bool):
+        return grammar.kept(float(cell))
+    return grammar.read(str(cell))
+
+
+def parse_times(
+    column: pd.Series[Any], path: Path, formats: tuple[str, ...] = (ISO8601,)
+) -> NDArray[np.datetime64]:
+    """Return time stamps as datetime64[ns] without zone (a stated zone is converted to UTC).
+
+    The first of `formats` (see `cells.parse_time`) that fits the first row is used for all.
+    Raises DataError at the first cell that does not fit it.
+    """
+    first = str(column.iloc[0]) if len(column) else ""
+    parsed = _to_times(column, fitting_format(first, formats) or formats[0])
+    bad = np.flatnonzero(np.isnat(parsed))
+    if bad.size:
+        row = int(bad[0])
+        raise DataError(
+            f"{path}: data row {row + 1}, column {column.name!r}: {column.iloc[row]!r} is not a "
+            f"time; expected one format throughout, of {list(formats)}. A site schema says "
+            "another one with time-formats or time-unit"
+        )
+    return parsed
+
+
+def _to_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return _without_zone(pd.to_datetime(column, utc=True))
     # Digits alone are a date written without dashes, not nanoseconds since 1970.
-    text = column.astype("str") if pd.api.types.is_numeric_dtype(column) else column
-    return pd.to_datetime(text, format=form, errors="coerce", utc=True)
+    text = column.astype("str")
+    plain = _plain_times(form)
+    if plain and bool(text.str.fullmatch(plain).eq(True).all()):
+        return _without_zone(pd.to_datetime(text, format=form, errors="coerce", utc=True))
+    found = (parse_time(str(cell), form) for cell in text)
+    ns = (_NO_TIME if time is None else time for time in found)
+    return np.fromiter(ns, np.int64, len(text)).view("datetime64[ns]")
+
+
+def _plain_times(form: str) -> str:
+    """What times of a format look like that pandas reads alike; "" where it may not."""
+    if form == ISO8601:
+        return _PLAIN_ISO
+    parts = re.findall(r"%.|[^%]+", form)
+    if "%Y" not in parts or any(p[0] == "%" and p not in _PLAIN_PARTS for p in parts):
+        return ""
+    return "".join(_PLAIN_PARTS.get(part) or re.escape(part) for part in parts)
+
+
+def _without_zone(times: pd.Series[pd.Timestamp]) -> NDArray[np.datetime64]:
+    return times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
 
 
 def require_readings(values: pd.DataFrame, path: Path) -> None:
@@ -184,7 +327,7 @@ def read_series(path: Path, schema: Schema) -> pd.DataFrame:
     -------
     Labelled series (see ``twin.schema``), validated against `schema`.
     """
-    frame = read_table(path).reset_index(drop=True)
+    frame = read_table(path, text=(TIME,)).reset_index(drop=True)
     require_columns(frame, [TIME, *schema.names], path)
     values = parse_numbers(frame, schema.names, path)
     if bool(values.isna().all(axis=None)):

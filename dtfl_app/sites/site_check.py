@@ -114,6 +114,7 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
         return SiteCheck(str(path), schema.name, schema.digest(), None, (), refused)
     found = _ordered(raw, site, path, name, findings)
     summary = _summary(raw, found, site)
+    findings += _column_findings(raw)
     findings += _clock_findings(raw, found, site, summary)
     findings += _label_findings(site, summary)
     cleaned = _as_trained(found, site, name, findings)
@@ -187,6 +188,15 @@ def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, flo
     after = np.flatnonzero(gaps) + 1
     seconds = (time[after] - time[after - 1]) / np.timedelta64(1, "s")
     return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
+
+
+def _column_findings(raw: RawFile) -> Iterator[FileFinding]:
+    if raw.unused:
+        number = counted(len(raw.unused), "column")
+        yield FileFinding(
+            "note", "file", f"{number} that the schema does not use: {', '.join(raw.unused)}",
+            "leaves them out", "add a [[channel]] for each that is a sensor, if it is wanted",
+        )  # fmt: skip
 
 
 def _clock_findings(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from itertools import islice
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.readers import parse_times, read_table
-from dtfl_app.sites.site_schema import CsvDialect, LabelColumn, SiteSchema
+from dtfl_app.sites.cells import EPOCHS, ISO8601
+from dtfl_app.sites.dialect import CsvDialect
+from dtfl_app.sites.guesses import guess_dialect, guess_words, require_wide, why_no_channel
+from dtfl_app.sites.readers import UNNAMED, parse_times, read_numbers, read_table
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
-__all__ = ["draft_schema"]
+__all__ = ["Draft", "draft_schema"]
 
 _FORMATS = (
     "ISO8601",
@@ -33,11 +37,11 @@ _FORMATS = (
     "%m/%d/%Y %I:%M:%S %p",
     "%m/%d/%Y %I:%M %p",
 )
+# Numbers that are seconds since 1970 in the years 2001 to 2065: few sensors read so.
+_EPOCH_FROM, _EPOCH_TO = 1e9, 3e9
 _LABEL_WORDS = ("label", "flag", "attack", "anomal", "fault", "abnormal", "class")
 _MOST_LABELS = 12
 _FEW_ROWS = 50
-# What pandas calls a column without a name: the row numbers of an exported frame.
-_ROW_NUMBER = "Unnamed:"
 _KIND_WORDS: dict[ChannelKind, tuple[str, ...]] = {
     "level": ("level", "tank"),
     "flow": ("flow", "discharge"),
@@ -46,69 +50,129 @@ _KIND_WORDS: dict[ChannelKind, tuple[str, ...]] = {
 }
 
 
-def draft_schema(path: Path) -> str:
-    """Return TOML that `read_site_schema` reads, with comments on what was guessed.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A first site schema.
+
+    Parameters
+    ----------
+    toml : what `read_site_schema` reads, with comments on what was guessed.
+    left_out : for each column of the file that the schema does not take, its name and the reason.
+    """
+
+    toml: str
+    left_out: tuple[str, ...]
+
+
+def draft_schema(path: Path) -> Draft:
+    """Guess a first site schema from a file.
 
     Time column, its format and the period come from the time stamps; every numeric column is a
     channel with twice its span on either side as range, a column of both 0 and 1 a status; a column
-    of few whole numbers whose name says so is the label.
+    of few whole numbers whose name says so is the label. Words that recur among numbers are missing
+    readings, pairs such as OFF and ON are 0 and 1.
 
     Raises DataError where no column holds times, or none holds numbers.
     """
-    dialect = _dialect(path)
-    frame = read_table(path, dialect)
+    marks = _marks(path)
+    frame = read_table(path, marks)
     frame = frame if frame.index.name is None else frame.reset_index()
     column, form, time = _clock(frame, path)
-    label = next((c for c in frame.columns if c != column and _is_label(frame[c], c)), None)
-    taken = {column, label, INSTANCE, EVENT, LABEL}
-    free = [c for c in frame.columns if c not in taken]
-    numeric = [c for c in free if _is_numeric(frame[c]) and not c.startswith(_ROW_NUMBER)]
+    others = [c for c in frame.columns if c not in {column, INSTANCE}]
+    dialect = guess_words([frame[c] for c in others], marks)
+    reasons = {c: _reason(frame[c], dialect) for c in others}
+    for name in others:
+        if not reasons[name]:
+            frame[name] = read_numbers(frame[name], dialect.grammar)[0]
+    label = next((c for c in others if not reasons[c] and _is_label(frame[c], c)), None)
+    numeric = [c for c in others if c != label and not reasons[c]]
+    left_out = tuple(
+        f"column {json.dumps(c, ensure_ascii=False)}: {reasons[c]}"
+        for c in others
+        if c != label and reasons[c]
+    )
     if not numeric:
         raise DataError(
             f"{path}: no column of numbers beside the time; expected at least one sensor"
+            + "".join(f"\n  {reason}" for reason in left_out)
         )
+    require_wide(frame, numeric, path)
     names = _channel_names(numeric)
-    channels = tuple(_channel(names[c], c, frame[c]) for c in numeric)
+    unit = next((unit for unit, (known, _) in EPOCHS.items() if known == form), "")
     site = SiteSchema(
-        Schema(path.stem, channels, _period(time, path)),
+        Schema(
+            path.stem, tuple(_channel(names[c], c, frame[c]) for c in numeric), _period(time, path)
+        ),
         {name: c for c, name in names.items()},
         column,
-        (form,),
+        (ISO8601,) if unit else (form,),
         _labels(frame[label], label) if label else None,
         csv=dialect,
+        time_unit=unit,
     )
-    return _commented(site, frame, path, [c for c in free if c not in numeric])
+    return Draft(_commented(site, frame, path, left_out), left_out)
 
 
-def _dialect(path: Path) -> CsvDialect:
-    """A header of ";" or tabs and no comma, and numbers like 1,5: many European exports."""
+def _reason(column: pd.Series[Any], dialect: CsvDialect) -> str:
+    """Why a column is left out; "" where it is not."""
+    if str(column.name).startswith(UNNAMED):
+        return "it has no name, as the row numbers of an exported table"
+    if column.name == EVENT:
+        return "names of events come from a table ([labels] events), not from the file"
+    if reason := why_no_channel(column, dialect):
+        return reason
+    if column.name == LABEL and not _is_label(column, LABEL):
+        return "a channel cannot be called so, and it is no label: it has other than whole numbers"
+    return ""
+
+
+def _marks(path: Path) -> CsvDialect:
     if path.suffix.lower() != ".csv" or not path.is_file():
         return CsvDialect()
-    with path.open(encoding="utf-8", errors="replace") as file:
-        lines = list(islice(file, _FEW_ROWS))
-    separator = max((",", ";", "\t"), key="".join(lines[:1]).count)
-    comma = separator != "," and any(re.search(r"\d,\d", row) for row in lines[1:])
-    return CsvDialect(separator, "," if comma else ".")
+    return guess_dialect(path)
 
 
 def _clock(frame: pd.DataFrame, path: Path) -> tuple[str, str, NDArray[np.datetime64]]:
     """The column of times, its format, and the times: of several readings the most even one."""
-    texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
-    found = [
-        (_unevenness(time), place, column, form, time)
-        for place, (column, form) in enumerate((c, f) for c in texts for f in _FORMATS)
-        # Most columns and formats fail on the first rows already.
-        if _times(frame[column].head(_FEW_ROWS), path, form) is not None
-        and (time := _times(frame[column], path, form)) is not None
-    ]
+    found = _readings(frame, _texts(frame), path) or _readings(frame, _epochs(frame), path)
     if not found:
         raise DataError(
             f"{path}: no column holds times in one format throughout; expected ISO 8601 "
             f"(2024-03-01T12:00:00) or one of {list(_FORMATS[1:])}. If the format is another, "
-            "write the schema by hand (time-formats, as in pandas.to_datetime)"
+            "write the schema by hand (time-formats with the directives of strptime, or time-unit)"
         )
     _, _, column, form, time = min(found, key=lambda one: one[:2])
     return column, form, time
+
+
+def _readings(
+    frame: pd.DataFrame, candidates: Iterable[tuple[str, str]], path: Path
+) -> list[tuple[float, int, str, str, NDArray[np.datetime64]]]:
+    """Unevenness, place, column, format and times of the candidates that hold times throughout."""
+    return [
+        (_unevenness(time), place, column, form, time)
+        for place, (column, form) in enumerate(candidates)
+        # Most columns and formats fail on the first rows already.
+        if _times(frame[column].head(_FEW_ROWS), path, form) is not None
+        and (time := _times(frame[column], path, form)) is not None
+    ]
+
+
+def _texts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
+    return [(column, form) for column in texts for form in _FORMATS]
+
+
+def _epochs(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Columns of numbers that may be times since 1970, and in which unit."""
+    return [
+        (column, form)
+        for column in frame.columns
+        if pd.api.types.is_numeric_dtype(frame[column])
+        for form, ns in EPOCHS.values()
+        if float(frame[column].min()) * ns / 10**9 >= _EPOCH_FROM
+        and float(frame[column].max()) * ns / 10**9 <= _EPOCH_TO
+    ]
 
 
 def _times(column: pd.Series[Any], path: Path, form: str) -> NDArray[np.datetime64] | None:
@@ -207,7 +271,7 @@ def _kind(column: str) -> ChannelKind:
     return "other"
 
 
-def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list[str]) -> str:
+def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: tuple[str, ...]) -> str:
     """The schema with a remark before each of its tables."""
     head, *tables = site.to_toml().rstrip("\n").split("\n\n")
     remarks = [
@@ -215,8 +279,9 @@ def _commented(site: SiteSchema, frame: pd.DataFrame, path: Path, left_out: list
         "# Name, period-s and each channel's name, unit, kind, low and high must be those of all",
         '# sites, in one order; all else is each site\'s own. twin: "none", "ctown" or "recorded".',
     ]
-    if left_out:
-        remarks.append(f"# Left out, as they hold no readings: {json.dumps(left_out)}")
+    remarks += [f"# Left out: {reason}" for reason in left_out]
+    if site.csv.missing or site.csv.states:
+        remarks.append("# Check what missing and states say of the words among the numbers.")
     parts = ["\n".join([*remarks, head])]
     for channel, table in zip(site.schema.channels, tables, strict=False):
         parts.append(f"{_remark(channel, frame[site.columns[channel.name]])}\n{table}")

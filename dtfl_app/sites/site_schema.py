@@ -6,9 +6,16 @@
     period-s = 60                     # seconds from one sample to the next
     twin = "none"                     # or "ctown": the plant is C-Town; "recorded": a file
     time = "timestamp"                # column of the time stamps; default "time"
-    time-formats = ["ISO8601"]        # as in pandas.to_datetime; the first that fits is used
+    time-formats = ["ISO8601"]        # or with strptime's directives; the first that fits is used
+    time-unit = "ms"                  # instead of time-formats: numbers since 1970 in "s" or "ms"
     separator = ","                   # of a CSV file; default ","
     decimal = "."                     # before a number's decimals; default "."
+    thousands = ""                    # between groups of three digits; default: none
+    missing = ["Bad Input", "-999"]   # mean "no reading", on top of an empty cell, NaN and the like
+    states = { OFF = 0, ON = 1 }      # words that stand for numbers, on top of true and false
+    encoding = "cp1252"               # of the text; default "utf-8"
+    header-row = 2                    # lines before the header; default 0
+    skip-rows = 1                     # lines after it that are no readings, e.g. units; default 0
 
     [[channel]]
     name = "level"                    # what all sites call it
@@ -38,9 +45,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 from dtfl_app.core.errors import SchemaError
+from dtfl_app.sites.cells import EPOCHS, ISO8601, require_format
+from dtfl_app.sites.dialect import CSV_KEYS, CsvDialect, dialect_table, read_dialect
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
 __all__ = ["CsvDialect", "EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
@@ -53,28 +62,14 @@ _ROOT = {
     "twin",
     "time",
     "time-formats",
-    "separator",
-    "decimal",
+    "time-unit",
     "channel",
     "labels",
+    *CSV_KEYS,
 }
 _CHANNEL = {"name", "column", "unit", "kind", "low", "high"}
 _LABEL_COLUMN = {"column", "normal", "abnormal", "unlabelled"}
 _RESERVED = {INSTANCE, TIME, LABEL, EVENT}
-
-
-@dataclass(frozen=True, slots=True)
-class CsvDialect:
-    """How a CSV file is written; Parquet needs none of it.
-
-    Parameters
-    ----------
-    separator : one character between two cells.
-    decimal : the character before a number's decimals.
-    """
-
-    separator: str = ","
-    decimal: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +109,11 @@ class SiteSchema:
     schema : what all sites agree on.
     columns : channel name -> column of the file, for every channel.
     time : column of the time stamps.
-    time_formats : formats to try, as in ``pandas.to_datetime``; "ISO8601" for that.
+    time_formats : formats to try: "ISO8601", or one with the directives of ``strptime``.
     labels : where labels are; None for an unlabelled site.
     twin : what the digital twin of such sites is, where the run's settings do not say.
     csv : how the file is written, if it is a CSV; a table of events is written likewise.
+    time_unit : "s" or "ms" where times are numbers since 1970; "" where `time_formats` hold.
     """
 
     schema: Schema
@@ -127,20 +123,26 @@ class SiteSchema:
     labels: LabelColumn | EventTable | None = None
     twin: TwinKind = "none"
     csv: CsvDialect = field(default_factory=CsvDialect)
+    time_unit: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", {n: n for n in self.schema.names} | {**self.columns})
+
+    @property
+    def time_forms(self) -> tuple[str, ...]:
+        """Forms of time to try, as `cells.parse_time` takes them."""
+        return (EPOCHS[self.time_unit][0],) if self.time_unit else self.time_formats
 
     def to_toml(self) -> str:
         """Write it as the TOML that `read_site_schema` reads; an event table by its file name."""
         head = {
             "name": self.schema.name,
-            "period-s": self.schema.period_s,
+            "period-s": float(self.schema.period_s),
             "twin": self.twin,
             "time": self.time,
-            "time-formats": list(self.time_formats),
-            "separator": self.csv.separator,
-            "decimal": self.csv.decimal,
+            **({"time-unit": self.time_unit} if self.time_unit else {}),
+            **({} if self.time_unit else {"time-formats": list(self.time_formats)}),
+            **dialect_table(self.csv),
         }
         channels = [
             "[[channel]]\n" + _lines(_table(channel, self.columns[channel.name]))
@@ -155,9 +157,9 @@ class SiteSchema:
             return ["[labels]\n" + _lines({"events": self.labels.path.name})]
         label = {
             "column": self.labels.column,
-            "normal": list(self.labels.normal),
-            "abnormal": list(self.labels.abnormal),
-            "unlabelled": list(self.labels.unlabelled),
+            "normal": list(map(float, self.labels.normal)),
+            "abnormal": list(map(float, self.labels.abnormal)),
+            "unlabelled": list(map(float, self.labels.unlabelled)),
         }
         return ["[labels]\n" + _lines(label)]
 
@@ -168,8 +170,8 @@ def _table(channel: Channel, column: str) -> dict[str, object]:
         "column": column,
         "unit": channel.unit,
         "kind": channel.kind,
-        "low": channel.low,
-        "high": channel.high,
+        "low": float(channel.low),
+        "high": float(channel.high),
     }
 
 
@@ -199,10 +201,11 @@ def read_site_schema(path: Path) -> SiteSchema:
         schema,
         {channel.name: column for channel, column in made},
         reader.text(found, "time", "at the top", TIME),
-        reader.texts(found, "time-formats", ("ISO8601",)),
+        reader.formats(found),
         reader.labels(found),
         reader.twin(found),
-        reader.csv(found),
+        read_dialect(found, reader.refuse),
+        reader.time_unit(found),
     )
 
 
@@ -216,7 +219,7 @@ class _Reader:
         if unknown := sorted(set(table) - keys):
             self.refuse(f"{where}: unknown keys {unknown}; expected some of {sorted(keys)}")
 
-    def refuse(self, what: str) -> None:
+    def refuse(self, what: str) -> NoReturn:
         raise SchemaError(f"{self.path}: {what}")
 
     def text(
@@ -231,15 +234,28 @@ class _Reader:
         value = table.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.refuse(f"{where}: {key} = {value!r}; expected a number, e.g. {key} = 60")
-        return float(value)  # type: ignore[arg-type] # refused above
+        return float(value)
 
-    def texts(
-        self, table: Mapping[str, Any], key: str, default: tuple[str, ...]
-    ) -> tuple[str, ...]:
-        value = table.get(key, list(default))
+    def formats(self, table: Mapping[str, Any]) -> tuple[str, ...]:
+        value = table.get("time-formats", [ISO8601])
         if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-            self.refuse(f'{key} = {value!r}; expected texts, e.g. {key} = ["ISO8601"]')
+            self.refuse(
+                f'time-formats = {value!r}; expected texts, e.g. time-formats = ["ISO8601"]'
+            )
+        for form in value:
+            try:
+                require_format(form)
+            except ValueError as error:
+                self.refuse(f"time-formats: {error}")
         return tuple(value)
+
+    def time_unit(self, table: Mapping[str, Any]) -> str:
+        value = table.get("time-unit", "")
+        if value not in ("", *EPOCHS):
+            self.refuse(f"time-unit = {value!r}; expected one of {list(EPOCHS)}")
+        if value and "time-formats" in table:
+            self.refuse("time-unit and time-formats are both there; expected one of them")
+        return str(value)
 
     def numbers(
         self, table: Mapping[str, Any], key: str, default: tuple[float, ...]
@@ -256,7 +272,7 @@ class _Reader:
         value = table.get(key)
         if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
             self.refuse(f"no channels; expected one [[{key}]] table per sensor")
-        return list(value)  # type: ignore[arg-type] # refused above
+        return list(value)
 
     def channel(self, table: Mapping[str, Any], place: int) -> tuple[Channel, str]:
         where = f"[[channel]] {place}"
@@ -301,17 +317,6 @@ class _Reader:
             self.refuse(f"[labels]: {twice} stand in two lists; expected each value in one")
         return found
 
-    def csv(self, root: Mapping[str, Any]) -> CsvDialect:
-        found = CsvDialect(root.get("separator", ","), root.get("decimal", "."))
-        for key, value in (("separator", found.separator), ("decimal", found.decimal)):
-            if not isinstance(value, str) or len(value) != 1:
-                self.refuse(f'{key} = {value!r}; expected one character, e.g. {key} = ","')
-        if found.separator == found.decimal:
-            self.refuse(
-                f"separator and decimal are both {found.decimal!r}; expected two that differ"
-            )
-        return found
-
     def twin(self, found: Mapping[str, Any]) -> TwinKind:
         value = found.get("twin", "none")
         if value not in get_args(TwinKind):
@@ -326,7 +331,10 @@ def _lines(table: Mapping[str, object]) -> str:
 def _literal(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, dict):
+        pairs = (f"{_literal(key)} = {_literal(one)}" for key, one in value.items())
+        return f"{{ {', '.join(pairs)} }}"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     assert isinstance(value, int | float)
-    return repr(float(value))
+    return repr(value)

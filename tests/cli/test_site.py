@@ -71,6 +71,18 @@ def test_a_draft_is_printed_as_it_can_be_stored(folder):
     assert invoke("site", "check", folder / "judge.csv").exit_code == 1  # the pump never runs
 
 
+def test_columns_that_a_draft_does_not_take_are_named_on_standard_error(folder):
+    text = (folder / "north.csv").read_text().splitlines()
+    (folder / "more.csv").write_text(
+        "\n".join([f"{text[0]},remark", *(f"{line},fine" for line in text[1:])])
+    )
+
+    result = invoke("site", "draft", folder / "more.csv")
+
+    assert result.stderr.startswith('left out: column "remark": 1200 of 1200 cells are not numbers')
+    assert "left out" not in result.stdout
+
+
 def test_a_run_on_files_has_as_many_sites_as_files(folder):
     told = {"dataset": "files", "data.dir": str(folder)}
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,7 @@ from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.following import Following, follow, state_path
 from dtfl_app.detection.lines import LONGEST_LINE
 from dtfl_app.detection.once import score_file
+from dtfl_app.sites.dialect import CsvDialect
 
 # Every step is written, and drift is looked for in so few steps that there is some.
 OPTIONS = DetectionOptions(every_step=True, drift_window=10)
@@ -108,6 +110,26 @@ def test_line_ends_and_marks_of_other_systems_change_nothing(bundle, following, 
     run(bundle, following)
 
     assert following.out.read_text() == whole
+
+
+@pytest.mark.parametrize("cut", [3, 25, 60, 400, 5000])
+def test_lines_about_the_header_are_passed_by_as_the_schema_says(
+    cut, bundle, following, lines, whole
+):
+    """Two before it, one of units after it, in an encoding of Windows; a restart anywhere."""
+    csv = CsvDialect(encoding="cp1252", header_row=2, skip_rows=1)
+    own = replace(bundle, site_schema=replace(bundle.site_schema, csv=csv))
+    text = b"".join([b"exported 1,5 \xb0C\n", b"\n", lines[0], b"-,[m],[\xb0C]\n", *lines[1:]])
+    append(following, text[:cut])
+    run(own, following)
+    append(following, text[cut:])
+
+    detection = run(own, following)
+
+    assert following.out.read_text() == whole
+    assert detection.counts.skipped == 0
+    _, once = score_file(own, OPTIONS, following.data)
+    assert "".join(f"{line}\n" for line in once) == whole
 
 
 def test_a_line_that_is_not_finished_waits_for_its_end(bundle, following, lines):

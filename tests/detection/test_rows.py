@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.detection.rows import RowReader, SensorRow, split_line
+from dtfl_app.detection.rows import RowReader, SensorRow
+from dtfl_app.sites.cells import split_line
 from dtfl_app.sites.readers import parse_times
 from dtfl_app.sites.site_schema import CsvDialect, SiteSchema
 from twin.schema import Channel, Schema
@@ -99,6 +100,20 @@ def test_a_missing_column_is_refused_unless_the_channel_is_ignored():
 
     assert row.readings[0] == 3.0
     assert np.isnan(row.readings[1])
+
+
+def test_two_columns_of_one_name_are_refused_with_their_places():
+    with pytest.raises(SchemaError, match=r"site\.csv: columns 2 and 4 are both called 'a'"):
+        RowReader(SITE, ["when", "a", "Level B", "a"], "site.csv", ())
+
+
+def test_words_for_states_and_for_missing_readings_are_those_of_the_schema():
+    words = replace(SITE, csv=CsvDialect(missing=("Bad Input",), states={"OPEN": 1.0}))
+
+    row = RowReader(words, HEADER, "site.csv", ()).read(["2024-01-01", "x", "Bad Input", "open"])
+
+    np.testing.assert_array_equal(row.readings, [1.0, np.nan])
+    assert row.bad == ()
 
 
 def test_quotes_and_spaces_around_cells_are_taken_off():

@@ -82,6 +82,9 @@ def test_a_stated_time_zone_becomes_utc(tmp_path):
         (HEADER + "01/02/2024,1,2\n", r"data row 1, column 'time': '01/02/2024' is not a time"),
         (HEADER + "1704067200,1,2\n", r"data row 1, column 'time': .*1704067200.* is not a time"),
         (HEADER + "2024-01-01,,\n2024-01-02,,\n", r"every reading of every channel is empty"),
+        (HEADER + "2024-01-01,1,2,\n", r"data row 1 has 4 cells, the header 3"),
+        (HEADER + "2024-01-01,1,2\n2024-01-02,1,2,3\n", r"line 2 below the header has 4 cells"),
+        ("time,level,flow,level\n2024-01-01,1,2,3\n", r"columns 2 and 4 are both called 'level'"),
         ("time,level,flow,label\n2024-01-01,1,2,256\n", r"column 'label': 256 is no label"),
     ],
 )
@@ -94,6 +97,21 @@ def test_bad_files_are_refused_naming_file_row_and_column(
         read_series(path, schema)
 
     assert str(path) in str(caught.value)
+
+
+def test_another_encoding_is_refused_with_the_key_that_helps(tmp_path, schema):
+    path = tmp_path / "site.csv"
+    path.write_bytes((HEADER + "2024-01-01,1,2\n").encode() + "#°\n".encode("cp1252"))
+
+    with pytest.raises(DataError, match=r'not in utf-8 .* encoding = "cp1252"'):
+        read_series(path, schema)
+
+
+def test_lines_before_the_header_are_refused_with_the_key_that_helps(tmp_path, schema):
+    path = write(tmp_path, "exported\n" + HEADER + "2024-01-01,1,2\n")
+
+    with pytest.raises(DataError, match="the site schema says how many: header-row"):
+        read_series(path, schema)
 
 
 def test_readings_in_a_wrong_unit_are_refused(tmp_path, schema):

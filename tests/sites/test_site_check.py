@@ -134,6 +134,15 @@ def test_a_channel_without_a_reading_is_told(check):
     assert found.channels[1].median is None
 
 
+def test_columns_that_the_schema_does_not_use_are_named(check):
+    found = check(station_frame(0, rows=1200).assign(operator="on duty", spare=1.0))
+
+    (finding,) = found.findings
+    assert (finding.level, finding.where) == ("note", "file")
+    assert finding.what == "2 columns that the schema does not use: operator, spare"
+    assert found.exit_code == 0
+
+
 def test_labels_that_say_nothing_are_told(check):
     unlabelled = check(station_frame(0, rows=1200).drop(columns="flag"))
     abnormal = check(station_frame(0, rows=1200).assign(flag=1))

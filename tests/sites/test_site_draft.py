@@ -4,12 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.core.errors import DataError
+from dtfl_app.core.errors import DataError, SchemaError
+from dtfl_app.detection.rows import RowReader
 from dtfl_app.sites.batadal import DATASET04
+from dtfl_app.sites.cells import split_line
+from dtfl_app.sites.own_files import read_raw
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema
-from dtfl_app.sites.site_schema import LabelColumn, read_site_schema
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, read_site_schema
 from tests.support.station import station_frame
+from twin.schema import Channel, Schema
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def drafted(tmp_path):
             frame.to_csv(path, index=False)
         else:
             frame.to_parquet(path)
-        (tmp_path / "schema.toml").write_text(draft_schema(path))
+        (tmp_path / "schema.toml").write_text(draft_schema(path).toml)
         return read_site_schema(tmp_path / "schema.toml"), path
 
     return draft
@@ -45,10 +49,12 @@ def test_a_draft_reads_back_and_its_file_passes(drafted):
     assert tank.low < frame["Tank 1 [m]"].min() < frame["Tank 1 [m]"].max() < tank.high
     assert site.labels == LabelColumn("flag")
     assert check_file(path, site).exit_code == 0
+    text = path.with_name("schema.toml").read_text()
     assert (
-        '# Left out, as they hold no readings: ["operator", "Unnamed: 6"]'
-        in path.with_name("schema.toml").read_text()
-    )
+        '# Left out: column "operator": 1200 of 1200 cells are not numbers, first '
+        "'on duty' in data row 1; "
+    ) in text
+    assert '# Left out: column "Unnamed: 6": it has no name' in text
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
@@ -67,13 +73,177 @@ def test_the_format_of_times_is_found(drafted, ending):
 def test_semicolons_and_decimal_commas_are_found(tmp_path):
     path = tmp_path / "plant.csv"
     station_frame(0, rows=50).to_csv(path, index=False, sep=";", decimal=",")
-    (tmp_path / "schema.toml").write_text(draft_schema(path))
+    (tmp_path / "schema.toml").write_text(draft_schema(path).toml)
 
     site = read_site_schema(tmp_path / "schema.toml")
 
     assert (site.csv.separator, site.csv.decimal) == (";", ",")
     assert [channel.name for channel in site.schema.channels] == ["Tank-1", "Q", "P1"]
     assert check_file(path, site).exit_code <= 1
+
+
+def with_words(rows: int = 60) -> pd.DataFrame:
+    """A level that fails, a pump and a valve in words, a switch in truth values, and a remark."""
+    frame = station_frame(0, rows=rows).drop(columns=["P1", "flag"]).astype({"Q": object})
+    frame.loc[[3, 4, 30], "Q"] = "Bad Input"
+    frame.loc[[7, 9], "Q"] = "-"
+    frame["pump"] = np.where(frame.index % 5 < 2, "OFF", "ON")
+    frame["valve"] = np.where(frame.index % 7 < 2, "Closed", "Open")
+    frame.loc[[5, 6], "valve"] = "No Data"
+    frame["switch"] = frame.index % 3 == 0
+    frame["remark"], frame["odd"] = "", frame.index.astype(str)
+    frame.loc[12, "remark"], frame.loc[20, "odd"] = "cleaned", "1.2.3"
+    return frame
+
+
+def test_words_among_numbers_are_missing_and_pairs_of_words_are_states(drafted):
+    site, path = drafted(with_words())
+
+    assert site.csv.missing == ("Bad Input", "-", "No Data")
+    assert site.csv.states == {"OFF": 0.0, "ON": 1.0, "Closed": 0.0, "Open": 1.0}
+    kinds = {channel.name: channel.kind for channel in site.schema.channels}
+    assert kinds == {
+        "Tank-1": "level", "Q": "other", "pump": "status", "valve": "status", "switch": "status",
+    }  # fmt: skip
+    values = read_raw(path, site, "plant").values
+    assert np.flatnonzero(values["Q"].isna()).tolist() == [3, 4, 7, 9, 30]
+    assert np.flatnonzero(values["valve"].isna()).tolist() == [5, 6]
+    assert values["valve"].tolist()[:5] == [0, 0, 1, 1, 1]
+    assert values["switch"].tolist()[:4] == [1, 0, 0, 1]
+
+
+def test_a_gateway_reads_a_drafted_file_as_training_does(drafted, tmp_path):
+    """By the schema as a model's folder keeps it: written, and read again."""
+    site, path = drafted(with_words())
+    (tmp_path / "kept.toml").write_text(site.to_toml())
+    header, *lines = path.read_text().splitlines()
+    reader = RowReader(read_site_schema(tmp_path / "kept.toml"), split_line(header), "plant", ())
+
+    rows = [reader.read(split_line(line)) for line in lines]
+
+    raw = read_raw(path, site, "plant")
+    assert [row.time for row in rows] == raw.time.astype(np.int64).tolist()
+    np.testing.assert_array_equal([row.readings for row in rows], raw.values.to_numpy())
+    assert {row.bad for row in rows} == {()}
+
+
+def test_a_column_that_is_not_taken_is_named_with_its_reason_and_first_odd_cell(drafted):
+    _, path = drafted(with_words())
+
+    remark, odd = draft_schema(path).left_out
+
+    assert remark.startswith(
+        "column \"remark\": 1 of 60 cells are not numbers, first 'cleaned' in data row 13; "
+    )
+    assert odd.startswith(
+        "column \"odd\": 1 of 60 cells are not numbers, first '1.2.3' in data row 21; "
+    )
+    text = path.with_name("schema.toml").read_text()
+    assert f"# Left out: {remark}\n# Left out: {odd}\n" in text
+
+
+def test_columns_that_are_not_taken_are_named_where_there_is_no_other(drafted):
+    with pytest.raises(DataError, match=r"no column of numbers.*\n  column \"x\": 2 of 2 cells"):
+        drafted(pd.DataFrame({"t": ["2024-01-01", "2024-01-02"], "x": ["low", "high"]}))
+
+
+def test_a_state_among_readings_is_no_reading(drafted):
+    """OFF is 0 for the pump; the level in which it stands has 3 m, and not 0."""
+    frame = station_frame(0, rows=50).astype({"Tank 1 [m]": object})
+    frame["pump"] = np.where(frame.index % 5 < 2, "OFF", "ON")
+    frame.loc[[5, 6], "Tank 1 [m]"] = "OFF"
+    _, path = drafted(frame)
+
+    (reason,) = draft_schema(path).left_out
+
+    assert reason.startswith(
+        "column \"Tank 1 [m]\": data row 6 has 'OFF', which stands for a number"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "marks", "value"),
+    [
+        ("time;x", '2024-01-01 00:0{};"1.234,5{}"', (";", ",", "."), 1234.5),
+        ("time,x", '2024-01-01 00:0{},"1,234.5{}"', (",", ".", ","), 1234.5),
+        ("time;x", "2024-01-01 00:0{};12 345,5{}", (";", ",", " "), 12345.5),
+        ("time\tx", "2024-01-01 00:0{}\t12'345.5{}", ("\t", ".", "'"), 12345.5),
+        ("time;x", "2024-01-01 00:0{};3,041{}", (";", ",", ""), 3.041),
+        ("time,x", "2024-01-01 00:0{},3.041{}", (",", ".", ""), 3.041),
+    ],
+)
+def test_marks_in_numbers_are_found(tmp_path, header, row, marks, value):
+    path = tmp_path / "plant.csv"
+    path.write_text("\n".join([header, *(row.format(i, i) for i in range(9))]), encoding="utf-8")
+    (tmp_path / "schema.toml").write_text(draft_schema(path).toml)
+
+    site = read_site_schema(tmp_path / "schema.toml")
+
+    assert (site.csv.separator, site.csv.decimal, site.csv.thousands) == marks
+    assert read_raw(path, site, "plant").values["x"][0] == value
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 1000)])
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_numbers_since_1970_are_found_to_be_the_time(drafted, unit, scale, ending):
+    frame = pd.DataFrame({"x": np.linspace(0, 5, 60), "t": (1709251200 + np.arange(60)) * scale})
+
+    site, path = drafted(frame, ending)
+
+    assert (site.time, site.time_unit, site.schema.period_s) == ("t", unit, 1.0)
+    raw = read_raw(path, site, "plant")
+    assert raw.time[0] == np.datetime64("2024-03-01")
+    if ending == ".csv":
+        header, first, *_ = path.read_text().splitlines()
+        row = RowReader(site, split_line(header), "plant", ()).read(split_line(first))
+        assert row.time == raw.time.astype(np.int64)[0]
+
+
+EXPORTED = [
+    "# exported by historian",
+    "# site: north",
+    "",
+    "time,Temp °C,flow m³/h",
+    "-,[°C],[m³/h]",
+    *(f"2024-03-01 00:{i:02},{20 + i}.5,{i}" for i in range(20)),
+]
+
+
+def test_encoding_lines_before_the_header_and_a_row_of_units_are_found(tmp_path):
+    """And a gateway, which reads line by line, finds the same header and rows: see its tests."""
+    path = tmp_path / "plant.csv"
+    path.write_text("\n".join(EXPORTED) + "\n", encoding="cp1252")
+    (tmp_path / "schema.toml").write_text(draft_schema(path).toml)
+
+    site = read_site_schema(tmp_path / "schema.toml")
+
+    assert (site.csv.encoding, site.csv.header_row, site.csv.skip_rows) == ("cp1252", 3, 1)
+    assert site.columns == {"Temp-°C": "Temp °C", "flow-m³-h": "flow m³/h"}
+    assert read_raw(path, site, "plant").values["Temp-°C"].tolist()[:2] == [20.5, 21.5]
+    assert read_raw(path, site, "plant").rows[-1] == 20
+
+
+def test_utf_16_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "plant.csv"
+    path.write_text("\n".join(EXPORTED), encoding="utf-16")
+
+    with pytest.raises(DataError, match=r"plant\.csv: its text is in UTF-16; save it as UTF-8"):
+        draft_schema(path)
+
+
+def test_sensors_below_one_another_are_refused_with_the_way_to_do_it(tmp_path):
+    """In a draft, and by a schema written by hand."""
+    path = tmp_path / "plant.csv"
+    names = ["level", "flow", "pump"] * 20
+    rows = [f"2024-03-01 00:{i:02},{name},{i}.5" for i, name in enumerate(names)]
+    path.write_text("\n".join(["time,sensor,value", *rows]))
+    site = SiteSchema(Schema("plant", (Channel("value", "m", "level", 0.0, 99.0),), 60.0))
+    message = r"'sensor' names 3 sensors \(level, flow, pump\).* in 'value'.*pivot_table"
+
+    with pytest.raises(SchemaError, match=message):
+        draft_schema(path)
+    with pytest.raises(SchemaError, match=message):
+        read_raw(path, site, "plant")
 
 
 def test_a_time_index_is_found(drafted):
@@ -90,7 +260,7 @@ def test_a_time_index_is_found(drafted):
 
 def test_a_public_file_is_drafted_whole(data_dir, tmp_path):
     path = data_dir / "batadal" / DATASET04
-    (tmp_path / "schema.toml").write_text(draft_schema(path))
+    (tmp_path / "schema.toml").write_text(draft_schema(path).toml)
 
     site = read_site_schema(tmp_path / "schema.toml")
 

@@ -14,6 +14,27 @@ def test_what_is_read_is_written_and_read_again(tmp_path):
     assert first.columns == {"level": "Tank 1 [m]", "flow": "Q", "pump": "P1"}
 
 
+def test_words_and_marks_of_a_file_are_written_as_they_are_read(tmp_path):
+    keys = 'encoding = "cp1252"\nheader-row = 2\nskip-rows = 1\n'
+    keys += 'thousands = "\'"\nmissing = ["Bad Input", "-"]\nstates = { OFF = 0, "a b" = 2.5 }\n'
+
+    first = station_schema(tmp_path, keys + STATION)
+
+    assert (first.csv.encoding, first.csv.header_row, first.csv.skip_rows) == ("cp1252", 2, 1)
+    assert first.csv.missing == ("Bad Input", "-")
+    assert first.csv.states == {"OFF": 0.0, "a b": 2.5}
+    assert station_schema(tmp_path, first.to_toml()) == first
+
+
+def test_a_unit_of_time_is_written_as_it_is_read(tmp_path):
+    first = station_schema(
+        tmp_path, STATION.replace('time-formats = ["%d/%m/%Y %H:%M"]', 'time-unit = "ms"')
+    )
+
+    assert first.time_unit == "ms"
+    assert station_schema(tmp_path, first.to_toml()) == first
+
+
 def test_a_table_of_events_lies_beside_the_schema(tmp_path):
     text = STATION.replace('column = "flag"', 'events = "events.csv"')
 
@@ -38,6 +59,20 @@ def test_a_table_of_events_lies_beside_the_schema(tmp_path):
         ('column = "flag"', "", "expected either column or events"),
         ('time = "when"', 'separator = ";;"', "separator = ';;'; expected one character"),
         ('time = "when"', 'decimal = ","', "separator and decimal are both ','"),
+        ('time = "when"', 'thousands = "."', "thousands and decimal are both '.'"),
+        ('time = "when"', 'missing = "-"', "missing = '-'; expected words"),
+        ('time = "when"', 'states = { OFF = "0" }', "expected numbers, e.g. states = { OFF = 0"),
+        ('time = "when"', "states = { 7 = 0 }", r"states: \['7'\] are numbers already"),
+        ('time = "when"', 'missing = ["on"]\nstates = { ON = 1 }', r"\['on'\] stand in missing"),
+        ('["%d/%m/%Y %H:%M"]', '["mixed"]', "time-formats: 'mixed' has no directive"),
+        ('["%d/%m/%Y %H:%M"]', '["%d/%Q"]', "time-formats: '%Q' is no directive that is known"),
+        ('["%d/%m/%Y %H:%M"]', '["%d %d"]', "time-formats: '%d %d' has a directive twice"),
+        ('time = "when"', 'time-unit = "ms"', "time-unit and time-formats are both there"),
+        ('time = "when"', 'time-unit = "h"', r"time-unit = 'h'; expected one of \['s', 'ms'\]"),
+        ('time = "when"', 'encoding = "utf-16"', "encoding = 'utf-16'; expected one such as"),
+        ('time = "when"', 'encoding = "klingon"', "encoding = 'klingon'; expected one such as"),
+        ('time = "when"', "header-row = -1", "header-row = -1; expected a number of lines"),
+        ('time = "when"', 'skip-rows = "1"', "skip-rows = '1'; expected a number of lines"),
         ('time = "when"', 'twin = "yes"', "twin = 'yes'; expected one of"),
         ("[labels]", "[labels", "not a site schema in TOML"),
     ],

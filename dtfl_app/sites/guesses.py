@@ -1,0 +1,197 @@
+"""How a file is written, guessed from its text: separator, marks in numbers, words for states."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dtfl_app.core.errors import SchemaError
+from dtfl_app.sites.cells import split_line
+from dtfl_app.sites.dialect import CsvDialect
+from dtfl_app.sites.readers import read_numbers
+
+__all__ = ["guess_dialect", "guess_words", "require_wide", "why_no_channel"]
+
+# Two words for off and on; true and false are numbers everywhere.
+_STATES = (
+    ("OFF", "ON"),
+    ("CLOSED", "OPEN"),
+    ("CLOSE", "OPEN"),
+    ("STOPPED", "RUNNING"),
+    ("STOP", "RUN"),
+    ("STANDBY", "RUNNING"),
+    ("NO", "YES"),
+    ("INACTIVE", "ACTIVE"),
+)
+_SEPARATORS = (",", ";", "\t")
+_FEW_ROWS = 50
+_BLOCK = 2**20
+_MOST_SKIPPED = 5
+_SENSOR_WORDS = {
+    "sensor", "tag", "tagname", "channel", "point", "signal", "variable", "parameter", "metric",
+}  # fmt: skip
+# More different words than these are texts, not marks of a missing reading.
+_MOST_WORDS = 5
+_LONGEST_SHOWN = 40
+
+
+def guess_dialect(path: Path) -> CsvDialect:
+    """Guess how a CSV file is written from its text: encoding, what is before the rows, marks."""
+    plain = CsvDialect(encoding=_encoding(path))
+    with path.open(encoding=plain.first_encoding, errors="replace", newline="") as file:
+        lines = list(islice(file, _FEW_ROWS))
+    before = _before_header(lines)
+    marks = replace(_marks(lines[before:]), encoding=plain.encoding, header_row=before)
+    return replace(marks, skip_rows=_after_header(lines[before + 1 :], marks))
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8 if the whole text is; else what Windows writes in the west of Europe."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                decoder.decode(block)
+    except UnicodeDecodeError:
+        with path.open("rb") as file:
+            wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        # Reading says what is to be done about UTF-16.
+        return "utf-8" if wide else "cp1252"
+    return "utf-8"
+
+
+def _before_header(lines: Sequence[str]) -> int:
+    """Lines of one cell, or that begin with "#", before one as wide as most; else 0."""
+    found = []
+    for separator in _SEPARATORS:
+        widths = [len(split_line(line, separator)) for line in lines]
+        wide = Counter(width for width in widths if width > 1).most_common(1)
+        if wide:
+            start = widths.index(wide[0][0])
+            plain = (w <= 1 or line.startswith("#") for w, line in zip(widths, lines, strict=True))
+            if all(islice(plain, start)):
+                found.append(start)
+    return min(found, default=0)
+
+
+def _after_header(lines: Sequence[str], dialect: CsvDialect) -> int:
+    """Lines without a digit that begins a cell, such as units, before one that has some."""
+    for place, line in enumerate(lines[:_MOST_SKIPPED]):
+        if any(re.match(r"[+-]?\d", cell) for cell in split_line(line, dialect.separator)):
+            return place
+    return 0
+
+
+def _marks(lines: Sequence[str]) -> CsvDialect:
+    """Guess separator, decimal and thousands from a header and the first rows below it."""
+    separator = max(_SEPARATORS, key="".join(lines[:1]).count)
+    text = "".join(lines[1:])
+    inside = rf"(?:^|[{separator}\"])\s*[+-]?\d{{1,3}}"
+    if re.search(rf"{inside}(?:,\d{{3}})+\.\d", text, re.M):
+        return CsvDialect(separator, ".", ",")
+    comma = separator != "," and re.search(r"\d,\d", text)
+    decimal = "," if comma else "."
+    if comma and re.search(rf"{inside}(?:\.\d{{3}})+,\d", text, re.M):
+        return CsvDialect(separator, ",", ".")
+    for mark, written in ((" ", "[ \u00a0\u202f]"), ("'", "'")):
+        if re.search(rf"{inside}(?:{written}\d{{3}})+(?:[{decimal}{separator}\"]|$)", text, re.M):
+            return CsvDialect(separator, decimal, mark)
+    return CsvDialect(separator, decimal)
+
+
+def guess_words(columns: Iterable[pd.Series[Any]], dialect: CsvDialect) -> CsvDialect:
+    """Add what words in otherwise numbered columns mean: states, or that there is no reading."""
+    found = [words for column in columns if (words := _words(column, dialect)) is not None]
+    states = {word: value for of_column, _ in found for word, value in of_column.items()}
+    known = {word.casefold() for word in states}
+    # Small and capital letters are alike: one spelling of each word is enough.
+    states = {word: states[word] for word in {w.casefold(): w for w in states}.values()}
+    absent = {word.casefold(): word for _, of_column in found for word in of_column}
+    missing = [word for plain, word in absent.items() if plain not in known]
+    return replace(dialect, states=states, missing=tuple(missing))
+
+
+def _words(
+    column: pd.Series[Any], dialect: CsvDialect
+) -> tuple[dict[str, float], list[str]] | None:
+    """A column's states and its words for "no reading"; None where there are none to guess."""
+    numbers, bad = read_numbers(column, dialect.grammar)
+    often = Counter(str(cell).strip() for cell in column.iloc[bad])
+    if not often:
+        return None
+    values = frozenset(numbers[~np.isnan(numbers)].tolist())
+    states = _state_words(often) if values <= {0.0, 1.0} else {}
+    rest = [word for word in often if word not in states]
+    read = int((~np.isnan(numbers)).sum()) + sum(often[word] for word in states)
+    sound = all(often[word] > 1 and not re.search(r"\d", word) for word in rest)
+    if not sound or len(rest) > _MOST_WORDS or 2 * read <= read + sum(often[w] for w in rest):
+        return None
+    return states, rest
+
+
+def _state_words(often: Counter[str]) -> dict[str, float]:
+    """Words of the pair that most of the cells are of, in the file's own letters."""
+    pairs = [
+        {word: float(pair.index(word.upper())) for word in often if word.upper() in pair}
+        for pair in _STATES
+    ]
+    return max(pairs, key=lambda found: (len(found), sum(often[word] for word in found)))
+
+
+def require_wide(frame: pd.DataFrame, values: Collection[str], path: Path) -> None:
+    """Raise SchemaError where one column of values holds several sensors, named in another one."""
+    if len(values) != 1:
+        return
+    for column in frame.columns:
+        plain = re.sub(r"[\s_-]|(name|id)$", "", str(column).casefold())
+        if plain not in _SENSOR_WORDS or pd.api.types.is_numeric_dtype(frame[column]):
+            continue
+        often = frame[column].value_counts()
+        if len(often) > 1 and int(often.min()) > 1:
+            shown = ", ".join(map(str, often.index[:_MOST_WORDS]))
+            raise SchemaError(
+                f"{path}: column {column!r} names {len(often)} sensors ({shown}), whose readings "
+                f"stand below one another in {next(iter(values))!r}; expected a column for each. "
+                "Export it so, or turn it with pandas: pivot_table(index=TIME, "
+                f"columns={column!r}, values={next(iter(values))!r})"
+            )
+
+
+def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
+    """Say why a column cannot be a channel as it is; "" where it can."""
+    numbers, bad = read_numbers(column, dialect.grammar)
+    if bad.size:
+        # It goes into a comment of one line.
+        cell = "".join(c if c.isprintable() else "?" for c in str(column.iloc[int(bad[0])]))
+        cell = cell.strip()[:_LONGEST_SHOWN]
+        return (
+            f"{bad.size} of {len(column)} cells are not numbers, first {cell!r} in data row "
+            f"{int(bad[0]) + 1}; {dialect.grammar.advice(cell)}"
+        )
+    readings = numbers[~np.isnan(numbers)]
+    if not readings.size:
+        return "it holds no reading"
+    if (mixed := _mixed(column, dialect)) is not None:
+        return (
+            f"data row {mixed + 1} has {str(column.iloc[mixed])!r}, which stands for a number in "
+            "other columns, and the rest are readings; give the word another spelling there"
+        )
+    return ""
+
+
+def _mixed(column: pd.Series[Any], dialect: CsvDialect) -> int | None:
+    """The first state among readings other than states; None without one."""
+    if pd.api.types.is_numeric_dtype(column):
+        return None
+    numbers, states = read_numbers(column, replace(dialect, states={}).grammar)
+    readings = set(numbers[~np.isnan(numbers)].tolist())
+    return int(states[0]) if states.size and not readings <= {0.0, 1.0} else None
