@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
+from dtfl_app.results.promises import Promise, promises
 from dtfl_app.results.run_events import EVENTS, RunEvent, read_events
 from dtfl_app.results.spending import PRIVACY, Spending, read_spending
 
@@ -104,6 +106,15 @@ class RunContents:
     def target(self) -> float:
         """Balanced accuracy that counts as reached."""
         return float(self.settings["target"])
+
+    @property
+    def promised(self) -> dict[str, Promise]:
+        """What became of the run's own false-alarm rate, by strategy."""
+        entries = [
+            {**asdict(c), "observed": None if math.isnan(c.observed) else c.observed}
+            for c in self.calibration
+        ]
+        return promises(entries, float(self.settings["detector.false-alarm-rate"]))
 
     @property
     def strategies(self) -> list[str]:

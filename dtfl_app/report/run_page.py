@@ -128,7 +128,7 @@ def _strategies(run: RunContents) -> Iterator[Block]:
     yield cost_table(run.summaries)
     if any(summary["final"] for summary in run.summaries):
         yield figure_table(run.summaries)
-        yield alarm_table(run.summaries)
+        yield alarm_table(run.summaries, run.promised)
     if any(summary.get("groups") for summary in run.summaries):
         yield group_table(run.summaries)
 

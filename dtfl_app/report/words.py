@@ -77,6 +77,7 @@ def describe_shortfalls(run: RunContents) -> list[str]:
     return [
         *_unfinished(run),
         *_false_alarms(run),
+        *(f"{name}: {p.describe()}." for name, p in run.promised.items() if p.broken),
         *(
             f"{_count(s['refused'], 'reply', 'replies')} of {s['strategy']} refused."
             for s in run.summaries

@@ -53,6 +53,7 @@ from dtfl_app.results.lines import (
     read_lines,
     summarise,
 )
+from dtfl_app.results.promises import CALIBRATION, Promise, promises
 from dtfl_app.results.resuming import read_about, require_same_settings
 from dtfl_app.results.run_events import EVENTS, RunEvent
 from dtfl_app.results.saved_models import SavedModel, save_model
@@ -209,7 +210,11 @@ class RunDirectory:
     def save_calibration(self, strategy: str, rates: Sequence[Mapping[str, object]]) -> None:
         """Store wanted and observed false-alarm rates of a strategy's last model, per site."""
         self._calibration[strategy] = [{"strategy": strategy, **rate} for rate in rates]
-        self._write_json("calibration.json", [e for es in self._calibration.values() for e in es])
+        self._write_json(CALIBRATION, self._entries())
+
+    def promises(self, wanted: float) -> dict[str, Promise]:
+        """What became of the false-alarm rate `wanted`, by strategy."""
+        return promises(self._entries(), wanted)
 
     def save_groups(self, strategy: str, groups: Mapping[str, Metrics]) -> None:
         """Store a strategy's figures by group of events."""
@@ -238,6 +243,9 @@ class RunDirectory:
         self._groups: dict[str, Mapping[str, Metrics]] = {}
         self._calibration: dict[str, list[dict[str, object]]] = {}
 
+    def _entries(self) -> list[dict[str, object]]:
+        return [entry for entries in self._calibration.values() for entry in entries]
+
     def _cut(self, history: Sequence[str], timings: Sequence[str]) -> None:
         """Bring the folder back to where it was after `history`."""
         (self.path / "summary.json").unlink(missing_ok=True)
@@ -246,7 +254,7 @@ class RunDirectory:
             write_atomically(self.path / name, "".join(f"{line}\n" for line in lines).encode())
         _drop_half_line(self.path / EVENTS)
         begun = {RoundLine.from_json(line).strategy for line in history}
-        for entry in self._read_json("calibration.json", []):
+        for entry in self._read_json(CALIBRATION, []):
             if entry["strategy"] in begun:
                 self._calibration.setdefault(entry["strategy"], []).append(entry)
         for strategy, groups in self._read_json("groups.json", {}).items():

@@ -146,12 +146,16 @@ class Session:
         title = f"{config.run.dataset}, {config.data.protocol}, {sites} sites"
         summaries = self.results.finish(title)
         # Unmarked lines: for `flwr run`; `dtfl run` shows a table of its own.
-        tables = [plain(SUMMARY_HEAD, summary_rows(summaries))]
+        promised = self.results.promises(config.detector.false_alarm_rate)
+        tables = [plain(SUMMARY_HEAD, summary_rows(summaries, promised))]
         if self.groups is not None:
             tables.append(plain(GROUP_HEAD, group_rows(summaries)))
         for line in "\n".join(tables).splitlines():
             log.logger.info("%s", line)
         log.logger.info("results: %s", self.results.path)
+        for name, promise in promised.items():
+            if promise.broken:
+                log.logger.warning("%s: %s", name, promise.describe())
         return summaries
 
     def _export(self, name: str, model: SavedModel, weights: Path) -> None:
