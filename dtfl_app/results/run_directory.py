@@ -42,7 +42,7 @@ from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.results.checkpoint import CheckpointFolder
+from dtfl_app.results.checkpoint import CheckpointFolder, more_rounds
 from dtfl_app.results.curves import save_curves
 from dtfl_app.results.lines import (
     METRICS,
@@ -129,7 +129,7 @@ class RunDirectory:
         ----------
         path : the run's folder.
         settings : run-config key -> value, as used now; CheckpointError if they are not those in
-            config.json, but for keys that shape no result.
+            config.json, but for keys that shape no result and a larger number of rounds.
         target : balanced accuracy that counts as reached.
         history, timings : the checkpoint's lines of metrics.jsonl and timings.jsonl.
         """
@@ -139,7 +139,10 @@ class RunDirectory:
         results._open(path, target, about["run"])
         try:
             results._cut(history, timings)
-            results.note(results._resumed(about))
+            results.note(results._resumed(about, settings))
+            if more_rounds(about["settings"], settings):
+                longer = {**about["settings"], "rounds": settings["rounds"]}
+                results._write_json("config.json", {**about, "settings": longer})
         except (OSError, ResultsError) as error:
             raise ConfigError(
                 f"{path}: the run cannot go on there ({error}); make room, or let its folder be "
@@ -261,12 +264,15 @@ class RunDirectory:
             if strategy in begun:
                 self._groups[strategy] = {name: _metrics(m) for name, m in groups.items()}
 
-    def _resumed(self, about: Mapping[str, Any]) -> RunEvent:
-        """The event of taking the run up, with the versions that changed since it began."""
+    def _resumed(self, about: Mapping[str, Any], settings: Mapping[str, Value]) -> RunEvent:
+        """The event of taking the run up, with rounds and versions that changed since it began."""
         now = installed_versions(_PACKAGES)
         then = {"python": about.get("python"), **about.get("versions", {})}
         changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then[name] != now[name]]
         reason = f"results may differ: {', '.join(changed)}" if changed else ""
+        if more_rounds(about["settings"], settings):
+            longer = f"rounds {about['settings']['rounds']} -> {settings['rounds']}"
+            reason = "; ".join(filter(None, (longer, reason)))
         stored = self.checkpoints.stored()
         if not stored:
             return RunEvent("resumed", reason=reason)

@@ -19,6 +19,7 @@ from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import EventResult, event_results
 from dtfl_app.results.figures import figures
 from dtfl_app.results.promises import PROMISE_HEAD, Promise, read_promises
+from dtfl_app.results.resuming import describe_unfinished
 from dtfl_app.results.run_events import EVENTS, read_events
 from dtfl_app.results.spending import PRIVACY, read_spending
 from dtfl_app.results.summary_tables import cost_cells, figure_cells, promise_cell
@@ -60,6 +61,8 @@ def _place(file: Path) -> str:
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+    if not (path / "summary.json").exists():
+        raise DataError(describe_unfinished(path))
     try:
         config = json.loads((path / "config.json").read_text())
         settings = {**RunConfig.from_mapping({}).to_mapping(), **modern(config["settings"])}
