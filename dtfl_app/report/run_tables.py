@@ -162,7 +162,12 @@ def quality_table(quality: Mapping[str, Mapping[str, Mapping[str, float]]]) -> T
     return Table("quality", "Soundness of each site's readings", columns, rows)
 
 
-def calibration_table(entries: Sequence[SiteCalibration], factor: float) -> Table:
+def calibration_table(
+    entries: Sequence[SiteCalibration],
+    factor: float,
+    name: str = "site-calibration",
+    caption: str = "False alarms per site",
+) -> Table:
     """Wanted and observed false-alarm rate per strategy and site; off by over `factor` is poor."""
     columns = (
         Column("strategy", numeric=False),
@@ -188,7 +193,7 @@ def calibration_table(entries: Sequence[SiteCalibration], factor: float) -> Tabl
                 Cell(e.drift or "-"),
             )
         )
-    return Table("site-calibration", "False alarms per site", columns, tuple(rows))
+    return Table(name, caption, columns, tuple(rows))
 
 
 def distance_table(table: pd.DataFrame) -> Table:
