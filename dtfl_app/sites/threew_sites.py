@@ -24,6 +24,7 @@ from dtfl_app.sites.partition import by_column
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.threew import (
+    CHANNELS,
     DEFAULT_CHANNELS,
     read_threew,
     read_threew_raw,
@@ -159,7 +160,20 @@ class ThreeWDataset(FederatedDataset):
     def _wells(self) -> dict[str, pd.DataFrame]:
         folder = self.data_dir / _FOLDER
         path = folder / _FILE
-        return by_column(read_threew_raw(path if path.exists() else folder, self.channels), well_of)
+        path = path if path.exists() else folder
+        series = read_threew_raw(path, self.channels)
+        self._require_readings(series, path)
+        return by_column(series, well_of)
+
+    def _require_readings(self, series: pd.DataFrame, path: Path) -> None:
+        """Raise DataError for channels that no recording has a reading of."""
+        empty = [name for name in self.channels if series[name].isna().all()]
+        if empty:
+            others = [name for name in CHANNELS if name not in empty]
+            raise DataError(
+                f"{path}: column {', '.join(map(repr, empty))}: no recording has a reading there; "
+                f"choose other channels with data.channels, of {', '.join(others)}"
+            )
 
     def _held_out(self, wells: dict[str, pd.DataFrame]) -> str:
         name = self.held_out or max(wells)
