@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from dtfl_app.core.config import keys_with
+from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import CheckpointError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
@@ -248,7 +248,11 @@ def differences(
     then: Mapping[str, Value], now: Mapping[str, Value]
 ) -> dict[str, tuple[Value | None, Value | None]]:
     """Return key -> both values of the settings that differ and shape results, sorted by key."""
-    then, now = modern(then), modern(now)
+    now = modern(now)
+    # A setting that came after the run does at its default what was done before there was one.
+    defaults = RunConfig.from_mapping({}).to_mapping()
+    later = {k: v for k, v in defaults.items() if now.get(k) == v}
+    then = {**later, **modern(then)}
     keys = sorted((then.keys() | now.keys()) - keys_with("local", "local-path"))
     return {k: (then.get(k), now.get(k)) for k in keys if then.get(k) != now.get(k)}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import TEST_FILE
 from dtfl_app.sites.batadal_sites import BatadalDataset
@@ -170,9 +171,23 @@ def test_a_channel_without_a_reading_in_any_recording_is_named(tmp_path):
     for well in ("WELL-1", "WELL-2"):
         write_recording(tmp_path, 2, well)
 
-    with pytest.raises(DataError, match=r"column 'T-TPT': no recording has a reading there"):
+    with pytest.raises(DataError, match=r"column 'T-TPT': no recording of event .* of P-TPT$"):
         ThreeWDataset(tmp_path).sites(1)
     assert ThreeWDataset(tmp_path, channels=("P-TPT",)).sites(1) == ["WELL-1"]
+
+
+def test_the_recordings_are_those_of_the_event_that_is_asked_for(tmp_path):
+    for event, well in ((2, "WELL-1"), (2, "WELL-2"), (6, "WELL-3"), (6, "WELL-4")):
+        write_recording(tmp_path, event, well)
+    told = {"dataset": "threew", "data.dir": str(tmp_path), "data.channels": "P-TPT"}
+
+    usual = ThreeWDataset.from_config(RunConfig.from_mapping(told))
+    other = ThreeWDataset.from_config(RunConfig.from_mapping({**told, "data.event": 6}))
+
+    assert (usual.sites(1), other.sites(1)) == (["WELL-1"], ["WELL-3"])
+    assert set(other.load_evaluation(1).event) - {""} == {
+        "restriction-in-pck WELL-4_20200101000000"
+    }
 
 
 def test_a_site_with_little_normal_operation_calibrates_on_none(data_dir):
