@@ -61,6 +61,11 @@ def _place(file: Path) -> str:
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+    if not (path / "config.json").exists():
+        raise DataError(
+            f"{path} holds no finished run, nor one under way (it has no config.json); expected a "
+            "folder that `dtfl run` wrote, e.g. results/NAME"
+        )
     if not (path / "summary.json").exists():
         raise DataError(describe_unfinished(path))
     try:

@@ -221,3 +221,11 @@ def test_a_run_without_stored_rates_has_a_dash_for_its_false_alarms(tmp_path):
 
     assert "false alarms (wanted)" in text
     assert "promised" not in text
+
+
+def test_an_unfinished_run_is_shown_by_how_far_it_is(tmp_path):
+    code, _, err = invoke("show", str(make_run(tmp_path / "run", finished=False)))
+
+    assert code == 2
+    assert "not finished; cwa (method 2 of 2) has recorded round 2 of 2" in err
+    assert "Errno" not in err
