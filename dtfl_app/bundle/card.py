@@ -13,6 +13,7 @@ from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.results.figures import figures
+from dtfl_app.results.promises import Promise
 
 __all__ = ["model_card"]
 
@@ -28,6 +29,7 @@ def model_card(
     versions: Mapping[str, str],
     metrics: Metrics | None,
     alarms: pd.DataFrame | None,
+    promise: Promise | None = None,
 ) -> str:
     """Write the card in Markdown; ``{version}`` in it stands for the model's version.
 
@@ -37,6 +39,7 @@ def model_card(
     bundle : what the card goes with.
     versions : package -> version that made it.
     metrics, alarms : of the last model on the evaluation set (`Evaluator`); None without one.
+    promise : what became of its false-alarm rate there; None where nothing tells.
     """
     parts = [
         "# Model {version}",
@@ -45,7 +48,7 @@ def model_card(
         "## Evidence and thresholds",
         _thresholds(bundle),
         "## Measured",
-        _measured(metrics, alarms) if metrics is not None and alarms is not None else _UNJUDGED,
+        _UNJUDGED if metrics is None or alarms is None else _measured(metrics, alarms, promise),
         "## Intended use",
         _USE,
         "## Limits",
@@ -96,7 +99,7 @@ def _scores(bundle: Bundle, column: int) -> int:
     return sum(sketch.count for sketch in bundle.calibration.sketches(column))
 
 
-def _measured(metrics: Metrics, alarms: pd.DataFrame) -> str:
+def _measured(metrics: Metrics, alarms: pd.DataFrame, promise: Promise | None) -> str:
     measured = metrics.as_dict()
     rows = [
         [figure.name or figure.title, f"{measured[figure.key]:.4f}"]
@@ -104,7 +107,12 @@ def _measured(metrics: Metrics, alarms: pd.DataFrame) -> str:
         if np.isfinite(measured[figure.key])
     ]
     rows.append(["events found", f"{metrics.events_found} of {metrics.events}"])
-    return f"{markdown(('figure', 'value'), rows)}\n\n{_worst(alarms)}"
+    if promise is not None:
+        rows.append(["false alarms in settled normal steps (wanted)", promise.text])
+    parts = [markdown(("figure", "value"), rows), _worst(alarms)]
+    if promise is not None and promise.broken:
+        parts.insert(0, f"**Not fit for use as it is: {promise.describe()}.**")
+    return "\n\n".join(parts)
 
 
 def _worst(alarms: pd.DataFrame) -> str:

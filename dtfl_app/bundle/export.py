@@ -22,6 +22,7 @@ from dtfl_app.detector.models import build_model, set_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared, scaler_from_arrays
+from dtfl_app.results.promises import Promise, promises
 from dtfl_app.results.saved_models import SavedModel
 from dtfl_app.sites.federation import FederatedDataset
 from twin.ctown.laws import PlantLaws
@@ -78,6 +79,7 @@ def export_model(
         bundle,
         versions,
         *_measured(model, origin),
+        _promise(strategy, model, origin),
     )
     about = {"run": origin.run, "strategy": strategy, "made_with": versions}
     write_folder(path, bundle, weights.read_bytes(), card, about)
@@ -141,3 +143,12 @@ def _measured(model: SavedModel, origin: Origin) -> tuple[Metrics | None, pd.Dat
         return None, None
     metrics = origin.evaluator(model.params, model.calibration)
     return metrics, origin.evaluator.alarms(model.params, model.calibration)
+
+
+def _promise(strategy: str, model: SavedModel, origin: Origin) -> Promise | None:
+    """What became of the model's false-alarm rate; None where nothing tells."""
+    if origin.evaluator is None:
+        return None
+    rates = origin.evaluator.observed_rates(model.params, model.calibration)
+    entries = [{"strategy": strategy, **rate.to_mapping()} for rate in rates]
+    return promises(entries, model.false_alarm_rate).get(strategy)

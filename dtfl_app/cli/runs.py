@@ -16,7 +16,7 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.renamed import modern
 from dtfl_app.core.settings import Value
-from dtfl_app.results.checkpoint import CheckpointFolder, require_same_run
+from dtfl_app.results.checkpoint import CheckpointFolder, more_rounds, require_same_run
 from dtfl_app.results.comparison import compare_runs
 from dtfl_app.results.resuming import find_checkpoint, read_about, run_folder
 
@@ -72,12 +72,14 @@ def resumed_settings(chosen: Mapping[str, Value]) -> dict[str, Value]:
     """
     named = _place(str(chosen["resume"]), str(chosen.get("results-dir") or "results"))
     folder = run_folder(named)
-    if named == folder and (folder / "summary.json").exists():
+    stored = modern(read_about(folder)["settings"])
+    finished = named == folder and (folder / "summary.json").exists()
+    if finished and not more_rounds(stored, chosen):
         raise ConfigError(
             f"{folder} is a finished run: there is nothing to go on with. To repeat its end, name "
-            "one of its checkpoints; for more rounds, start a new run"
+            "one of its checkpoints; for more rounds, say how many in all: "
+            f"resume={folder} rounds=N, N above {stored['rounds']}"
         )
-    stored = modern(read_about(folder)["settings"])
     places: dict[str, Value] = {
         "resume": str(named), "results-dir": str(folder.parent), "run-name": folder.name,
     }  # fmt: skip

@@ -226,6 +226,9 @@ class DataSettings:
         "data.dir; empty = none",
         role="data-file",
     )
+    event: int = setting(
+        2, "threew: event type of the recordings (docs/evaluation.md)", low=1, high=9
+    )
     channels: str = setting("", "threew: channels, separated by commas; empty = P-TPT,T-TPT")
     seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
     calibration_share: float = setting(

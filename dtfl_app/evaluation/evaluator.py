@@ -147,12 +147,13 @@ class Evaluator:
         )
 
     def observed_rates(self, params: Params, calibration: Calibration) -> list[ObservedRate]:
-        """Compare wanted and observed false-alarm rates, site by site."""
+        """Compare wanted and observed false-alarm rates, the run's own among them, by site."""
         evidence, features = self.evidence(params), self._prepared.features
         sources = self._sources(calibration.judge(evidence, self._settings.false_alarm_rate))
         owners = np.array([self._owner(name, calibration) for name in features.instance], str)
         found = []
-        for wanted in WANTED_RATES.values():
+        own = self._settings.false_alarm_rate
+        for wanted in dict.fromkeys((*WANTED_RATES.values(), own)):
             raised = calibration.exceeds(evidence, wanted)
             for site in dict.fromkeys(owners.tolist()):
                 here = owners == site

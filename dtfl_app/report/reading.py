@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +17,19 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
+from dtfl_app.results.promises import Promise, promises
 from dtfl_app.results.run_events import EVENTS, RunEvent, read_events
 from dtfl_app.results.spending import PRIVACY, Spending, read_spending
 
-__all__ = ["RunContents", "SiteCalibration", "StoredFile", "read_run", "stored_files"]
+__all__ = ["NO_SITE", "RunContents", "SiteCalibration", "StoredFile", "read_run", "stored_files"]
 
 T = TypeVar("T")
 
+#: The site of readings that belong to no single one, in calibration.json.
+NO_SITE = "evaluation"
+
+# The twin that a data set brings, where neither settings nor a schema name one.
+_OWN_TWINS = {"plants": "ctown", "batadal": "ctown", "threew": "recorded"}
 _ALARM_COLUMNS = ("instance", "time", "label", "event", "score", "threshold", "alarm", "channel")
 _DISTANCE_COLUMNS = ("channel", "twin_mean", "plant_mean", "twin_sd", "plant_sd", "ks")
 
@@ -80,6 +88,7 @@ class RunContents:
     privacy : account of the sites' noisy updates; None without differential privacy.
     twin_distance : table of `dtfl twin compare`, one row per channel; None without one.
     files : what was there.
+    twin_kind : "ctown", "recorded" or "none"; empty where it cannot be told.
     """
 
     name: str
@@ -94,6 +103,7 @@ class RunContents:
     privacy: Spending | None
     twin_distance: pd.DataFrame | None
     files: list[StoredFile]
+    twin_kind: str = ""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -104,6 +114,15 @@ class RunContents:
     def target(self) -> float:
         """Balanced accuracy that counts as reached."""
         return float(self.settings["target"])
+
+    @property
+    def promised(self) -> dict[str, Promise]:
+        """What became of the run's own false-alarm rate, by strategy."""
+        entries = [
+            {**asdict(c), "observed": None if math.isnan(c.observed) else c.observed}
+            for c in self.calibration
+        ]
+        return promises(entries, float(self.settings["detector.false-alarm-rate"]))
 
     @property
     def strategies(self) -> list[str]:
@@ -135,7 +154,19 @@ def read_run(path: Path) -> RunContents:
         privacy=_read(path / PRIVACY, read_spending),
         twin_distance=_read(path / "twin_distance.csv", _distance),
         files=stored_files(path),
+        twin_kind=_twin_kind(path, modern(about["settings"])),
     )
+
+
+def _twin_kind(path: Path, settings: Mapping[str, Any]) -> str:
+    """The kind of a run's twin: as set, else as its sites' schema or its data set has it."""
+    kind = str(settings.get("twin.kind", "auto"))
+    if kind != "auto":
+        return kind
+    if settings.get("dataset") == "files":
+        schema = _read(path / "schema.toml", lambda file: tomllib.loads(file.read_text()))
+        return str((schema or {}).get("twin", "none"))
+    return _OWN_TWINS.get(str(settings.get("dataset", "")), "")
 
 
 def stored_files(path: Path) -> list[StoredFile]:

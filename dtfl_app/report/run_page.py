@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from dtfl_app.report.blocks import (
 )
 from dtfl_app.report.event_outcomes import EventOutcome, event_outcomes
 from dtfl_app.report.page import render_page
-from dtfl_app.report.reading import RunContents
+from dtfl_app.report.reading import NO_SITE, RunContents
 from dtfl_app.report.run_log import log_blocks, privacy_blocks
 from dtfl_app.report.run_pictures import (
     FalseAlarms,
@@ -65,7 +66,10 @@ __all__ = [
 ]
 
 _CALIBRATION_FACTOR = 2.0
-# Where things lie on one machine does not belong into a command for another.
+_ONE_CLASS = (
+    "The evaluation set has normal steps alone, or abnormal ones alone: balanced accuracy is not "
+    "defined, so there is no curve to draw."
+)
 
 
 def run_page(run: RunContents, reference: Sequence[SettingReference]) -> str:
@@ -128,18 +132,23 @@ def _strategies(run: RunContents) -> Iterator[Block]:
     yield cost_table(run.summaries)
     if any(summary["final"] for summary in run.summaries):
         yield figure_table(run.summaries)
-        yield alarm_table(run.summaries)
+        yield alarm_table(run.summaries, run.promised)
     if any(summary.get("groups") for summary in run.summaries):
         yield group_table(run.summaries)
 
 
 def _curves(run: RunContents) -> Iterator[Block]:
-    if not any(line.metrics for line in run.lines):
-        yield _nothing("no judged models")
-        return
-    yield Legend(tuple(dict.fromkeys(line.strategy for line in run.lines)))
-    yield learning_curves(run.lines, run.target)
+    judged = [line.metrics for line in run.lines if line.metrics]
+    drawn = any(math.isfinite(metrics.balanced_accuracy) for metrics in judged)
     signals = twin_signals(run.lines)
+    if drawn or signals is not None:
+        yield Legend(tuple(dict.fromkeys(line.strategy for line in run.lines)))
+    if drawn:
+        yield learning_curves(run.lines, run.target)
+    elif judged:
+        yield Sentences((_ONE_CLASS,))
+    else:
+        yield _nothing("no judged models")
     if signals is not None:
         yield signals
 
@@ -148,14 +157,20 @@ def _bytes(run: RunContents) -> Iterator[Block]:
     if not run.summaries:
         yield _nothing("no rounds")
         return
+    if all(s["rounds_to_target"] is None for s in run.summaries):
+        yield Sentences(
+            (f"No method reached balanced accuracy {run.target:g}, so there is nothing to draw.",)
+        )
+        return
     yield bytes_to_target(run.summaries, run.lines, run.target)
 
 
 def site_blocks(run: RunContents) -> Iterator[Block]:
     """Soundness of each site's readings, and its false alarms where they are stored."""
     yield quality_table(run.quality) if run.quality else _nothing("no quality.json")
-    if run.calibration:
-        yield calibration_table(run.calibration, _CALIBRATION_FACTOR)
+    sites = [entry for entry in run.calibration if entry.site != NO_SITE]
+    if sites:
+        yield calibration_table(sites, _CALIBRATION_FACTOR)
 
 
 def _calibration(run: RunContents) -> Iterator[Block]:
@@ -165,6 +180,10 @@ def _calibration(run: RunContents) -> Iterator[Block]:
         return
     yield Legend(tuple(dict.fromkeys(point.strategy for point in points)))
     yield calibration_plot(points)
+    whole = [entry for entry in run.calibration if entry.site == NO_SITE]
+    if whole:
+        caption = "False alarms where the readings belong to no single site"
+        yield calibration_table(whole, _CALIBRATION_FACTOR, "whole-calibration", caption)
 
 
 def _false_alarms(run: RunContents) -> list[FalseAlarms]:
@@ -217,13 +236,15 @@ def event_blocks(run: RunContents, outcomes: Mapping[str, list[EventOutcome]]) -
 
 def twin_blocks(run: RunContents) -> Iterator[Block]:
     """How far the twin is from the plant, or how to find out."""
-    if run.settings.get("twin.kind") == "none":
+    if run.twin_kind == "none":
         yield Sentences(("This run had no twin.",))
+    elif run.twin_distance is None and run.twin_kind != "ctown":
+        yield _nothing("no comparison of twin and plant")
     elif run.twin_distance is None:
         yield Sentences(
             (
-                "This run's folder holds no comparison of twin and plant. For the C-Town twin "
-                "and a file of the plant's normal operation, this makes one:",
+                "This run's folder holds no comparison of twin and plant. With a file of the "
+                "plant's normal operation, this makes one:",
             )
         )
         yield Code(f"dtfl twin compare SCADA.csv --out {run.name}/twin_distance.csv")

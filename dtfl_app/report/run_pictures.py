@@ -43,6 +43,19 @@ __all__ = [
 WIDTH = 9.2
 _LABELLED_CHANNELS = 16
 _MARKS = "os^DvPX*"
+# What the twin does to the sites: a line's figure, its axis, what it is.
+_SIGNALS = (
+    (
+        "site_score",
+        "median score at the sites",
+        "Score: median over sites of the median anomaly score of normal operation",
+    ),
+    (
+        "twin_loss",
+        "loss on twin data",
+        "Loss: that of the aggregate on twin data before the twin's step",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +215,13 @@ def twin_signals(lines: Sequence[RoundLine]) -> Picture | None:
     tried = [x for x in lines if math.isfinite(x.twin_loss)]
     if not scored and not tried:
         return None
+    panels = [panel for panel in zip(_SIGNALS, (scored, tried), strict=True) if panel[1]]
     figure = new_figure(WIDTH, 2.9)
-    at_sites, on_twin = figure.subplots(1, 2)
-    for index, name in enumerate(dict.fromkeys(x.strategy for x in lines)):
-        here = [x for x in scored if x.strategy == name]
-        draw_curve(at_sites, PAGE, index, name, *_series(here, "site_score"))
-        there = [x for x in tried if x.strategy == name]
-        draw_curve(on_twin, PAGE, index, name, *_series(there, "twin_loss"))
-    for axes, label in ((at_sites, "median score at the sites"), (on_twin, "loss on twin data")):
+    row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, ((key, label, _), measured) in zip(row, panels, strict=True):
+        for index, name in enumerate(dict.fromkeys(x.strategy for x in lines)):
+            here = [x for x in measured if x.strategy == name]
+            draw_curve(axes, PAGE, index, name, *_series(here, key))
         plain_axes(axes, PAGE)
         axes.set_ylabel(label)
         label_rounds(axes)
@@ -219,10 +231,20 @@ def twin_signals(lines: Sequence[RoundLine]) -> Picture | None:
     )
     return Picture(
         to_svg(figure, "signals", "What the twin does to the sites", f"At the end, {said}."),
-        "Left: median over sites of the median anomaly score of normal operation. Right: loss of "
-        "the aggregate on twin data before the twin's step. With a twin like the plant both fall; "
-        "a wrong one pulls the left up.",
+        _signals_caption([key for (key, _, _), _ in panels]),
     )
+
+
+def _signals_caption(drawn: Sequence[str]) -> str:
+    """Say what the panels show, and why one is not there."""
+    shown = [f"{says}." for key, _, says in _SIGNALS if key in drawn]
+    if "twin_loss" not in drawn:
+        shown.append("Nothing was trained on twin data, so there is no loss on it to draw.")
+    elif "site_score" not in drawn:
+        shown.append("No site had calibration rows, so there is no score at the sites to draw.")
+    else:
+        shown.append("With a twin like the plant both fall; a wrong one pulls the first up.")
+    return " ".join(shown)
 
 
 def _series(lines: Sequence[RoundLine], figure: str) -> tuple[list[int], list[float]]:

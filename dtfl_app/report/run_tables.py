@@ -14,6 +14,7 @@ from dtfl_app.report.blocks import Cell, Column, Table
 from dtfl_app.report.event_outcomes import EventOutcome
 from dtfl_app.report.reading import SiteCalibration, StoredFile
 from dtfl_app.results.figures import FIGURES, Figure, figures
+from dtfl_app.results.promises import PROMISE_HEAD, Promise
 
 __all__ = [
     "SettingReference",
@@ -74,14 +75,29 @@ def figure_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     return _by_strategy("figures", caption, _finals(summaries), _FIGURES, "final.")
 
 
-def alarm_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    """What each last model's alarms found, and every figure that has no name of its own here."""
+def alarm_table(summaries: Sequence[Mapping[str, Any]], promised: Mapping[str, Promise]) -> Table:
+    """What each last model's alarms found, and every figure that has no name of its own here.
+
+    `promised` says by strategy what became of the run's own false-alarm rate.
+    """
     finals = _finals(summaries)
     stored = dict.fromkeys(key for final in finals for key in final)
     named = {"strategy", *(figure.key for figure in (*_FIGURES, *_ALARMS))}
     shown = [figure for figure in _ALARMS if figure.key in stored]
     shown += [Figure(key, key.replace("_", " "), digits=4) for key in stored if key not in named]
-    return _by_strategy("alarms", "Alarms of the last model", finals, shown, "final.")
+    table = _by_strategy("alarms", "Alarms of the last model", finals, shown, "final.")
+    head = Column(PROMISE_HEAD, "of settled normal steps")
+    rows = tuple(
+        (*row, _promise_cell(promised.get(final["strategy"])))
+        for row, final in zip(table.rows, finals, strict=True)
+    )
+    return replace(table, columns=(*table.columns, head), rows=rows)
+
+
+def _promise_cell(promise: Promise | None) -> Cell:
+    if promise is None:
+        return Cell("-")
+    return Cell(promise.text, promise.observed, tone="poor" if promise.broken else "")
 
 
 def group_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
@@ -146,7 +162,12 @@ def quality_table(quality: Mapping[str, Mapping[str, Mapping[str, float]]]) -> T
     return Table("quality", "Soundness of each site's readings", columns, rows)
 
 
-def calibration_table(entries: Sequence[SiteCalibration], factor: float) -> Table:
+def calibration_table(
+    entries: Sequence[SiteCalibration],
+    factor: float,
+    name: str = "site-calibration",
+    caption: str = "False alarms per site",
+) -> Table:
     """Wanted and observed false-alarm rate per strategy and site; off by over `factor` is poor."""
     columns = (
         Column("strategy", numeric=False),
@@ -172,7 +193,7 @@ def calibration_table(entries: Sequence[SiteCalibration], factor: float) -> Tabl
                 Cell(e.drift or "-"),
             )
         )
-    return Table("site-calibration", "False alarms per site", columns, tuple(rows))
+    return Table(name, caption, columns, tuple(rows))
 
 
 def distance_table(table: pd.DataFrame) -> Table:

@@ -64,7 +64,7 @@ def _picture(
         f"{strategy}: {len(line.alarms)} stretches of alarms" for strategy, line in panels.items()
     )
     events = "; ".join(
-        f"{event.name} from hour {event.begin:.0f} to {event.end:.0f}"
+        f"{event.name} from hour {_span(event.begin, event.end)}"
         for event in next(iter(panels.values())).events
     )
     where = f"{name}, part {part + 1}" if part else name
@@ -73,6 +73,13 @@ def _picture(
         f"Events: {events or 'none'}.",
         where,
     )
+
+
+def _span(begin: float, end: float) -> str:
+    """Write begin and end in hours, with the digits that it takes to tell them apart."""
+    length = end - begin
+    digits = 1 + math.ceil(-math.log10(length)) if 0 < length < 1 else 0
+    return f"{begin:.{digits}f} to {end:.{digits}f}"
 
 
 def _panel(axes: Axes, line: Timeline, index: int) -> None:

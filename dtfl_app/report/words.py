@@ -19,7 +19,7 @@ _NAMED = 4
 def headline(run: RunContents) -> str:
     """Say what was run: methods, sites, data, rounds."""
     get = run.settings.get
-    twin = get("twin", "auto")
+    twin = get("twin.kind", "auto")
     return (
         f"{_count(len(run.strategies), 'method')} on {get('sites') or 'all'} sites of data set "
         f"{get('dataset')}, {get('rounds')} rounds, twin {twin}, seed {get('seed')}"
@@ -77,6 +77,7 @@ def describe_shortfalls(run: RunContents) -> list[str]:
     return [
         *_unfinished(run),
         *_false_alarms(run),
+        *(f"{name}: {p.describe()}." for name, p in run.promised.items() if p.broken),
         *(
             f"{_count(s['refused'], 'reply', 'replies')} of {s['strategy']} refused."
             for s in run.summaries

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from dtfl_app.core.config import keys_with
+from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import CheckpointError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
@@ -37,6 +37,7 @@ __all__ = [
     "CheckpointFolder",
     "StoredCheckpoint",
     "differences",
+    "more_rounds",
     "named",
     "require_same_run",
 ]
@@ -206,8 +207,14 @@ class CheckpointFolder:
 
 
 def require_same_run(checkpoint: Checkpoint, settings: Mapping[str, Value]) -> None:
-    """Raise CheckpointError naming the settings that differ, but for those that shape no result."""
+    """Raise CheckpointError naming the settings that differ, but for those that shape no result.
+
+    More rounds than the run was to have are no other settings, where it can have them.
+    """
     found = differences(checkpoint.settings, settings)
+    if more_rounds(checkpoint.settings, settings):
+        _require_open_end(checkpoint, settings)
+        del found["rounds"]
     if found:
         raise CheckpointError(
             "the checkpoint is of a run with other settings: "
@@ -216,11 +223,36 @@ def require_same_run(checkpoint: Checkpoint, settings: Mapping[str, Value]) -> N
         )
 
 
+def more_rounds(then: Mapping[str, Value], now: Mapping[str, Value]) -> bool:
+    """Tell whether a run is to have more rounds now than it was to have then."""
+    return int(now.get("rounds", 0)) > int(then.get("rounds", 0)) > 0
+
+
+def _require_open_end(checkpoint: Checkpoint, settings: Mapping[str, Value]) -> None:
+    """Raise CheckpointError where more rounds would not end as a longer run from the start."""
+    where = f"rounds is {checkpoint.settings['rounds']} in the checkpoint, {settings['rounds']} now"
+    ended = {json.loads(line)["strategy"] for line in checkpoint.history} - {checkpoint.strategy}
+    if ended:
+        raise CheckpointError(
+            f"{where}: {', '.join(sorted(ended))} ended with the rounds it had, and has no "
+            "checkpoint left to go on from; for more rounds of several methods start a new run"
+        )
+    if ":" in str(settings.get("strategy", "")):
+        raise CheckpointError(
+            f"{where}: {settings['strategy']} is a method of your own, whose first rounds may "
+            "depend on how many there are to be; for more rounds start a new run"
+        )
+
+
 def differences(
     then: Mapping[str, Value], now: Mapping[str, Value]
 ) -> dict[str, tuple[Value | None, Value | None]]:
     """Return key -> both values of the settings that differ and shape results, sorted by key."""
-    then, now = modern(then), modern(now)
+    now = modern(now)
+    # A setting that came after the run does at its default what was done before there was one.
+    defaults = RunConfig.from_mapping({}).to_mapping()
+    later = {k: v for k, v in defaults.items() if now.get(k) == v}
+    then = {**later, **modern(then)}
     keys = sorted((then.keys() | now.keys()) - keys_with("local", "local-path"))
     return {k: (then.get(k), now.get(k)) for k in keys if then.get(k) != now.get(k)}
 

@@ -9,9 +9,22 @@ from typing import Any
 
 from dtfl_app.core.errors import CheckpointError
 from dtfl_app.core.settings import Value
-from dtfl_app.results.checkpoint import Checkpoint, CheckpointFolder, differences, named
+from dtfl_app.results.checkpoint import (
+    Checkpoint,
+    CheckpointFolder,
+    differences,
+    more_rounds,
+    named,
+)
+from dtfl_app.results.lines import METRICS, read_lines
 
-__all__ = ["find_checkpoint", "read_about", "require_same_settings", "run_folder"]
+__all__ = [
+    "describe_unfinished",
+    "find_checkpoint",
+    "read_about",
+    "require_same_settings",
+    "run_folder",
+]
 
 
 def run_folder(resume: Path) -> Path:
@@ -55,10 +68,38 @@ def read_about(folder: Path) -> dict[str, Any]:
 def require_same_settings(
     folder: Path, then: Mapping[str, Value], now: Mapping[str, Value]
 ) -> None:
-    """Raise CheckpointError naming settings that differ from the run's and shape results."""
+    """Raise CheckpointError naming settings that differ from the run's and shape results.
+
+    More rounds may be asked for; whether it can have them, its checkpoint says
+    (`require_same_run`).
+    """
     found = differences(then, now)
+    if more_rounds(then, now):
+        del found["rounds"]
     if found:
         raise CheckpointError(
             f"{folder} is a run with other settings: {named(found, 'there')}. Leave them out, or "
             "start a new run"
         )
+
+
+def describe_unfinished(folder: Path) -> str:
+    """Say how far a run has got that has no summary yet, and how it goes on.
+
+    Raises CheckpointError when the folder holds no run.
+    """
+    settings = read_about(run_folder(folder))["settings"]
+    lines = read_lines(folder / METRICS) if (folder / METRICS).exists() else []
+    methods = [name.strip() for name in str(settings.get("strategy", "")).split(",")]
+    begun = list(dict.fromkeys(line.strategy for line in lines))
+    far = "no round is recorded yet"
+    if lines:
+        place = f" (method {len(begun)} of {len(methods)})" if len(methods) > 1 else ""
+        rounds = settings.get("rounds", "?")
+        far = f"{begun[-1]}{place} has recorded round {lines[-1].round} of {rounds}"
+    stored = any((folder / "checkpoints").glob("*.safetensors"))
+    on = f"go on with it: dtfl run resume={folder}" if stored else "start it anew: no checkpoint"
+    return (
+        f"{folder}: this run has not finished; {far}. If it is not under way any more, {on}; "
+        f"a page of what it has so far: dtfl report {folder}"
+    )

@@ -42,7 +42,7 @@ from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.results.checkpoint import CheckpointFolder
+from dtfl_app.results.checkpoint import CheckpointFolder, more_rounds
 from dtfl_app.results.curves import save_curves
 from dtfl_app.results.lines import (
     METRICS,
@@ -53,6 +53,7 @@ from dtfl_app.results.lines import (
     read_lines,
     summarise,
 )
+from dtfl_app.results.promises import CALIBRATION, Promise, promises
 from dtfl_app.results.resuming import read_about, require_same_settings
 from dtfl_app.results.run_events import EVENTS, RunEvent
 from dtfl_app.results.saved_models import SavedModel, save_model
@@ -128,7 +129,7 @@ class RunDirectory:
         ----------
         path : the run's folder.
         settings : run-config key -> value, as used now; CheckpointError if they are not those in
-            config.json, but for keys that shape no result.
+            config.json, but for keys that shape no result and a larger number of rounds.
         target : balanced accuracy that counts as reached.
         history, timings : the checkpoint's lines of metrics.jsonl and timings.jsonl.
         """
@@ -138,7 +139,10 @@ class RunDirectory:
         results._open(path, target, about["run"])
         try:
             results._cut(history, timings)
-            results.note(results._resumed(about))
+            results.note(results._resumed(about, settings))
+            if more_rounds(about["settings"], settings):
+                longer = {**about["settings"], "rounds": settings["rounds"]}
+                results._write_json("config.json", {**about, "settings": longer})
         except (OSError, ResultsError) as error:
             raise ConfigError(
                 f"{path}: the run cannot go on there ({error}); make room, or let its folder be "
@@ -209,7 +213,11 @@ class RunDirectory:
     def save_calibration(self, strategy: str, rates: Sequence[Mapping[str, object]]) -> None:
         """Store wanted and observed false-alarm rates of a strategy's last model, per site."""
         self._calibration[strategy] = [{"strategy": strategy, **rate} for rate in rates]
-        self._write_json("calibration.json", [e for es in self._calibration.values() for e in es])
+        self._write_json(CALIBRATION, self._entries())
+
+    def promises(self, wanted: float) -> dict[str, Promise]:
+        """What became of the false-alarm rate `wanted`, by strategy."""
+        return promises(self._entries(), wanted)
 
     def save_groups(self, strategy: str, groups: Mapping[str, Metrics]) -> None:
         """Store a strategy's figures by group of events."""
@@ -238,6 +246,9 @@ class RunDirectory:
         self._groups: dict[str, Mapping[str, Metrics]] = {}
         self._calibration: dict[str, list[dict[str, object]]] = {}
 
+    def _entries(self) -> list[dict[str, object]]:
+        return [entry for entries in self._calibration.values() for entry in entries]
+
     def _cut(self, history: Sequence[str], timings: Sequence[str]) -> None:
         """Bring the folder back to where it was after `history`."""
         (self.path / "summary.json").unlink(missing_ok=True)
@@ -246,19 +257,22 @@ class RunDirectory:
             write_atomically(self.path / name, "".join(f"{line}\n" for line in lines).encode())
         _drop_half_line(self.path / EVENTS)
         begun = {RoundLine.from_json(line).strategy for line in history}
-        for entry in self._read_json("calibration.json", []):
+        for entry in self._read_json(CALIBRATION, []):
             if entry["strategy"] in begun:
                 self._calibration.setdefault(entry["strategy"], []).append(entry)
         for strategy, groups in self._read_json("groups.json", {}).items():
             if strategy in begun:
                 self._groups[strategy] = {name: _metrics(m) for name, m in groups.items()}
 
-    def _resumed(self, about: Mapping[str, Any]) -> RunEvent:
-        """The event of taking the run up, with the versions that changed since it began."""
+    def _resumed(self, about: Mapping[str, Any], settings: Mapping[str, Value]) -> RunEvent:
+        """The event of taking the run up, with rounds and versions that changed since it began."""
         now = installed_versions(_PACKAGES)
         then = {"python": about.get("python"), **about.get("versions", {})}
         changed = [f"{name} {then[name]} -> {now[name]}" for name in now if then[name] != now[name]]
         reason = f"results may differ: {', '.join(changed)}" if changed else ""
+        if more_rounds(about["settings"], settings):
+            longer = f"rounds {about['settings']['rounds']} -> {settings['rounds']}"
+            reason = "; ".join(filter(None, (longer, reason)))
         stored = self.checkpoints.stored()
         if not stored:
             return RunEvent("resumed", reason=reason)

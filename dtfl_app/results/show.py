@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,17 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
+from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import EventResult, event_results
 from dtfl_app.results.figures import figures
+from dtfl_app.results.promises import PROMISE_HEAD, Promise, read_promises
+from dtfl_app.results.resuming import describe_unfinished
 from dtfl_app.results.run_events import EVENTS, read_events
 from dtfl_app.results.spending import PRIVACY, read_spending
-from dtfl_app.results.summary_tables import cost_cells, figure_cells
+from dtfl_app.results.summary_tables import cost_cells, figure_cells, promise_cell
 
 __all__ = ["show_run"]
 
@@ -28,8 +32,9 @@ _FIGURES = figures("balanced_accuracy", "auc_pr", "s", "events_found")
 
 def show_run(path: Path, console: Console) -> None:
     """Print the results in folder `path`; raises DataError when it holds no finished run."""
-    summaries, target = _read(path)
-    console.print(_summary_table(summaries, target))
+    summaries, settings = _read(path)
+    promised = read_promises(path, float(settings["detector.false-alarm-rate"]))
+    console.print(_summary_table(summaries, float(settings["target"]), promised))
     if any(s.get("groups") for s in summaries):
         console.print(_group_table(summaries))
     best = max(
@@ -44,6 +49,10 @@ def show_run(path: Path, console: Console) -> None:
     console.print(f"\nresults in {path}")
     for name in sorted({_place(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}):
         console.print(f"  {name}", highlight=False)
+    for name, promise in promised.items():
+        if promise.broken:
+            sentence = f"\n{name}: {promise.describe()}"
+            console.print(sentence, style="yellow", highlight=False, markup=False)
 
 
 def _place(file: Path) -> str:
@@ -51,11 +60,18 @@ def _place(file: Path) -> str:
     return f"deploy/{file.parts[1]}/" if file.parts[0] == "deploy" else file.as_posix()
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], float]:
+def _read(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+    if not (path / "config.json").exists():
+        raise DataError(
+            f"{path} holds no finished run, nor one under way (it has no config.json); expected a "
+            "folder that `dtfl run` wrote, e.g. results/NAME"
+        )
+    if not (path / "summary.json").exists():
+        raise DataError(describe_unfinished(path))
     try:
-        summaries = json.loads((path / "summary.json").read_text())
         config = json.loads((path / "config.json").read_text())
-        return summaries, float(config["settings"]["target"])
+        settings = {**RunConfig.from_mapping({}).to_mapping(), **modern(config["settings"])}
+        return json.loads((path / "summary.json").read_text()), settings
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} holds no finished run ({error})") from error
 
@@ -78,14 +94,18 @@ def _privacy(path: Path) -> Iterator[str]:
         yield f"\nepsilon at delta {spending.delta:g}, largest over the sites: {listed}"
 
 
-def _summary_table(summaries: list[dict[str, Any]], target: float) -> Table:
+def _summary_table(
+    summaries: list[dict[str, Any]], target: float, promised: Mapping[str, Promise]
+) -> Table:
     table = Table(title=f"what it took to reach balanced accuracy {target:g}, and where it ended")
     table.add_column("strategy")
     for figure in (*_COSTS, *_FIGURES):
         table.add_column(figure.title, justify="right")
+    table.add_column(PROMISE_HEAD, justify="right")
     costs = [cost.to("target") for cost in _COSTS]
     for s in summaries:
-        table.add_row(s["strategy"], *cost_cells(s, costs), *figure_cells(s["final"], _FIGURES))
+        cells = (*cost_cells(s, costs), *figure_cells(s["final"], _FIGURES))
+        table.add_row(s["strategy"], *cells, promise_cell(promised, s["strategy"]))
     return table
 
 

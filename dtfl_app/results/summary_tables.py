@@ -7,8 +7,17 @@ from typing import Any
 
 from dtfl_app.results.figures import Figure, figures
 from dtfl_app.results.lines import Summary
+from dtfl_app.results.promises import PROMISE_HEAD, Promise
 
-__all__ = ["GROUP_HEAD", "SUMMARY_HEAD", "cost_cells", "figure_cells", "group_rows", "summary_rows"]
+__all__ = [
+    "GROUP_HEAD",
+    "SUMMARY_HEAD",
+    "cost_cells",
+    "figure_cells",
+    "group_rows",
+    "promise_cell",
+    "summary_rows",
+]
 
 _COSTS = tuple(
     cost.to("target")
@@ -18,15 +27,21 @@ _FIGURES = figures(
     "balanced_accuracy", "auc_pr", "roc_auc", "s", "events_found", "false_alarms_per_day"
 )
 
-SUMMARY_HEAD = ("strategy", *(figure.title for figure in (*_COSTS, *_FIGURES)))
+SUMMARY_HEAD = ("strategy", *(figure.title for figure in (*_COSTS, *_FIGURES)), PROMISE_HEAD)
 GROUP_HEAD = ("strategy", "families", *(figure.title for figure in _FIGURES))
 
 
-def summary_rows(summaries: Iterable[Summary]) -> list[list[str]]:
-    """One row of text per strategy, under `SUMMARY_HEAD`."""
+def summary_rows(summaries: Iterable[Summary], promised: Mapping[str, Promise]) -> list[list[str]]:
+    """One row of text per strategy, under `SUMMARY_HEAD`; `promised` by strategy."""
     stored = [summary.to_mapping() for summary in summaries]
     return [
-        [s["strategy"], *cost_cells(s, _COSTS), *figure_cells(s["final"], _FIGURES)] for s in stored
+        [
+            s["strategy"],
+            *cost_cells(s, _COSTS),
+            *figure_cells(s["final"], _FIGURES),
+            promise_cell(promised, s["strategy"]),
+        ]
+        for s in stored
     ]
 
 
@@ -58,3 +73,8 @@ def figure_cells(final: Mapping[str, Any], chosen: Iterable[Figure]) -> list[str
         else figure.text(final.get(figure.key))
         for figure in chosen
     ]
+
+
+def promise_cell(promised: Mapping[str, Promise], strategy: str) -> str:
+    """False alarms observed and wanted; a dash where nothing was observed."""
+    return promised[strategy].text if strategy in promised else "-"

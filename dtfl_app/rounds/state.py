@@ -41,12 +41,14 @@ class Agreement:
     scaler : the common scaling, as arrays the sites keep.
     physics : what else they agreed on for physical evidence, as arrays they keep.
     unread : features that no site has a single reading of.
+    data : site -> fingerprint of its data; empty in a checkpoint from before there were any.
     """
 
     sites: Sequence[str] = ()
     scaler: Arrays = field(default_factory=dict)
     physics: Arrays = field(default_factory=dict)
     unread: Sequence[str] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
 
     def to_send(self) -> Arrays:
         """Arrays that sites keep, by their names on the wire."""
@@ -110,6 +112,7 @@ class Snapshot:
             "server-steps": self.server_steps,
             "sites": list(self.agreement.sites),
             "unread": list(self.agreement.unread),
+            "data": dict(self.agreement.data),
         }
 
     @classmethod
@@ -130,5 +133,6 @@ class Snapshot:
                 physics=with_prefix("agreed-physics", arrays),
                 # A checkpoint written before unread features were kept has none to tell of.
                 unread=notes.get("unread", []),
+                data=notes.get("data", {}),
             ),
         )

@@ -19,6 +19,7 @@ from dtfl_app.messages.profile import Profile, profile_query
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import mean_shift
 from dtfl_app.rounds.state import Agreement
+from dtfl_app.server.fingerprints import of_site, require_same_data
 from dtfl_app.sites.features import feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
@@ -45,6 +46,7 @@ class Enrolment:
     left_out : node -> why it does not take part.
     shift : how far the median site's channel means lie from the pooled ones (`mean_shift`).
     unread : features that no site has a single reading of.
+    data : site -> fingerprint of its data.
     """
 
     directory: Mapping[int, str]
@@ -54,6 +56,7 @@ class Enrolment:
     left_out: Mapping[str, str] = field(default_factory=dict)
     shift: float = 0.0
     unread: tuple[str, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def agreement(self) -> Agreement:
@@ -63,13 +66,16 @@ class Enrolment:
             scaler=scaler_to_arrays(self.scaler),
             physics={} if self.demand is None else {"demand": self.demand},
             unread=self.unread,
+            data=self.data,
         )
 
     def restore(self, agreement: Agreement) -> Enrolment:
         """Take part in a run that was agreed on before, by its sites and with its scaling.
 
         A site that is missing now stands under a node number that nobody has, until it returns.
+        Raises CheckpointError where a site has other data than it had.
         """
+        require_same_data(agreement.data, self.data)
         sites, demand = agreement.sites, agreement.physics.get("demand")
         known = {node: site for node, site in self.directory.items() if site in sites}
         missing = sorted(set(sites) - set(known.values()))
@@ -80,6 +86,8 @@ class Enrolment:
             scaler=scaler_from_arrays(agreement.scaler),
             demand=None if demand is None else demand.astype(np.float64),
             unread=tuple(agreement.unread),
+            # Those of sites that are away, and of a run that began without fingerprints.
+            data={**self.data, **agreement.data},
         )
 
     def findings(self) -> list[str]:
@@ -160,6 +168,7 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
         left_out=left_out,
         shift=statistics.median(_shift(profile.moments, scaler) for profile in ordered),
         unread=tuple(name for name, n in zip(names, pooled.n, strict=True) if n == 0),
+        data={profile.site: of_site(profile) for profile in ordered},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,9 +32,9 @@ from dtfl_app.inputs.preparation import Prepared, model_spec, prepare
 from dtfl_app.inputs.twin_data import make_twin_data
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.messages.profile import site_name
-from dtfl_app.results.checkpoint import require_same_run
+from dtfl_app.results.checkpoint import Checkpoint, require_same_run
 from dtfl_app.results.lines import Summary
-from dtfl_app.results.resuming import find_checkpoint
+from dtfl_app.results.resuming import find_checkpoint, read_about, require_same_settings
 from dtfl_app.results.run_directory import RunDirectory
 from dtfl_app.results.run_events import RunEvent
 from dtfl_app.results.saved_models import SavedModel
@@ -52,6 +52,7 @@ from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.rounds.workbench import Callback, Workbench
 from dtfl_app.server.callbacks import Evaluate, Privacy, Record, SaveCheckpoints
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
+from dtfl_app.server.fingerprints import EVALUATION, of_evaluation
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
@@ -146,12 +147,16 @@ class Session:
         title = f"{config.run.dataset}, {config.data.protocol}, {sites} sites"
         summaries = self.results.finish(title)
         # Unmarked lines: for `flwr run`; `dtfl run` shows a table of its own.
-        tables = [plain(SUMMARY_HEAD, summary_rows(summaries))]
+        promised = self.results.promises(config.detector.false_alarm_rate)
+        tables = [plain(SUMMARY_HEAD, summary_rows(summaries, promised))]
         if self.groups is not None:
             tables.append(plain(GROUP_HEAD, group_rows(summaries)))
         for line in "\n".join(tables).splitlines():
             log.logger.info("%s", line)
         log.logger.info("results: %s", self.results.path)
+        for name, promise in promised.items():
+            if promise.broken:
+                log.logger.warning("%s: %s", name, promise.describe())
         return summaries
 
     def _export(self, name: str, model: SavedModel, weights: Path) -> None:
@@ -218,28 +223,36 @@ class Session:
 def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies, groups = strategy_names(config), event_groups(config)
-    results, resumed = _open_results(config)
+    going_on = _find_resumed(config)
+    results = None if going_on else _new_results(config)
     dataset = open_dataset(config)
     nodes = await_nodes(grid, config, dataset)
     dataset.prepare(len(nodes), _log_progress)
     log.info("data: %s", dataset.describe(len(nodes)))
     evaluation = dataset.load_evaluation(len(nodes))
     physics = open_physics(config, dataset)
-    enrolment = enrol(grid, nodes, config, dataset)
-    _say_left_out(enrolment, results)
-    if resumed is None:
-        _save_inputs(results, enrolment, dataset)
-    else:
+    enrolment = _with_evaluation(enrol(grid, nodes, config, dataset), evaluation)
+    resumed = Snapshot.read(going_on[1].arrays, going_on[1].notes) if going_on else None
+    if resumed is not None:
         enrolment = enrolment.restore(resumed.agreement)
         strategies = strategies[strategies.index(resumed.strategy) :]
     _say_enrolled(enrolment)
+    if results is not None:
+        _note_left_out(enrolment, results)
+        _save_inputs(results, enrolment, dataset)
+    twin = _twin_rows(config, dataset, enrolment)
+    evaluator = _evaluator(config, dataset, enrolment, evaluation, physics)
+    if going_on is not None:
+        # Last of all: a run that cannot be taken up is left as it was.
+        results = _take_up(config, enrolment, *going_on)
+    assert results is not None
     return Session(
         config=config,
         strategies=strategies,
         dataset=dataset,
         enrolment=enrolment,
-        twin=_twin_rows(config, dataset, enrolment),
-        evaluator=_evaluator(config, dataset, enrolment, evaluation, physics),
+        twin=twin,
+        evaluator=evaluator,
         groups=groups,
         results=results,
         resumed=resumed,
@@ -251,27 +264,53 @@ def _all_settings(config: RunConfig) -> dict[str, Value]:
     return {**default_settings(), **config.to_mapping()}
 
 
-def _open_results(config: RunConfig) -> tuple[RunDirectory, Snapshot | None]:
-    """Begin a run's folder; with `resume`, take up the one that the checkpoint belongs to."""
-    run, settings = config.run, _all_settings(config)
-    root = Path(run.results_dir or "results").expanduser().absolute()
-    if run.resume:
-        named = Path(run.resume).expanduser().absolute()
-        path, found = find_checkpoint(named if named.exists() else root / run.resume)
-        require_same_run(found, settings)
-        results = RunDirectory.restore(path, settings, run.target, found.history, found.timings)
-        return results, Snapshot.read(found.arrays, found.notes)
-    name = run.run_name or run_name(run.dataset)
-    return RunDirectory(root / name, settings, run.target), None
+def _new_results(config: RunConfig) -> RunDirectory:
+    run = config.run
+    root, name = _results_dir(config), run.run_name or run_name(run.dataset)
+    return RunDirectory(root / name, _all_settings(config), run.target)
 
 
-def _say_left_out(enrolment: Enrolment, results: RunDirectory) -> None:
+def _results_dir(config: RunConfig) -> Path:
+    return Path(config.run.results_dir or "results").expanduser().absolute()
+
+
+def _find_resumed(config: RunConfig) -> tuple[Path, Checkpoint] | None:
+    """Return the run that goes on and its checkpoint, nothing of it touched; None in a new run."""
+    named, settings = config.run.resume, _all_settings(config)
+    if not named:
+        return None
+    place = Path(named).expanduser().absolute()
+    path, found = find_checkpoint(place if place.exists() else _results_dir(config) / named)
+    require_same_run(found, settings)
+    require_same_settings(path, read_about(path)["settings"], settings)
+    return path, found
+
+
+def _take_up(
+    config: RunConfig, enrolment: Enrolment, path: Path, found: Checkpoint
+) -> RunDirectory:
+    """Bring the folder of a run back to where its checkpoint left it."""
+    settings, target = _all_settings(config), config.run.target
+    results = RunDirectory.restore(path, settings, target, found.history, found.timings)
+    _note_left_out(enrolment, results)
+    return results
+
+
+def _with_evaluation(enrolment: Enrolment, evaluation: Features | None) -> Enrolment:
+    """Count the evaluation set among the data that a run is on."""
+    if evaluation is None:
+        return enrolment
+    return replace(enrolment, data={**enrolment.data, EVALUATION: of_evaluation(evaluation)})
+
+
+def _note_left_out(enrolment: Enrolment, results: RunDirectory) -> None:
     for node, reason in enrolment.left_out.items():
         results.note(RunEvent("left-out", site=node, reason=reason))
-        log.warning("%s does not take part: %s", node, reason)
 
 
 def _say_enrolled(enrolment: Enrolment) -> None:
+    for node, reason in enrolment.left_out.items():
+        log.warning("%s does not take part: %s", node, reason)
     names = ", ".join(enrolment.agreement.sites)
     log.info("%d sites enrolled: %s", len(enrolment.directory), names)
     for finding in enrolment.findings():

@@ -29,6 +29,12 @@ def resolve_data_dir(setting: str) -> Path:
     The first that is given counts: `setting` (run config), the environment variable DTFL_DATA,
     ``../shared/data`` below the current directory. Raises DataError when it is no folder.
     """
+    if setting and not Path(setting).expanduser().is_dir():
+        found = "is a file" if Path(setting).expanduser().is_file() else "does not exist"
+        raise DataError(
+            f"run config: data.dir = {setting!r}: {Path(setting).expanduser().absolute()} {found}; "
+            "expected the folder that holds the data"
+        )
     chosen = Path(setting or os.environ.get("DTFL_DATA", "") or _DEFAULT_DIR).expanduser()
     if not chosen.is_dir():
         raise DataError(

@@ -259,7 +259,10 @@ def _training_findings(
     if scores < _FEW_SCORES:
         level: Level = "note" if scores else "look"
         yield FileFinding(
-            level, "calibration", f"{scores} rows of normal operation to calibrate on",
-            "pools them with the other sites'; a false-alarm rate of 0.5% takes 200 in all",
+            level, "calibration",
+            f"{scores} windows of normal operation to calibrate on, each of {spec.window_s:g} s",
+            "has a score for each, fewer with longer windows (features.window-s, features.step-s, "
+            "detector.window), and pools them with the other sites'; a false-alarm rate of 0.5% "
+            "takes 200 in all",
             "give a longer recording, or raise data.calibration-share",
         )  # fmt: skip

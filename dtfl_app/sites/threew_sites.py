@@ -24,6 +24,7 @@ from dtfl_app.sites.partition import by_column
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.threew import (
+    CHANNELS,
     DEFAULT_CHANNELS,
     read_threew,
     read_threew_raw,
@@ -34,8 +35,7 @@ from twin.schema import INSTANCE, Schema, iter_instances
 
 __all__ = ["FIVE_MINUTES", "ThreeWDataset"]
 
-_FOLDER, _FILE = "3w", "class2_WELL.parquet"
-_SIMULATED = "class2_SIMULATED.parquet"
+_FOLDER = "3w"
 _PROTOCOLS = ("leave-one-site-out", "unseen-attacks", "pooled")
 
 # Five minutes are long enough for a pressure to show its trend. The step is the one the 3W
@@ -49,8 +49,8 @@ class ThreeWDataset(FederatedDataset):
 
     Parameters
     ----------
-    data_dir : folder that holds ``3w/``: there either ``class2_WELL.parquet`` or the published
-        folders, of which event type 2 is read.
+    data_dir : folder that holds ``3w/``: there either ``class2_WELL.parquet``, of event type 2, or
+        the published folders, of which that of the event type is read.
     protocol : "leave-one-site-out", also called "unseen-attacks" here: the sites are all wells but
         `held_out`, which is the evaluation set. "pooled": all wells are sites; of every well with
         several recordings the later ones, `evaluation_share` of them and at least one, are the
@@ -58,6 +58,7 @@ class ThreeWDataset(FederatedDataset):
     held_out : well that never takes part; "" is the last by name.
     evaluation_share : for "pooled", share of a well's recordings to judge by, in (0, 1).
     calibration_share : share of each run of equal labels in a recording kept for calibration.
+    event : the event type, of ``threew.EVENT_NAMES`` but 0.
     channels : of ``threew.CHANNELS``.
     feature_spec : mean, standard deviation and change over five minutes, unless told otherwise.
     """
@@ -71,6 +72,7 @@ class ThreeWDataset(FederatedDataset):
     held_out: str = ""
     evaluation_share: float = 0.3
     calibration_share: float = 0.2
+    event: int = 2
     channels: tuple[str, ...] = DEFAULT_CHANNELS
     feature_spec: FeatureSpec = FIVE_MINUTES
 
@@ -91,6 +93,7 @@ class ThreeWDataset(FederatedDataset):
             data_dir=resolve_data_dir(config.data.dir),
             protocol=config.data.protocol,
             held_out=config.data.held_out,
+            event=config.data.event,
             channels=channels or DEFAULT_CHANNELS,
             calibration_share=config.data.calibration_share,
             feature_spec=chosen_features(config, FIVE_MINUTES),
@@ -130,18 +133,18 @@ class ThreeWDataset(FederatedDataset):
 
     def read_file(self, path: Path) -> pd.DataFrame:
         """Read recordings of wells, labelled by their event."""
-        return read_threew(path, self.channels)
+        return read_threew(path, self.channels, events=(self.event,))
 
     @property
     def own_twin(self) -> OwnTwin:
         """The recordings simulated with OLGA: in one file, or in the published folders."""
         folder = self.data_dir / _FOLDER
-        one = folder / _SIMULATED
+        one = folder / f"class{self.event}_SIMULATED.parquet"
         return OwnTwin("recorded", recording=one if one.exists() else folder)
 
     def read_recording(self, path: Path) -> pd.DataFrame:
         """Read simulated recordings, labelled by their event."""
-        return read_threew(path, self.channels, source="SIMULATED")
+        return read_threew(path, self.channels, source="SIMULATED", events=(self.event,))
 
     def _names(self, wells: dict[str, pd.DataFrame], k: int) -> list[str]:
         if k != len(wells):
@@ -158,8 +161,28 @@ class ThreeWDataset(FederatedDataset):
 
     def _wells(self) -> dict[str, pd.DataFrame]:
         folder = self.data_dir / _FOLDER
-        path = folder / _FILE
-        return by_column(read_threew_raw(path if path.exists() else folder, self.channels), well_of)
+        path = folder / f"class{self.event}_WELL.parquet"
+        path = path if path.exists() else folder
+        series = read_threew_raw(path, self.channels, events=(self.event,))
+        self._require_readings(series, path)
+        return by_column(series, well_of)
+
+    def _require_readings(self, series: pd.DataFrame, path: Path) -> None:
+        """Raise DataError for channels that no recording has a reading of."""
+        empty = [name for name in self.channels if series[name].isna().all()]
+        if empty:
+            held = [name for name in CHANNELS if self._has_readings(path, name)]
+            raise DataError(
+                f"{path}: column {', '.join(map(repr, empty))}: no recording of event type "
+                f"{self.event} has a reading there; choose data.channels of {', '.join(held)}"
+            )
+
+    def _has_readings(self, path: Path, channel: str) -> bool:
+        try:
+            series = read_threew_raw(path, (channel,), events=(self.event,))
+        except DataError:  # no such column
+            return False
+        return bool(series[channel].notna().any())
 
     def _held_out(self, wells: dict[str, pd.DataFrame]) -> str:
         name = self.held_out or max(wells)

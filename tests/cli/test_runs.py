@@ -191,3 +191,41 @@ def test_showing_a_run_tells_what_happened_and_what_privacy_has_cost(tmp_path):
     text = console.export_text()
     assert "in the rounds: late 2, refused 1 (events.jsonl)" in text
     assert "epsilon at delta 1e-05, largest over the sites: cwa 4.5" in text
+
+
+def shown(path) -> str:
+    console = Console(record=True, width=400)
+    show_run(path, console)
+    return console.export_text()
+
+
+def test_a_run_whose_promise_is_broken_says_so_in_its_last_line(tmp_path):
+    path = make_run(tmp_path / "run")
+    kept = {"strategy": "fedavg", "site": "a", "wanted": 0.005, "observed": 0.01}
+    rates = [kept, {**kept, "strategy": "cwa", "observed": 1.0}]
+    text = json.dumps([{**rate, "normal_steps": 400} for rate in rates])
+    (path / "calibration.json").write_text(text)
+
+    lines = shown(path).splitlines()
+
+    assert any("false alarms (wanted)" in line for line in lines)
+    assert any("1.00% (0.5%)" in line for line in lines)
+    assert lines[-1] == (
+        "cwa: the promised false-alarm rate is broken by more than a factor of 10: 100.00% of 400 "
+        "settled normal steps had an alarm, 0.5% were wanted; most of its alarms may be false"
+    )
+
+
+def test_a_run_without_stored_rates_has_a_dash_for_its_false_alarms(tmp_path):
+    text = shown(make_run(tmp_path / "run"))
+
+    assert "false alarms (wanted)" in text
+    assert "promised" not in text
+
+
+def test_an_unfinished_run_is_shown_by_how_far_it_is(tmp_path):
+    code, _, err = invoke("show", str(make_run(tmp_path / "run", finished=False)))
+
+    assert code == 2
+    assert "not finished; cwa (method 2 of 2) has recorded round 2 of 2" in err
+    assert "Errno" not in err

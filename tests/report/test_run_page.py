@@ -98,6 +98,52 @@ def test_a_run_without_a_twin_asks_for_no_comparison(tmp_path):
     assert "dtfl twin compare" not in page
 
 
+@pytest.mark.parametrize(
+    ("settings", "schema", "asked"),
+    [
+        ({"dataset": "threew"}, "", False),
+        ({"dataset": "mine:Mine"}, "", False),
+        ({"dataset": "mine:Mine", "twin.kind": "ctown"}, "", True),
+        ({"dataset": "files"}, 'twin = "recorded"\n', False),
+        ({"dataset": "files"}, 'twin = "ctown"\n', True),
+    ],
+)
+def test_only_a_c_town_twin_is_compared_by_the_command_for_it(tmp_path, settings, schema, asked):
+    path = make_run(tmp_path / "first", **settings)
+    if schema:
+        (path / "schema.toml").write_text(schema)
+
+    assert ("dtfl twin compare" in page_of(path)) is asked
+    assert "holds no comparison of twin and plant" in page_of(path)
+
+
+def test_axes_that_nothing_could_be_drawn_in_are_a_sentence(path):
+    summaries = json.loads((path / "summary.json").read_text())
+    for summary in summaries:
+        summary |= {"rounds_to_target": None, "megabytes_to_target": None}
+    (path / "summary.json").write_text(json.dumps(summaries))
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    unjudged = [json.dumps({**line, "balanced_accuracy": None}) for line in lines]
+    (path / "metrics.jsonl").write_text("\n".join(unjudged))
+
+    page = page_of(path)
+
+    assert 'id="bytes-title"' not in page
+    assert "No method reached balanced accuracy 0.8, so there is nothing to draw." in page
+    assert 'id="curves-title"' not in page
+    assert "balanced accuracy is not defined, so there is no curve to draw" in page
+
+
+def test_rates_of_no_single_site_are_no_table_per_site(path):
+    entry = {"strategy": "cwa", "site": "evaluation", "wanted": 0.01, "observed": 0.03}
+    (path / "calibration.json").write_text(json.dumps([{**entry, "normal_steps": 500}]))
+
+    page = page_of(path)
+
+    assert "False alarms per site" not in page
+    assert '<table id="whole-calibration">' in page
+
+
 def test_a_twin_comparison_is_drawn_and_listed(path):
     """Two channels at 0.25 and 0.75: 0.500 on average, the second named as the worst."""
     row = {"unit": "m", "twin_mean": 2.0, "plant_mean": 2.5, "twin_sd": 1.0, "plant_sd": 1.1}
@@ -145,3 +191,14 @@ def test_what_the_twin_does_to_the_sites_is_drawn_where_it_was_measured(path):
     (path / "metrics.jsonl").write_text("\n".join(measured))
 
     assert "cwa: score 0.5, twin loss 0.25" in page_of(path)
+
+
+def test_without_twin_data_the_loss_on_it_is_not_drawn(path):
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    measured = [json.dumps({**line, "site_score": 0.5}) for line in lines]
+    (path / "metrics.jsonl").write_text("\n".join(measured))
+
+    page = page_of(path)
+
+    assert 'id="signals-title"' in page
+    assert "Nothing was trained on twin data, so there is no loss on it to draw." in page

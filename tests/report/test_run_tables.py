@@ -16,6 +16,7 @@ from dtfl_app.report.run_tables import (
     quality_table,
     setting_tables,
 )
+from dtfl_app.results.promises import Promise
 from tests.support.figures import figures
 from tests.support.run_folder import alarms_of, make_run
 
@@ -63,11 +64,26 @@ def test_the_better_figure_is_marked(summaries):
 
 
 def test_a_figure_of_another_version_is_shown_by_its_key(summaries):
-    table = alarm_table(summaries)
+    table = alarm_table(summaries, {})
 
     assert "figure of tomorrow" in [column.title for column in table.columns]
     assert cells(table, 1)["final.figure_of_tomorrow"].value == 0.1234567890123
     assert cells(table, 0)["final.figure_of_tomorrow"].text == "-"
+
+
+def test_false_alarms_stand_beside_what_was_wanted_and_a_broken_promise_is_marked(summaries):
+    promised = {"fedavg": Promise(0.005, 0.0075, 2000), "cwa": Promise(0.005, 1.0, 2000)}
+
+    table = alarm_table(summaries, promised)
+
+    assert (table.columns[-1].title, table.columns[-1].note) == (
+        "false alarms (wanted)",
+        "of settled normal steps",
+    )
+    assert [(row[-1].text, row[-1].tone) for row in table.rows] == [
+        ("0.75% (0.5%)", ""),
+        ("100.00% (0.5%)", "poor"),
+    ]
 
 
 def test_groups_of_events_have_a_row_each():

@@ -66,3 +66,13 @@ def test_thirty_pictures_of_six_strategies_stay_below_three_megabytes():
     (picture,), _ = timeline_pictures({f"method-{number}": table for number in range(6)})
 
     assert 30 * len(picture.svg.encode()) < 2_800_000
+
+
+def test_an_event_of_minutes_has_a_begin_and_an_end_that_differ():
+    """The same 20 steps by the minute: the leak is steps 5 to 9, so minutes 5 to 10."""
+    table = alarms_of(1)
+    table["time"] = table["time"].iloc[0] + pd.to_timedelta(range(len(table)), unit="min")
+
+    (picture,), _ = timeline_pictures({"cwa": table})
+
+    assert "leak from hour 0.083 to 0.167" in picture.caption

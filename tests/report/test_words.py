@@ -86,6 +86,17 @@ def test_every_shortfall_is_told(tmp_path):
     ]
 
 
+def test_a_promise_broken_by_a_factor_of_ten_is_a_shortfall(tmp_path):
+    path = make_run(tmp_path / "first")
+    entry = {"strategy": "cwa", "site": "b", "wanted": 0.005, "observed": 1.0, "normal_steps": 90}
+    (path / "calibration.json").write_text(json.dumps([entry]))
+
+    (told, *_) = describe_shortfalls(read_run(path))
+
+    assert told.startswith("cwa: the promised false-alarm rate is broken by more than a factor")
+    assert "100.00% of 90 settled normal steps had an alarm, 0.5% were wanted" in told
+
+
 def test_an_unfinished_run_says_so_first(tmp_path):
     run = read_run(make_run(tmp_path / "first", finished=False))
 

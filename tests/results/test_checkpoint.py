@@ -340,6 +340,13 @@ def test_every_setting_that_differs_is_named_with_both_values():
     )
 
 
+def test_a_setting_that_came_after_the_run_may_have_its_default():
+    require_same_run(checkpoint_of(5), {**SETTINGS, "data.event": 2})
+
+    with pytest.raises(CheckpointError, match=r"data\.event is not set .*, 6 now"):
+        require_same_run(checkpoint_of(5), {**SETTINGS, "data.event": 6})
+
+
 def test_many_differences_are_cut_short():
     now = {**SETTINGS, **{f"key-{i}": i for i in range(10)}}
 

@@ -7,7 +7,7 @@ import pytest
 from dtfl_app.core.errors import DataError
 from dtfl_app.results.comparison import compare_runs
 from dtfl_app.results.saved_models import save_model
-from tests.results.test_run import MODEL
+from tests.results.test_run_directory import MODEL
 from tests.support.figures import line_of
 from tests.support.run_folder import alarms_of, make_run
 

@@ -3,14 +3,15 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dtfl_app.core.errors import CheckpointError, ConfigError
-from dtfl_app.results.checkpoint import Checkpoint
+from dtfl_app.results.checkpoint import Checkpoint, require_same_run
 from dtfl_app.results.lines import RoundLine, read_lines
-from dtfl_app.results.resuming import find_checkpoint, run_folder
+from dtfl_app.results.resuming import describe_unfinished, find_checkpoint, run_folder
 from dtfl_app.results.run_directory import RunDirectory
 from tests.support.figures import figures, line_of
 
@@ -143,11 +144,50 @@ def test_what_a_strategy_after_the_checkpoint_left_is_forgotten(tmp_path):
 def test_settings_of_another_run_are_refused_and_nothing_is_touched(cut):
     before = (cut.path / "metrics.jsonl").read_bytes()
 
-    with pytest.raises(CheckpointError, match=r"rounds is 3 there, 9 now; seed is 0 there, 1 now"):
-        take_up(cut.path, rounds=9, seed=1)
+    with pytest.raises(CheckpointError, match=r"rounds is 3 there, 2 now; seed is 0 there, 1 now"):
+        take_up(cut.path, rounds=2, seed=1)
 
     assert (cut.path / "metrics.jsonl").read_bytes() == before
     assert not (cut.path / "events.jsonl").exists()
+
+
+def test_more_rounds_are_noted_and_are_the_runs_own_from_then_on(cut):
+    run = take_up(cut.path, rounds=5)
+
+    assert json.loads((run.path / "config.json").read_text())["settings"]["rounds"] == 5
+    assert events(run)[-1]["reason"] == "rounds 3 -> 5"
+    with pytest.raises(CheckpointError, match="rounds is 5 there, 3 now"):
+        take_up(cut.path)
+
+
+def test_more_rounds_are_refused_where_an_earlier_method_has_no_checkpoint_left(cut):
+    _, found = find_checkpoint(cut.path)
+
+    with pytest.raises(CheckpointError, match="rounds is 3 in the checkpoint, 5 now: fedavg ended"):
+        require_same_run(found, {**SETTINGS, "rounds": 5})
+
+
+def test_more_rounds_are_refused_to_a_method_that_may_plan_by_them(cut):
+    _, found = find_checkpoint(cut.path)
+    own = replace(found, history=[], settings={**SETTINGS, "strategy": "mine:Mine"})
+
+    with pytest.raises(CheckpointError, match="mine:Mine is a method of your own"):
+        require_same_run(own, {**own.settings, "rounds": 5})
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "way_on"), [(True, "dtfl run resume="), (False, "start it anew")]
+)
+def test_how_far_an_unfinished_run_has_got_is_said(cut, checkpoints, way_on):
+    with (cut.path / "metrics.jsonl").open("r+") as file:
+        file.truncate(len(file.read()) - len('{"strategy": "cwa", "rou'))
+    if not checkpoints:
+        shutil.rmtree(cut.path / "checkpoints")
+
+    told = describe_unfinished(cut.path)
+
+    assert "not finished; cwa (method 2 of 2) has recorded round 2 of 3" in told
+    assert way_on in told
 
 
 def test_a_damaged_checkpoint_names_the_one_to_go_on_from(cut):

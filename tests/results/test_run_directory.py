@@ -222,7 +222,7 @@ def test_the_order_of_sites_leaves_no_trace(tmp_path):
 def test_a_model_has_the_same_bytes_in_every_process(run, tmp_path):
     script = (
         "import sys, pathlib\n"
-        "from tests.results.test_run import MODEL\n"
+        "from tests.results.test_run_directory import MODEL\n"
         "from dtfl_app.results.saved_models import save_model\n"
         "save_model(pathlib.Path(sys.argv[1]), MODEL)\n"
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from dtfl_app.results.figures import FIGURES
 from dtfl_app.results.figures import figures as chosen
 from dtfl_app.results.lines import summarise
+from dtfl_app.results.promises import Promise
 from dtfl_app.results.summary_tables import (
     GROUP_HEAD,
     SUMMARY_HEAD,
@@ -20,7 +21,7 @@ UNJUDGED = summarise([line_of("lpe", n, None) for n in range(2)], 0.8)
 
 
 def test_a_row_says_what_the_target_cost_and_what_came_out():
-    (row,) = summary_rows(REACHED)
+    (row,) = summary_rows(REACHED, {"cwa": Promise(0.005, 0.0625, 800)})
 
     assert dict(zip(SUMMARY_HEAD, row, strict=True)) == {
         "strategy": "cwa",
@@ -35,24 +36,25 @@ def test_a_row_says_what_the_target_cost_and_what_came_out():
         "S": "0.850",
         "found": "5/7",
         "false alarms/day": "0.12",
+        "false alarms (wanted)": "6.25% (0.5%)",
     }
 
 
 def test_a_target_that_was_missed_says_for_how_long():
-    (row,) = summary_rows(MISSED)
+    (row,) = summary_rows(MISSED, {})
 
     assert row[:6] == ["fedavg", "not in 1", "-", "-", "-", "-"]
     assert row[6] == "0.600"
 
 
 def test_a_run_without_an_evaluation_has_dashes():
-    assert summary_rows(UNJUDGED) == [["lpe", "not in 1", *["-"] * 10]]
+    assert summary_rows(UNJUDGED, {}) == [["lpe", "not in 1", *["-"] * 11]]
 
 
 def test_an_undefined_figure_is_a_dash():
     lines = [replace(line_of("cwa", 0, 0.9), metrics=figures(0.9, auc_pr=math.nan))]
 
-    (row,) = summary_rows(summarise(lines, 0.8))
+    (row,) = summary_rows(summarise(lines, 0.8), {})
 
     assert dict(zip(SUMMARY_HEAD, row, strict=True))["AUC-PR"] == "-"
 

@@ -23,7 +23,8 @@ def results(tmp_path):
 
 
 def snapshot(server_round: int) -> Snapshot:
-    agreement = Agreement(["a"], {"mean": np.zeros(2)}, {"demand": np.ones(3)}, ["F_PU3"])
+    agreed = {"mean": np.zeros(2)}, {"demand": np.ones(3)}
+    agreement = Agreement(["a"], *agreed, ["F_PU3"], {"a": "0f"})
     return Snapshot(
         line=RoundLine("cwa", server_round, seconds=1.5),
         server_steps=7,

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import TEST_FILE
 from dtfl_app.sites.batadal_sites import BatadalDataset
@@ -10,6 +12,7 @@ from dtfl_app.sites.features import Features, FeatureSpec
 from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.partition import site_names
 from dtfl_app.sites.quality import assess
+from dtfl_app.sites.threew import CHANNELS
 from dtfl_app.sites.threew_sites import ThreeWDataset
 from twin.ctown.channels import SCADA
 
@@ -146,6 +149,45 @@ def test_pooled_judges_later_recordings_of_wells_with_several(data_dir):
     assert len(judged) == 5
     assert len(held) == 9 + 1
     assert max(held & {h for h in held if "00011" in h}) < min(j for j in judged if "00011" in j)
+
+
+def write_recording(folder: Path, event: int, well: str) -> None:
+    """Twenty minutes, the second half of which is the event; T-TPT has no reading."""
+    there = folder / "3w" / str(event)
+    there.mkdir(parents=True, exist_ok=True)
+    seconds = np.arange(1200)
+    frame = pd.DataFrame(
+        {
+            "timestamp": pd.Timestamp("2020-01-01") + pd.to_timedelta(seconds, unit="s"),
+            **dict.fromkeys(CHANNELS, np.nan),
+            "P-TPT": 1e7 + 1e4 * np.sin(seconds / 50),
+            "class": np.where(seconds < 600, 0, event),
+        }
+    )
+    frame.to_parquet(there / f"{well}_20200101000000.parquet")
+
+
+def test_a_channel_without_a_reading_in_any_recording_is_named(tmp_path):
+    for well in ("WELL-1", "WELL-2"):
+        write_recording(tmp_path, 2, well)
+
+    with pytest.raises(DataError, match=r"column 'T-TPT': no recording of event .* of P-TPT$"):
+        ThreeWDataset(tmp_path).sites(1)
+    assert ThreeWDataset(tmp_path, channels=("P-TPT",)).sites(1) == ["WELL-1"]
+
+
+def test_the_recordings_are_those_of_the_event_that_is_asked_for(tmp_path):
+    for event, well in ((2, "WELL-1"), (2, "WELL-2"), (6, "WELL-3"), (6, "WELL-4")):
+        write_recording(tmp_path, event, well)
+    told = {"dataset": "threew", "data.dir": str(tmp_path), "data.channels": "P-TPT"}
+
+    usual = ThreeWDataset.from_config(RunConfig.from_mapping(told))
+    other = ThreeWDataset.from_config(RunConfig.from_mapping({**told, "data.event": 6}))
+
+    assert (usual.sites(1), other.sites(1)) == (["WELL-1"], ["WELL-3"])
+    assert set(other.load_evaluation(1).event) - {""} == {
+        "restriction-in-pck WELL-4_20200101000000"
+    }
 
 
 def test_a_site_with_little_normal_operation_calibrates_on_none(data_dir):

@@ -26,8 +26,21 @@ def test_without_a_data_folder_all_three_places_are_named(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DTFL_DATA", raising=False)
 
-    with pytest.raises(DataError, match=r"data.dir='absent'.*DTFL_DATA.*shared.data"):
-        resolve_data_dir("absent")
+    with pytest.raises(DataError, match=r"data.dir=''.*DTFL_DATA.*shared.data"):
+        resolve_data_dir("")
+
+
+@pytest.mark.parametrize(("name", "found"), [("absent", "does not exist"), ("file", "is a file")])
+def test_a_named_folder_that_is_none_is_named_alone(tmp_path, name, found):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(DataError) as caught:
+        resolve_data_dir(str(tmp_path / name))
+
+    assert f"{tmp_path / name} {found}; expected the folder that holds the data" in str(
+        caught.value
+    )
+    assert "batadal" not in str(caught.value)
 
 
 def test_a_named_file_lies_in_data_dir_unless_it_has_a_path_from_the_root():

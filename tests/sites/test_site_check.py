@@ -152,11 +152,11 @@ def test_labels_that_say_nothing_are_told(check):
 
 
 def test_a_short_recording_is_told(check):
-    """100 rows, a fifth for calibration."""
+    """100 rows, a fifth for calibration, each a window of one period."""
     (finding,) = check(station_frame(0, rows=100)).findings
 
     assert (finding.level, finding.where) == ("note", "calibration")
-    assert finding.what.startswith("20 rows of normal operation")
+    assert finding.what.startswith("20 windows of normal operation")
 
 
 def backwards(frame: pd.DataFrame) -> pd.DataFrame:
