@@ -11,6 +11,8 @@ import importlib, pkgutil, sys
 from importlib.util import find_spec
 from pathlib import Path
 sys.path[:] = [sys.argv[1], *(p for p in sys.path if not (Path(p) / "dtfl_app").is_dir())]
+# An editable install finds its packages without a path.
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
 assert find_spec("dtfl_app") is None
 import twin
 assert Path(twin.__file__).is_relative_to(sys.argv[1])
