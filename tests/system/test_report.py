@@ -130,8 +130,10 @@ def test_every_picture_is_drawn_when_all_is_unfolded(seen: Visit) -> None:
         "all => all.map(svg => [svg.getBoundingClientRect().width, "
         "svg.getBoundingClientRect().height, svg.querySelectorAll('path').length])"
     )
-    # curves, what the twin does, bytes and calibration, and a timeline per plant
-    assert len(boxes) == 4 + 3
+    # curves, what the twin does and calibration, and a timeline per plant; in three rounds no
+    # method reaches the target, so the costs of that are a sentence
+    assert len(boxes) == 3 + 3
+    assert seen.page.locator("text=so there is nothing to draw").count() == 1
     assert all(width > 300 and height > 50 and paths > 5 for width, height, paths in boxes)
 
 
