@@ -17,12 +17,12 @@ from statistics import median
 
 from flwr.app import Context, RecordDict
 
-import server_app
 from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.settings import Value
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.rounds import screen
 from dtfl_app.rounds.norms import NormBound, typical_norm
+from dtfl_app.server.app import app
 from tests.support.in_process import InProcessGrid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +81,7 @@ def play(sites: int, settings: Mapping[str, Value], folder: Path) -> dict[str, l
     }
     Recorder.multiples = []
     nodes = InProcessGrid(sites, config)
-    server_app.app(nodes, Context(1, 0, {}, RecordDict(), config))
+    app(nodes, Context(1, 0, {}, RecordDict(), config))
     return dict(zip(STRATEGIES.split(","), Recorder.multiples, strict=True))
 
 

@@ -3,48 +3,22 @@
 import json
 import re
 
-import numpy as np
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from dtfl_app.cli.main import app
 from dtfl_app.cli.run import _complete
 from dtfl_app.cli.runs import resumed_sites
-from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import CheckpointError, ConfigError
-from dtfl_app.results.checkpoint import Checkpoint
 from dtfl_app.results.run_directory import RunDirectory
 from dtfl_app.results.run_events import RunEvent
 from dtfl_app.results.show import show_run
-from dtfl_app.strategies.registry import default_settings
-from tests.support.figures import line_of
+from tests.support.broken_off import SETTINGS, invoke, write_broken_off
 from tests.support.run_folder import ACCOUNT, make_run
-
-SETTINGS = {
-    **default_settings(),
-    **RunConfig.from_mapping(
-        {"plants.days": 9, "train.lr": 0.5, "cache-dir": "/cache"}
-    ).to_mapping(),
-}
-
-
-def invoke(*words: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture
 def run(tmp_path) -> RunDirectory:
-    """Broken off after the checkpoints of rounds 5 and 10."""
-    run = RunDirectory(tmp_path / "results" / "cut", SETTINGS, target=0.8)
-    run.save_quality({"plant-01": {}, "plant-02": {}})
-    run.record(line_of("cwa", 0, 0.5))
-    for number in (5, 10):
-        run.checkpoints.write(
-            Checkpoint("cwa", number, SETTINGS, {"w": np.ones(9)}, {}, run.history, run.timings)
-        )
-    return run
+    return write_broken_off(tmp_path / "results" / "cut")
 
 
 @pytest.mark.parametrize("word", ["path", "name", "checkpoint"])

@@ -2,43 +2,22 @@
 
 import re
 
-import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from dtfl_app.cli.evaluate import _events
-from dtfl_app.cli.main import app
 from dtfl_app.cli.terminal import plain_console
-from dtfl_app.core.config import RunConfig
-from dtfl_app.results.checkpoint import Checkpoint
 from dtfl_app.results.run_directory import RunDirectory
-from dtfl_app.strategies.registry import default_settings
-from tests.support.figures import line_of
+from tests.support.broken_off import invoke, write_broken_off
 from tests.support.places import REPOSITORY
 from tests.support.run_folder import alarms_of, make_run
-
-SETTINGS = {**default_settings(), **RunConfig.from_mapping({}).to_mapping()}
 
 # What Rich would take for an end without a beginning, a style and a picture.
 STRANGE = {"event": "a[/2]", "channel": "debit=[m3-h] :bar_chart:"}
 
 
-def invoke(*words: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
-    return result.exit_code, result.stdout, result.stderr
-
-
 @pytest.fixture
 def run(tmp_path) -> RunDirectory:
-    """Broken off after the checkpoints of rounds 5 and 10."""
-    run = RunDirectory(tmp_path / "results" / "cut", SETTINGS, target=0.8)
-    run.save_quality({"plant-01": {}, "plant-02": {}})
-    run.record(line_of("cwa", 0, 0.5))
-    for number in (5, 10):
-        run.checkpoints.write(
-            Checkpoint("cwa", number, SETTINGS, {"w": np.ones(9)}, {}, run.history, run.timings)
-        )
-    return run
+    return write_broken_off(tmp_path / "results" / "cut")
 
 
 def test_names_from_outside_are_shown_as_they_are(tmp_path):
