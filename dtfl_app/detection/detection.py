@@ -15,12 +15,12 @@ from typing import Any
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
-from dtfl_app.detection.left_out import CELLS, DAMAGED, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
-from dtfl_app.detection.lines import damage
+from dtfl_app.detection.left_out import CELLS, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
 from dtfl_app.detection.rows import RowReader, SensorRow
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
 from dtfl_app.sites.cells import split_line
+from dtfl_app.sites.lines import DAMAGED, damage, fit_row
 
 __all__ = ["Detection", "DetectionOptions", "log"]
 
@@ -153,10 +153,12 @@ class Detection:
         if self._skip:
             self._skip -= 1
             return []
+        line = line.rstrip(b"\r\n")
         if (damaged := damage(line)) is not None:
             return self._leave_out_line(*damaged)
-        encoding = self._csv.first_encoding if self._header_due else self._csv.encoding
-        text = line.decode(encoding, errors="replace").strip("\r\n")
+        dialect, first = self._csv, self._header_due
+        encoding = dialect.first_line_encoding if first else dialect.line_encoding
+        text = line.decode(encoding, errors="replace")
         if not text.strip():
             return []
         try:
@@ -173,7 +175,7 @@ class Detection:
         self._row_number += 1
         row = self._reader.read(cells)
         if isinstance(row, str):
-            self._leave_out(CELLS if len(cells) != len(self._reader.header) else TIME, row)
+            self._leave_out(TIME if fit_row(cells, self._reader.header) else CELLS, row)
             return []
         return self._row(row)
 

@@ -13,7 +13,7 @@ from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.lines import read_lines
 from dtfl_app.detection.rows import SensorRow
-from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.site_schema import CsvDialect, SiteSchema
 from twin.schema import INSTANCE
 
 __all__ = ["score_file"]
@@ -32,13 +32,13 @@ def score_file(
     if data.suffix.lower() == ".parquet":
         rows = _parquet_rows(data, bundle.site_schema, detection.scorer.missing)
         return detection, (text for row in rows for text in detection.rows([row]))
-    return detection, _csv_output(data, detection)
+    return detection, _csv_output(data, detection, bundle.site_schema.csv)
 
 
-def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
+def _csv_output(data: Path, detection: Detection, dialect: CsvDialect) -> Iterator[str]:
     try:
         with data.open("rb") as file:
-            for line in read_lines(file):
+            for line in read_lines(file, dialect):
                 yield from detection.lines([line])
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error})") from error

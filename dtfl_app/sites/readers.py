@@ -5,7 +5,6 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 
 from __future__ import annotations
 
-import codecs
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -71,6 +70,8 @@ _NO_NAME = re.compile("__index_level_[0-9]+__")
 _NO_TIME = np.iinfo(np.int64).min
 # Rows of a Parquet file that are read at a time.
 _BATCH = 2**16
+# Bytes that tell UTF-16, in which every other one is zero.
+_BEGINNING = 100
 
 
 def _parquet_chunks(
@@ -172,9 +173,9 @@ def _kind(column: pd.Series[Any]) -> str:
 
 def _strange_text(path: Path, error: UnicodeDecodeError) -> str:
     with path.open("rb") as file:
-        wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        wide = b"\0" in file.read(_BEGINNING)
     if wide:
-        return f"{path}: its text is in UTF-16; save it as UTF-8, which can be followed as it grows"
+        return f'{path}: its text is in UTF-16; say so in the site schema: encoding = "utf-16"'
     return (
         f"{path}: its text is not in {error.encoding} ({error.reason}); say in the site schema what"
         ' it is in, e.g. encoding = "cp1252" (Windows, Western Europe), or save it as UTF-8'

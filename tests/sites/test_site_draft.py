@@ -1,5 +1,7 @@
 """A first schema guessed from a file reads back, and the file passes its check."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +10,10 @@ from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.detection.rows import RowReader
 from dtfl_app.sites.batadal import DATASET04
 from dtfl_app.sites.cells import split_line
-from dtfl_app.sites.own_files import read_raw
+from dtfl_app.sites.own_files import load_own_file, read_raw
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, read_site_schema
+from dtfl_app.sites.site_schema import CsvDialect, LabelColumn, SiteSchema, read_site_schema
 from tests.support.station import station_frame
 from twin.schema import Channel, Schema
 
@@ -223,12 +225,18 @@ def test_encoding_lines_before_the_header_and_a_row_of_units_are_found(tmp_path)
     assert read_raw(path, site, "plant").rows[-1] == 20
 
 
-def test_utf_16_is_refused_with_what_to_do(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_found(tmp_path, encoding):
     path = tmp_path / "plant.csv"
-    path.write_text("\n".join(EXPORTED), encoding="utf-16")
+    path.write_bytes("time,level °C\r\n2024-01-01,1\r\n2024-01-02,2\r\n".encode(encoding))
 
-    with pytest.raises(DataError, match=r"plant\.csv: its text is in UTF-16; save it as UTF-8"):
-        draft_schema(path)
+    (tmp_path / "site.toml").write_text(draft_schema(path).toml, encoding="utf-8")
+
+    site = read_site_schema(tmp_path / "site.toml")
+    assert site.csv.encoding == encoding
+    assert load_own_file(path, site)[0]["level-°C"].tolist() == [1.0, 2.0]
+    with pytest.raises(DataError, match="UTF-16"):
+        load_own_file(path, replace(site, csv=CsvDialect()))
 
 
 def test_sensors_below_one_another_are_refused_with_the_way_to_do_it(tmp_path):
