@@ -29,16 +29,16 @@ class LineCutter:
     def __init__(self, dialect: CsvDialect, beginning: bytes) -> None:
         self._encoding = dialect.codec(beginning) if dialect.wide else ""
         self.unit = 2 if dialect.wide else 1
-        self._codes = np.dtype("u1")
+        self._codes = "u1"
         if dialect.wide:
-            self._codes = np.dtype(">u2" if self._encoding.endswith("be") else "<u2")
+            self._codes = ">u2" if self._encoding.endswith("be") else "<u2"
 
     def ends(self, block: bytes, last: bool) -> list[int]:
         """Offsets in a block behind the end of each line: LF, CRLF or CR.
 
         A CR at its very end is one only if the block is the last: else LF may be to come.
         """
-        codes = np.frombuffer(block, self._codes, len(block) // self.unit)
+        codes = np.frombuffer(block, np.dtype(self._codes), len(block) // self.unit)
         found = np.flatnonzero((codes == _LF) | (codes == _CR))
         after = np.append(codes[1:], _CR if last else _LF)[found]
         return [int(end) for end in (found[(codes[found] == _LF) | (after != _LF)] + 1) * self.unit]

@@ -41,6 +41,8 @@ __all__ = [
     "read_numbers",
     "read_series",
     "read_table",
+    "read_times",
+    "recordings",
     "require_columns",
     "require_readings",
 ]
@@ -222,7 +224,10 @@ def read_numbers(
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         meant = np.isin(numbers, list(grammar.codes))
         return (np.where(meant, np.nan, numbers) if meant.any() else numbers), np.empty(0, np.intp)
-    place, cells = pd.factorize(column)
+    try:
+        place, cells = pd.factorize(column)
+    except TypeError:  # lists in Parquet
+        place, cells = pd.factorize(column.astype("str"))
     found = [_read_cell(cell, grammar) for cell in cells]
     # The last one is where factorize's -1 for an empty cell leads to.
     values = np.array([*(np.nan if x is None else x for x in found), np.nan])
@@ -246,7 +251,7 @@ def parse_times(
     Raises DataError at the first cell that does not fit it.
     """
     first = str(column.iloc[0]) if len(column) else ""
-    parsed = _to_times(column, fitting_format(first, formats) or formats[0])
+    parsed = read_times(column, fitting_format(first, formats) or formats[0])
     bad = np.flatnonzero(np.isnat(parsed))
     if bad.size:
         row = int(bad[0])
@@ -258,7 +263,8 @@ def parse_times(
     return parsed
 
 
-def _to_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
+def read_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
+    """Return time stamps as `parse_times` does, NaT where one is not in the format."""
     if pd.api.types.is_datetime64_any_dtype(column):
         return _without_zone(pd.to_datetime(column, utc=True))
     # Digits alone are a date written without dashes, not nanoseconds since 1970.
@@ -282,7 +288,15 @@ def _plain_times(form: str) -> str:
 
 
 def _without_zone(times: pd.Series[pd.Timestamp]) -> NDArray[np.datetime64]:
-    return times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    plain = times.dt.tz_localize(None)
+    # Coarser ones than ns reach further than 64 bits of ns do.
+    held = plain.between(pd.Timestamp.min.ceil("s"), pd.Timestamp.max.floor("s"))
+    return plain.where(held).to_numpy(dtype="datetime64[ns]")
+
+
+def recordings(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the name of each row's recording, "" where it has none."""
+    return column.astype("str").str.strip().fillna("")
 
 
 def require_readings(values: pd.DataFrame, path: Path) -> None:

@@ -201,6 +201,18 @@ def test_numbers_since_1970_are_found_to_be_the_time(drafted, unit, scale, endin
         assert row.time == raw.time.astype(np.int64)[0]
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M %p"])
+def test_the_newest_row_first_is_found(drafted, form):
+    times = pd.date_range("2024-01-30", periods=900, freq="7min").strftime(form)
+    frame = pd.DataFrame({"when": times, "x": np.linspace(0, 5, 900)})
+
+    site, path = drafted(frame[::-1])
+
+    assert (site.newest_first, site.schema.period_s) == (True, 420.0)
+    assert check_file(path, site).exit_code == 0
+    assert not drafted(frame)[0].newest_first
+
+
 EXPORTED = [
     "# exported by historian",
     "# site: north",
@@ -310,7 +322,7 @@ def test_a_channel_that_never_moves_is_left_to_the_owner(drafted, tmp_path):
         (pd.DataFrame({"t": ["noon", "later"], "x": [1.0, 2.0]}), "no column holds times in one"),
         (pd.DataFrame({"t": ["2024-01-01", "2024-01-02"]}), "no column of numbers"),
         (
-            pd.DataFrame({"t": ["2024-01-02", "2024-01-01"], "x": [1.0, 2.0]}),
+            pd.DataFrame({"t": ["2024-01-01", "2024-01-01"], "x": [1.0, 2.0]}),
             "does not go forward",
         ),
     ],

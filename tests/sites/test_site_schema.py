@@ -73,6 +73,7 @@ def test_a_table_of_events_lies_beside_the_schema(tmp_path):
         ('time = "when"', 'encoding = "klingon"', "encoding = 'klingon'; expected one such as"),
         ('time = "when"', "header-row = -1", "header-row = -1; expected a number of lines"),
         ('time = "when"', 'skip-rows = "1"', "skip-rows = '1'; expected a number of lines"),
+        ('time = "when"', 'order = "up"', r"order = 'up'; expected one of \['oldest-first', 'new"),
         ('time = "when"', 'twin = "yes"', "twin = 'yes'; expected one of"),
         ("[labels]", "[labels", "not a site schema in TOML"),
     ],
