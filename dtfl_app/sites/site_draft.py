@@ -118,7 +118,7 @@ def draft_schema(path: Path) -> Draft:
 def _reason(column: pd.Series[Any], dialect: CsvDialect) -> str:
     """Why a column is left out; "" where it is not."""
     if str(column.name).startswith(UNNAMED):
-        return "it has no name, as the row numbers of an exported table"
+        return "it has no name, as row numbers, or what a separator at the ends of the rows leaves"
     if column.name == EVENT:
         return "names of events come from a table ([labels] events), not from the file"
     if reason := why_no_channel(column, dialect):
