@@ -8,6 +8,7 @@ are rows that repeat an earlier one in everything, as joined exports have them: 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
+from dtfl_app.core.logs import log
 from dtfl_app.sites.guesses import require_wide
+from dtfl_app.sites.label_guess import names_label
 from dtfl_app.sites.own_labels import read_labels
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import (
@@ -26,7 +29,7 @@ from dtfl_app.sites.readers import (
     read_table,
     require_columns,
 )
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from dtfl_app.sites.site_schema import EventTable, LabelColumn, SiteSchema
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import EVENT, INSTANCE, LABEL, TIME
 
@@ -34,6 +37,7 @@ __all__ = [
     "OwnFile",
     "RawFile",
     "clock_change",
+    "ignored_labels",
     "load_own_file",
     "order",
     "read_own_file",
@@ -123,7 +127,10 @@ def load_own_file(
     Raises DataError or SchemaError naming file, row and column where it cannot be used.
     """
     name = name or path.stem
-    found = read_own_file(path, site, name)
+    raw = read_raw(path, site, name)
+    if ignored := ignored_labels(raw, site):
+        _tell_ignored(str(path), ", ".join(ignored))
+    found = order(raw, site, path, name)
     cleaned, quality = clean(name, found.series, site.schema)
     site.schema.validate(cleaned, str(path))
     return cleaned, replace(quality, repeated=found.repeated.size)
@@ -165,6 +172,17 @@ def _unused(frame: pd.DataFrame, site: SiteSchema) -> tuple[str, ...]:
     if isinstance(site.labels, LabelColumn):
         used.add(site.labels.column)
     return tuple(str(name) for name in frame.columns if name not in used)
+
+
+def ignored_labels(raw: RawFile, site: SiteSchema) -> tuple[str, ...]:
+    """Name the columns that look like labels where a table of events decides."""
+    decides = isinstance(site.labels, EventTable)
+    return tuple(name for name in raw.unused if decides and names_label(name))
+
+
+@cache
+def _tell_ignored(path: str, columns: str) -> None:
+    log.info("%s: column %s is ignored, as the table of events has the labels", path, columns)
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.sites.label_column import LabelReader
 from dtfl_app.sites.readers import (
     flagged_events,
-    parse_numbers,
     parse_times,
     read_table,
     require_columns,
 )
-from dtfl_app.sites.site_schema import EventTable, LabelColumn, SiteSchema
+from dtfl_app.sites.site_schema import EventTable, SiteSchema
 from twin.schema import ABNORMAL, EVENT, NORMAL, UNLABELLED
 
-__all__ = ["SITE", "read_labels"]
+__all__ = ["SITE", "label_cells", "read_labels", "shown"]
 
 #: Column of an event table that says whose event it is; empty = every site's.
 SITE = "site"
@@ -54,27 +55,39 @@ def read_labels(
         return _from_table(_events(site.labels.path, site, name), time)
     if site.labels is None or site.labels.column not in frame:
         return np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object)
-    numbers = parse_numbers(frame, [site.labels.column], path, site.csv.grammar)
-    label = _from_column(numbers, site.labels, path)
+    column = frame[site.labels.column]
+    label = _from_column(column, LabelReader(site.labels, site.csv.grammar), path)
     return label, flagged_events(label)
 
 
-def _from_column(numbers: pd.DataFrame, labels: LabelColumn, path: Path) -> NDArray[np.int8]:
-    values = numbers[labels.column]
-    label = np.full(len(values), UNLABELLED, dtype=np.int8)
-    label[values.isin(labels.normal)] = NORMAL
-    label[values.isin(labels.abnormal)] = ABNORMAL
-    known = values.isna() | values.isin([*labels.normal, *labels.abnormal, *labels.unlabelled])
-    strange = np.flatnonzero(~known)
-    if strange.size:
-        row = int(strange[0])
+def label_cells(
+    column: pd.Series[Any], reader: LabelReader
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return the label of each cell, and which cells are no label and count as unlabelled."""
+    place, cells = pd.factorize(column)
+    # The last one is where factorize's -1 for an empty cell leads to.
+    found = [reader.read(cell) for cell in (*cells, "")]
+    labels = np.array([UNLABELLED if one is None else one for one in found], np.int8)
+    return labels[place], np.array([one is None for one in found])[place]
+
+
+def _from_column(column: pd.Series[Any], reader: LabelReader, path: Path) -> NDArray[np.int8]:
+    label, strange = label_cells(column, reader)
+    if strange.any():
+        row, labels = int(np.flatnonzero(strange)[0]), reader.labels
         raise DataError(
-            f"{path}: data row {row + 1}, column {labels.column!r}: {values[row]:g} is no label "
-            f"({strange.size} such rows); expected one of normal {list(labels.normal)}, abnormal "
-            f"{list(labels.abnormal)}, unlabelled {list(labels.unlabelled)}, or an empty cell; "
-            "list the value under [labels] in the schema"
+            f"{path}: data row {row + 1}, column {labels.column!r}: {shown(column.iloc[row])} is "
+            f"no label ({strange.sum()} such rows); expected one of normal {list(labels.normal)}, "
+            f"abnormal {list(labels.abnormal)}, unlabelled {list(labels.unlabelled)}, or an empty "
+            "cell; list the value under [labels] in the schema: a number, or a word, in which * "
+            "stands for any letters"
         )
     return label
+
+
+def shown(cell: object) -> str:
+    """Return a cell as a message has it: a text in quotes."""
+    return f"{cell:g}" if isinstance(cell, Real) else repr(str(cell))
 
 
 def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:

@@ -16,7 +16,14 @@ from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summa
 from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
-from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_raw, steps_of
+from dtfl_app.sites.own_files import (
+    OwnFile,
+    RawFile,
+    ignored_labels,
+    order,
+    read_raw,
+    steps_of,
+)
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.site_schema import SiteSchema
@@ -114,7 +121,7 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
         return SiteCheck(str(path), schema.name, schema.digest(), None, (), refused)
     found = _ordered(raw, site, path, name, findings)
     summary = _summary(raw, found, site)
-    findings += _column_findings(raw)
+    findings += _column_findings(raw, site)
     findings += _clock_findings(raw, found, site, summary)
     findings += _label_findings(site, summary)
     cleaned = _as_trained(found, site, name, findings)
@@ -190,11 +197,17 @@ def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, flo
     return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
 
 
-def _column_findings(raw: RawFile) -> Iterator[FileFinding]:
-    if raw.unused:
-        number = counted(len(raw.unused), "column")
+def _column_findings(raw: RawFile, site: SiteSchema) -> Iterator[FileFinding]:
+    labels = ignored_labels(raw, site)
+    if labels:
         yield FileFinding(
-            "note", "file", f"{number} that the schema does not use: {', '.join(raw.unused)}",
+            "note", "labels", f"columns that look like labels: {', '.join(labels)}",
+            "ignores them: the table of events has the labels", "nothing",
+        )  # fmt: skip
+    if unused := [name for name in raw.unused if name not in labels]:
+        number = counted(len(unused), "column")
+        yield FileFinding(
+            "note", "file", f"{number} that the schema does not use: {', '.join(unused)}",
             "leaves them out", "add a [[channel]] for each that is a sensor, if it is wanted",
         )  # fmt: skip
 

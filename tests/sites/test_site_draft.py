@@ -292,7 +292,7 @@ def test_a_channel_that_never_moves_is_left_to_the_owner(drafted, tmp_path):
 
     text = (tmp_path / "schema.toml").read_text()
 
-    assert "# It never changes from 0 in this file: set kind, low and high" in text
+    assert "# It never changes from 0 here: set kind, low and high" in text
 
 
 @pytest.mark.parametrize(
