@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.cells import EPOCHS, ISO8601
+from dtfl_app.sites.cells import EPOCHS, ISO8601, parse_time
 from dtfl_app.sites.readers import parse_times
 
 __all__ = ["Clock", "guess_clock", "guess_period", "turned", "unevenness"]
@@ -104,8 +104,12 @@ def _readings(
     """The candidates that hold times throughout."""
     found = []
     for place, (column, form) in enumerate(candidates):
-        # Most columns and formats fail on the first rows already.
-        if _times(frames[0][column].head(_FEW_ROWS), path, form) is None:
+        first = frames[0][column]
+        # Most columns and formats fail on the first row already, or on one soon after.
+        text = first.dtype == object or pd.api.types.is_string_dtype(first)
+        if text and parse_time(str(first.iloc[0]), form) is None:
+            continue
+        if _times(first.head(_FEW_ROWS), path, form) is None:
             continue
         times = [_times(frame[column], path, form) for frame in frames]
         sound = tuple(time for time in times if time is not None)

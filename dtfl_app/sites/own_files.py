@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.core.logs import log
+from dtfl_app.sites.cells import fitting_format
+from dtfl_app.sites.findings import counted
 from dtfl_app.sites.guesses import require_wide
 from dtfl_app.sites.label_guess import names_label
-from dtfl_app.sites.own_labels import read_labels
+from dtfl_app.sites.own_labels import MissedEvent, read_labels
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import (
     assemble_series,
@@ -49,6 +51,8 @@ __all__ = [
 # Steps of a clock are uneven; a median this far from the schema's period is another period.
 _PERIOD_TOLERANCE = 0.05
 _HOUR_S = 3600.0
+# Events named in a line of the log.
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +67,8 @@ class RawFile:
     label, event : shape (n,), as in ``twin.schema``.
     rows : number of each row in the file, from 1, shape (n,).
     unused : columns of the file that the schema does not use.
+    missed : events of the schema's table that cover none of the rows.
+    form : the form that its times have, as `cells.parse_time` takes it; "" where they are no texts.
     """
 
     time: NDArray[np.datetime64]
@@ -72,6 +78,8 @@ class RawFile:
     event: NDArray[np.object_]
     rows: NDArray[np.intp]
     unused: tuple[str, ...] = ()
+    missed: tuple[MissedEvent, ...] = ()
+    form: str = ""
 
     def repeats(self) -> NDArray[np.bool_]:
         """Tell for each row whether an earlier one is the same in everything."""
@@ -86,14 +94,15 @@ class RawFile:
 
     def take(self, chosen: NDArray[np.bool_]) -> RawFile:
         """Return the chosen rows."""
-        return RawFile(
-            self.time[chosen],
-            self.values[chosen].reset_index(drop=True),
-            None if self.instance is None else self.instance[chosen].reset_index(drop=True),
-            self.label[chosen],
-            self.event[chosen],
-            self.rows[chosen],
-            self.unused,
+        instance = self.instance
+        return replace(
+            self,
+            time=self.time[chosen],
+            values=self.values[chosen].reset_index(drop=True),
+            instance=None if instance is None else instance[chosen].reset_index(drop=True),
+            label=self.label[chosen],
+            event=self.event[chosen],
+            rows=self.rows[chosen],
         )
 
 
@@ -130,6 +139,8 @@ def load_own_file(
     raw = read_raw(path, site, name)
     if ignored := ignored_labels(raw, site):
         _tell_ignored(str(path), ", ".join(ignored))
+    if raw.missed:
+        _warn_of_missed(str(path), raw.missed)
     found = order(raw, site, path, name)
     cleaned, quality = clean(name, found.series, site.schema)
     site.schema.validate(cleaned, str(path))
@@ -157,13 +168,17 @@ def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     if bool(numbers.isna().all(axis=None)):
         raise DataError(f"{path}: every reading of every channel is empty; nothing to learn from")
     time = parse_times(frame[site.time], path, site.time_forms)
+    labels = read_labels(frame, time, site, path, name)
     return RawFile(
         time,
         pd.DataFrame({channel: numbers[site.columns[channel]] for channel in site.schema.names}),
         frame[INSTANCE].astype("str").fillna("") if INSTANCE in frame else None,
-        *read_labels(frame, time, site, path, name),
+        labels.label,
+        labels.event,
         np.arange(1, len(frame) + 1),
         _unused(frame, site),
+        labels.missed,
+        fitting_format(str(frame[site.time].iloc[0]), site.time_forms) or "",
     )
 
 
@@ -183,6 +198,17 @@ def ignored_labels(raw: RawFile, site: SiteSchema) -> tuple[str, ...]:
 @cache
 def _tell_ignored(path: str, columns: str) -> None:
     log.info("%s: column %s is ignored, as the table of events has the labels", path, columns)
+
+
+@cache
+def _warn_of_missed(path: str, missed: tuple[MissedEvent, ...]) -> None:
+    log.warning(
+        "%s: %s of the table cover no row of it: %s%s",
+        path,
+        counted(len(missed), "event"),
+        "; ".join(map(str, missed[:_SHOWN])),
+        "; ..." if missed[_SHOWN:] else "",
+    )
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:

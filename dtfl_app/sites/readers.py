@@ -65,6 +65,8 @@ _PLAIN_ISO = (
     r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-9]{2}"
     r"(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 )
+# What 64 bits hold of ns since 1970, in years of which they hold all.
+_FIRST_TIME, _LAST_TIME = pd.Timestamp("1678-01-01"), pd.Timestamp("2261-12-31T23:59:59.999999999")
 _NO_TIME = np.iinfo(np.int64).min
 _BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
 _WIDTHS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
@@ -252,8 +254,8 @@ def parse_times(
         row = int(bad[0])
         raise DataError(
             f"{path}: data row {row + 1}, column {column.name!r}: {column.iloc[row]!r} is not a "
-            f"time; expected one format throughout, of {list(formats)}. A site schema says "
-            "another one with time-formats or time-unit"
+            f"time; expected one format throughout, of {list(formats)}, in the years 1678 to 2261. "
+            "A site schema says another format with time-formats or time-unit"
         )
     return parsed
 
@@ -282,7 +284,9 @@ def _plain_times(form: str) -> str:
 
 
 def _without_zone(times: pd.Series[pd.Timestamp]) -> NDArray[np.datetime64]:
-    return times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    # A file may hold coarser times than nanoseconds, and those of years that these do not reach.
+    coarse = times.dt.tz_localize(None)
+    return coarse.where(coarse.between(_FIRST_TIME, _LAST_TIME)).to_numpy(dtype="datetime64[ns]")
 
 
 def require_readings(values: pd.DataFrame, path: Path) -> None:

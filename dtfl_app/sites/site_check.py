@@ -13,6 +13,7 @@ import pandas as pd
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
+from dtfl_app.sites.doubts import missed_events, turned_clock
 from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
@@ -123,7 +124,7 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
     summary = _summary(raw, found, site)
     findings += _column_findings(raw, site)
     findings += _clock_findings(raw, found, site, summary)
-    findings += _label_findings(site, summary)
+    findings += [*turned_clock(raw), *_label_findings(site, summary), *missed_events(raw)]
     cleaned = _as_trained(found, site, name, findings)
     for channel in schema.channels:
         findings += channel_findings(found, channel, cleaned[channel.name].to_numpy(np.float64))

@@ -57,7 +57,9 @@ def draft_schema(path: Path, *more: Path) -> Draft:
     columns = {c: files.whole(c) for c in others}
     labels = guess_labels([columns[c] for c in others if c != EVENT], files.dialect.grammar)
     inputs = [c for c in others if c not in labels.columns]
-    dialect = guess_words([columns[c] for c in inputs], files.dialect)
+    # One site says ON and OFF where another says RUNNING and STOPPED.
+    parts = [frame[c] for frame in files.frames for c in inputs]
+    dialect = guess_words([*parts, *(columns[c] for c in inputs)], files.dialect)
     reasons = dict(labels.also) | {c: _reason(files, c, dialect) for c in inputs}
     numeric = [c for c in inputs if not reasons[c]]
     left_out = _left_out(files, {c: reasons[c] for c in others if reasons.get(c)})
