@@ -69,10 +69,7 @@ class Alike:
 def read_alike(paths: Sequence[Path]) -> Alike:
     """Read files for one schema; DataError where they cannot be, or are written differently."""
     dialect = _common([(path, _marks(path)) for path in paths])
-    frames = []
-    for path in paths:
-        frame = read_table(path, dialect)
-        frames.append(frame if frame.index.name is None else frame.reset_index())
+    frames = [read_table(path, dialect) for path in paths]
     partial: dict[str, Path] = {}
     for column in dict.fromkeys(column for frame in frames for column in frame.columns):
         lacking = (p for p, frame in zip(paths, frames, strict=True) if column not in frame)

@@ -57,6 +57,16 @@ class Clock:
     times: tuple[Times, ...]
     turned: str = ""
 
+    @property
+    def backwards(self) -> tuple[bool, ...]:
+        """Whether time goes backwards, of each file."""
+        return tuple(bool(_median_step(time) < np.timedelta64(0)) for time in self.times)
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether time goes backwards in every file."""
+        return all(self.backwards)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Reading:
@@ -147,17 +157,22 @@ def _times(column: pd.Series[Any], path: Path, form: str) -> Times | None:
 
 
 def unevenness(time: Times) -> float:
-    """Return the share of steps that are not the median one; 2 where time does not go forward."""
-    steps = np.diff(time)
+    """Return the share of steps that are not the median one; 2 where that is 0."""
+    steps, median = np.diff(time), _median_step(time)
     if not steps.size:
         return 0.0
-    median = np.median(steps)
-    return float((steps != median).mean()) if median > np.timedelta64(0) else 2.0
+    return float((steps != median).mean()) if median != np.timedelta64(0) else 2.0
 
 
-def guess_period(times: Sequence[Times], path: Path) -> float:
+def _median_step(time: Times) -> np.timedelta64:
+    steps = np.diff(time)
+    return np.timedelta64(np.median(steps)) if steps.size else np.timedelta64(0, "ns")
+
+
+def guess_period(clock: Clock, path: Path) -> float:
     """Return the median step forward, in s; DataError where time never goes forward."""
-    steps = np.concatenate([np.diff(time) / np.timedelta64(1, "s") for time in times])
+    sign = -1 if clock.newest_first else 1
+    steps = np.concatenate([sign * np.diff(time) / np.timedelta64(1, "s") for time in clock.times])
     forward = steps[steps > 0]
     if not forward.size:
         raise DataError(

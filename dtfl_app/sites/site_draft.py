@@ -53,6 +53,7 @@ def draft_schema(path: Path, *more: Path) -> Draft:
     """
     files = read_alike((path, *more))
     clock = guess_clock(files.frames, path)
+    _require_one_order(files, clock)
     others = [c for c in files.frames[0].columns if c not in {clock.column, INSTANCE}]
     columns = {c: files.whole(c) for c in others}
     labels = guess_labels([columns[c] for c in others if c != EVENT], files.dialect.grammar)
@@ -78,6 +79,15 @@ def draft_schema(path: Path, *more: Path) -> Draft:
     return Draft(_commented(site, frame, files, notes), left_out, unsure)
 
 
+def _require_one_order(files: Alike, clock: Clock) -> None:
+    if any(clock.backwards) and not clock.newest_first:
+        back, forth = (files.paths[clock.backwards.index(way)] for way in (True, False))
+        raise DataError(
+            f"{back}: its newest row is the first, that of {forth} the last; draft a schema of its "
+            "own for each: order need not be the same at all sites"
+        )
+
+
 def _site(
     files: Alike,
     clock: Clock,
@@ -90,13 +100,14 @@ def _site(
     channels = tuple(guess_channel(name, c, readings[c]) for c, name in names.items())
     path = files.paths[0]
     return SiteSchema(
-        Schema(path.stem, channels, guess_period(clock.times, path)),
+        Schema(path.stem, channels, guess_period(clock, path)),
         {name: c for c, name in names.items()},
         clock.column,
         (ISO8601,) if unit else (clock.form,),
         labels,
         csv=dialect,
         time_unit=unit,
+        newest_first=clock.newest_first,
     )
 
 

@@ -169,8 +169,6 @@ def read_threew_raw(
 def _read_file(path: Path, channels: Sequence[str], optional: bool) -> pd.DataFrame:
     names = threew_schema(channels).names
     frame = read_table(path)
-    if frame.index.name == _TIME:
-        frame = frame.reset_index()
     if optional:
         frame = frame.assign(**{name: np.nan for name in names if name not in frame})
     require_columns(frame, [_TIME, *names, _CLASS], path)
