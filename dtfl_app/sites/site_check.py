@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
+from dtfl_app.sites.channel_check import ChannelRows, ChannelSummary, channel_findings, summarise
 from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
 from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_raw, steps_of
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import assemble_series
+from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.stretches import interruptions
-from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, TIME, UNLABELLED
+from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, TIME, UNLABELLED, Schema
 
 __all__ = ["FileSummary", "SiteCheck", "check_file"]
 
@@ -118,10 +119,19 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
     findings += _clock_findings(raw, found, site, summary)
     findings += _label_findings(site, summary)
     cleaned = _as_trained(found, site, name, findings)
+    channels = []
+    for read in _channels(found, schema):
+        findings += channel_findings(read, cleaned[read.channel.name].to_numpy(np.float64))
+        channels.append(summarise(read, site.columns[read.channel.name]))
+    channels_ = tuple(channels)
+    return SiteCheck(str(path), schema.name, schema.digest(), summary, channels_, tuple(findings))
+
+
+def _channels(found: OwnFile, schema: Schema) -> Iterator[ChannelRows]:
+    recordings = Recordings.of(found.series[INSTANCE])
     for channel in schema.channels:
-        findings += channel_findings(found, channel, cleaned[channel.name].to_numpy(np.float64))
-    channels = tuple(summarise(found, c, site.columns[c.name]) for c in schema.channels)
-    return SiteCheck(str(path), schema.name, schema.digest(), summary, channels, tuple(findings))
+        values = found.series[channel.name].to_numpy(dtype=np.float64)
+        yield ChannelRows(channel, values, recordings, found.rows)
 
 
 def _ordered(

@@ -226,23 +226,27 @@ def _labels(column: pd.Series[Any], name: str) -> LabelColumn:
 def _channel_names(columns: list[str]) -> dict[str, str]:
     """Column -> name without its unit in brackets and what a name may not hold; all different."""
     names: dict[str, str] = {}
+    taken, last = set[str](), dict[str, int]()
     for column in columns:
         plain = re.sub(r"\s*[\[(].*?[\])]", "", column)
         plain = re.sub(r"[:/\s]+", "-", plain).strip("-") or "channel"
         if plain in {INSTANCE, TIME, LABEL, EVENT}:
             plain += "-reading"
-        name, number = plain, 1
-        while name in names.values():
+        name, number = plain, last.get(plain, 1)
+        while name in taken:
             number += 1
             name = f"{plain}-{number}"
         names[column] = name
+        last[plain] = number
+        taken.add(name)
     return names
 
 
 def _channel(name: str, column: str, values: pd.Series[Any]) -> Channel:
     readings = values.dropna().to_numpy(dtype=np.float64)
     readings = readings[np.isfinite(readings)]
-    if set(readings) == {0.0, 1.0}:
+    off, on = readings == 0.0, readings == 1.0
+    if off.any() and on.any() and (off | on).all():
         return Channel(name, "1", "status", 0.0, 1.0)
     low, high = float(readings.min()), float(readings.max())
     margin = 2 * (high - low) or max(abs(low), 1.0)
