@@ -139,10 +139,7 @@ def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
 
 def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     """Parse a file's rows by the schema; DataError or SchemaError at what cannot be parsed."""
-    frame = read_table(path, site.csv, text=(site.time,))
-    if frame.index.name == site.time:
-        frame = frame.reset_index()
-    frame = frame.reset_index(drop=True)
+    frame = read_table(path, site.csv, text=(site.time, INSTANCE))
     columns = [site.columns[channel] for channel in site.schema.names]
     require_columns(frame, [site.time, *columns], path)
     require_wide(frame[list(_unused(frame, site)) + columns], columns, path)
@@ -153,7 +150,7 @@ def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     return RawFile(
         time,
         pd.DataFrame({channel: numbers[site.columns[channel]] for channel in site.schema.names}),
-        frame[INSTANCE].astype("str").fillna("") if INSTANCE in frame else None,
+        frame[INSTANCE].astype("str").str.strip().fillna("") if INSTANCE in frame else None,
         *read_labels(frame, time, site, path, name),
         np.arange(1, len(frame) + 1),
         _unused(frame, site),

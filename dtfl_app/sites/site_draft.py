@@ -76,7 +76,6 @@ def draft_schema(path: Path) -> Draft:
     """
     marks = _marks(path)
     frame = read_table(path, marks)
-    frame = frame if frame.index.name is None else frame.reset_index()
     column, form, time = _clock(frame, path)
     others = [c for c in frame.columns if c not in {column, INSTANCE}]
     dialect = guess_words([frame[c] for c in others], marks)
