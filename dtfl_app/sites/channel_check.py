@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.findings import FileFinding
+from dtfl_app.sites.quality import clean_channel
 from dtfl_app.sites.recordings import Recordings, run_lengths
 from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest
 from twin.schema import Channel, out_of_range
 
-__all__ = ["ChannelRows", "ChannelSummary", "channel_findings", "summarise"]
+__all__ = ["ChannelCheck", "ChannelRows", "ChannelSummary", "check_channel"]
 
 # Above this share, what is missing begins to matter.
 _MUCH_MISSING = 0.05
@@ -73,8 +75,37 @@ class ChannelRows:
         return int(self.rows[np.argmax(chosen)]) if chosen.any() else None
 
 
-def summarise(read: ChannelRows, column: str) -> ChannelSummary:
-    """Return the figures of one channel of a file, which calls it `column`."""
+@dataclass(frozen=True, slots=True)
+class ChannelCheck:
+    """What is found in one channel of a file.
+
+    Parameters
+    ----------
+    summary : its figures.
+    as_cleaned : findings where training takes the file.
+    as_delivered : findings where it refuses the file, so that nothing is set to missing.
+    refused : why training refuses the channel; None where it does not.
+    """
+
+    summary: ChannelSummary
+    as_cleaned: tuple[FileFinding, ...]
+    as_delivered: tuple[FileFinding, ...]
+    refused: DataError | None
+
+
+def check_channel(read: ChannelRows, column: str, site: str) -> ChannelCheck:
+    """Look at one channel, which the file of `site` calls `column`."""
+    summary, refused = _summarise(read, column), None
+    delivered = tuple(_findings(read, read.values))
+    try:
+        kept, _ = clean_channel(site, read.channel, read.values, read.recordings)
+    except DataError as error:
+        kept, refused = read.values, error
+    cleaned = delivered if kept is read.values else tuple(_findings(read, kept))
+    return ChannelCheck(summary, cleaned, delivered, refused)
+
+
+def _summarise(read: ChannelRows, column: str) -> ChannelSummary:
     channel, values = read.channel, read.values
     readings = values[~np.isnan(values)]
     outside = out_of_range(values, channel.low, channel.high)
@@ -98,7 +129,7 @@ def summarise(read: ChannelRows, column: str) -> ChannelSummary:
     )
 
 
-def channel_findings(read: ChannelRows, kept: NDArray[np.float64]) -> Iterator[FileFinding]:
+def _findings(read: ChannelRows, kept: NDArray[np.float64]) -> Iterator[FileFinding]:
     """Yield what is odd in the readings of one channel, and what was done about it.
 
     `kept` : the channel's readings as `quality.clean` left them, shape (n,).
