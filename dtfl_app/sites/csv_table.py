@@ -23,6 +23,8 @@ __all__ = ["UNNAMED", "csv_chunks"]
 
 #: What a column without a name is called, before its number: the row numbers of an exported frame.
 UNNAMED = "Unnamed:"
+# What a byte-order mark is in the text.
+_MARK = "\ufeff"
 # Characters of text that are parsed at a time.
 _BLOCK = 2**23
 _BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
@@ -35,7 +37,9 @@ def csv_chunks(
 
     Raises ValueError without a header, DataError naming the first row that does not fit it.
     """
-    with path.open(encoding=dialect.first_encoding, newline=None) as file:
+    with path.open("rb") as raw:
+        codec = dialect.codec(raw.read(2))
+    with path.open(encoding=codec, newline=None) as file:
         for _ in range(dialect.header_row):
             next(file, "")
         header = _header(file, path, dialect)
@@ -51,7 +55,9 @@ def _header(file: TextIO, path: Path, dialect: CsvDialect) -> list[str]:
     line = next((line for line in file if not line.isspace()), None)
     if line is None:
         raise ValueError("it has no header")
-    if (found := damage(line)) is not None:
+    if dialect.wide:
+        line = line.removeprefix(_MARK)
+    if (found := damage(line.rstrip("\n").encode())) is not None:
         raise DataError(f"{path}: the line of its header is damaged: {found[1]}; remove it")
     return split_line(line.rstrip("\n"), dialect.separator)
 
@@ -99,7 +105,7 @@ class _Rows:
 
     def _mended(self, line: str) -> str:
         """A line whose cells pandas would read otherwise than a gateway, written as both read."""
-        if (found := damage(line)) is not None:
+        if (found := damage(line.encode())) is not None:
             raise self._error(f"{found[1]}; remove the row")
         try:
             cells = split_line(line, self._separator)

@@ -20,9 +20,10 @@ from dtfl_app.sites.readers import (
     not_a_time,
     read_chunks,
     read_numbers,
+    read_times,
+    recordings,
     require_columns,
     require_rows,
-    to_times,
 )
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from twin.schema import INSTANCE
@@ -107,7 +108,7 @@ class _Intake:
         formats = self._site.time_forms
         if not self._form and len(column):
             self._form = fitting_format(str(column.iloc[0]), formats) or formats[0]
-        times = to_times(column, self._form or formats[0])
+        times = read_times(column, self._form or formats[0])
         bad = np.isnat(times)
         if self._no_time is None and bad.any():
             place = int(np.argmax(bad))
@@ -135,7 +136,7 @@ class _Intake:
             raise not_a_time(path, site.time, *self._no_time, site.time_forms)
         time = np.concatenate(self._times)
         self._times.clear()
-        instance = kept[INSTANCE].astype("str").str.strip().fillna("") if INSTANCE in kept else None
+        instance = recordings(kept[INSTANCE]) if INSTANCE in kept else None
         return RowKeys(time, instance, *read_labels(kept, time, site, path, name), unused)
 
     def _unused(self) -> tuple[str, ...]:

@@ -16,13 +16,15 @@ DAMAGED = "that are not text"
 ENDLESS = "without an end"
 
 
-def damage(line: str | bytes) -> tuple[str, str] | None:
-    """Return the reason, and a sentence on it, why a line is none of text; None where it is."""
+def damage(line: bytes) -> tuple[str, str] | None:
+    """Return the reason, and a sentence on it, why a line is none of text; None where it is.
+
+    The line comes without its end.
+    """
     if len(line) >= LONGEST_LINE:
         return ENDLESS, f"it does not end within {LONGEST_LINE} bytes"
-    zeros = line.count("\0") if isinstance(line, str) else line.count(0)
-    if zeros:
-        return DAMAGED, f"it holds {zeros} NUL bytes, as a power cut leaves them"
+    if zeros := line.count(0):
+        return DAMAGED, f"it holds {zeros} NUL bytes, as a power cut leaves them, or UTF-16"
     return None
 
 

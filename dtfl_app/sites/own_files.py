@@ -19,11 +19,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
-from dtfl_app.sites.intake import take_in
+from dtfl_app.sites.intake import RowKeys, take_in
 from dtfl_app.sites.quality import QualityReport, clean
-from dtfl_app.sites.readers import assemble_series
-from dtfl_app.sites.site_schema import SiteSchema
-from dtfl_app.sites.spool import ChannelSpool, spool_of
+from dtfl_app.sites.readers import assemble_series, flagged_events
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from dtfl_app.sites.spool import LateReadings, spool_of
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import INSTANCE, TIME
 
@@ -53,12 +53,12 @@ class RawFile:
     ----------
     time : datetime64[ns], shape (n,).
     values : a float64 column per channel, under its agreed name; NaN = missing. None at all where
-        readings are in `spool`.
+        readings are `late`.
     instance : recording that each row belongs to; None where the file does not say.
     label, event : shape (n,), as in ``twin.schema``.
     rows : number of each row in the file, from 1, shape (n,).
     unused : columns of the file that the schema does not use.
-    spool : the readings, where memory is not to hold all of them.
+    late : the readings, where memory is not to hold all of them.
     """
 
     time: NDArray[np.datetime64]
@@ -68,7 +68,7 @@ class RawFile:
     event: NDArray[np.object_]
     rows: NDArray[np.intp]
     unused: tuple[str, ...] = ()
-    spool: ChannelSpool | None = None
+    late: LateReadings | None = None
 
     def repeats(self) -> NDArray[np.bool_]:
         """Tell for each row whether an earlier one is the same in everything."""
@@ -79,7 +79,7 @@ class RawFile:
             keys = [self.time[chosen], self.label[chosen], self.event[chosen]]
             if self.instance is not None:
                 keys.append(self.instance.to_numpy()[chosen])
-            names = self.values.columns if self.spool is None else self.spool.names
+            names = self.values.columns if self.late is None else self.late.names
             group = np.zeros(chosen.size, dtype=np.int64)
             for key in itertools.chain(keys, (self.channel(name)[chosen] for name in names)):
                 place = pd.factorize(key, use_na_sentinel=False)[0]
@@ -97,20 +97,22 @@ class RawFile:
 
     def channel(self, name: str) -> NDArray[np.float64]:
         """Return a channel's readings, shape (n,)."""
-        if self.spool is not None:
-            return self.spool.channel(name)
+        if self.late is not None:
+            return self.late.read(name)
         return self.values[name].to_numpy(dtype=np.float64)
 
-    def take(self, chosen: NDArray[np.bool_]) -> RawFile:
-        """Return the chosen rows, without readings that are in `spool`."""
-        return RawFile(
-            self.time[chosen],
-            self.values[chosen].reset_index(drop=True),
-            None if self.instance is None else self.instance[chosen].reset_index(drop=True),
-            self.label[chosen],
-            self.event[chosen],
-            self.rows[chosen],
-            self.unused,
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> RawFile:
+        """Return the chosen rows, by a mask or their positions."""
+        instance, late = self.instance, self.late
+        return replace(
+            self,
+            time=self.time[chosen],
+            values=self.values.iloc[chosen].reset_index(drop=True),
+            instance=None if instance is None else instance.iloc[chosen].reset_index(drop=True),
+            label=self.label[chosen],
+            event=self.event[chosen],
+            rows=self.rows[chosen],
+            late=None if late is None else late.then(lambda _, values: values[chosen]),
         )
 
 
@@ -123,11 +125,13 @@ class OwnFile:
     series : see ``twin.schema``; readings may be out of range.
     rows : number in the file, from 1, of each row of the series.
     repeated : number in the file, from 1, of each row that was left out as a repeat.
+    late : the readings, where `series` does not have them.
     """
 
     series: pd.DataFrame
     rows: NDArray[np.intp]
     repeated: NDArray[np.intp]
+    late: LateReadings | None = None
 
 
 def load_own_file(
@@ -162,17 +166,36 @@ def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     """Parse a file's rows by the schema; DataError or SchemaError at what cannot be parsed."""
     blocks: list[Sequence[NDArray[np.float64]]] = []
     keys = take_in(path, site, name, blocks.append)
-    values = _joined(blocks, len(keys.time))
-    rows = np.arange(1, len(keys.time) + 1)
-    return RawFile(
+    values = _joined(blocks, len(keys.time)).T
+    return _raw(keys, pd.DataFrame(values, columns=site.schema.names, copy=False), None, site)
+
+
+@contextmanager
+def read_spooled(path: Path, site: SiteSchema, name: str) -> Iterator[RawFile]:
+    """Parse a file's rows as `read_raw` does, with the readings in a temporary file.
+
+    They are in memory one channel at a time: `RawFile.channel`, while the context lasts.
+    """
+    with spool_of(site.schema.names) as spool:
+        keys = take_in(path, site, name, spool.add)
+        none = pd.DataFrame(index=pd.RangeIndex(len(keys.time)))
+        yield _raw(keys, none, LateReadings(spool.names, spool.channel), site)
+
+
+def _raw(
+    keys: RowKeys, values: pd.DataFrame, late: LateReadings | None, site: SiteSchema
+) -> RawFile:
+    raw = RawFile(
         keys.time,
-        pd.DataFrame(values.T, columns=site.schema.names, copy=False),
+        values,
         keys.instance,
         keys.label,
         keys.event,
-        rows,
+        np.arange(1, len(keys.time) + 1),
         keys.unused,
+        late,
     )
+    return _turned(raw, site) if site.newest_first else raw
 
 
 def _joined(blocks: list[Sequence[NDArray[np.float64]]], rows: int) -> NDArray[np.float64]:
@@ -190,25 +213,12 @@ def _joined(blocks: list[Sequence[NDArray[np.float64]]], rows: int) -> NDArray[n
     return values
 
 
-@contextmanager
-def read_spooled(path: Path, site: SiteSchema, name: str) -> Iterator[RawFile]:
-    """Parse a file's rows as `read_raw` does, with the readings in a temporary file.
-
-    They are in memory one channel at a time: `RawFile.channel`, while the context lasts.
-    """
-    with spool_of(site.schema.names) as spool:
-        keys = take_in(path, site, name, spool.add)
-        rows = np.arange(1, len(keys.time) + 1)
-        yield RawFile(
-            keys.time,
-            pd.DataFrame(index=pd.RangeIndex(len(rows))),
-            keys.instance,
-            keys.label,
-            keys.event,
-            rows,
-            keys.unused,
-            spool,
-        )
+def _turned(raw: RawFile, site: SiteSchema) -> RawFile:
+    """The last row first; runs of flagged rows are numbered anew."""
+    turned = raw.take(np.arange(len(raw.rows))[::-1])
+    if isinstance(site.labels, LabelColumn):
+        return replace(turned, event=flagged_events(turned.label))
+    return turned
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:
@@ -224,7 +234,7 @@ def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:
     period = site.schema.period_s
     instance = stretch_names(kept.time, period, name) if kept.instance is None else kept.instance
     series = assemble_series(kept.time, kept.values, instance, kept.label, kept.event)
-    return OwnFile(series, kept.rows, raw.rows[repeated])
+    return OwnFile(series, kept.rows, raw.rows[repeated], kept.late)
 
 
 def steps_of(raw: RawFile) -> NDArray[np.float64]:
@@ -257,7 +267,12 @@ def _require_forward(raw: RawFile, site: SiteSchema, path: Path) -> None:
             "their zone (2024-10-27T02:00:00+01:00)"
         )
     elif bad.size > len(raw.time) // 2:
-        mend = "sort the rows by time, oldest first"
+        mend = (
+            'the schema says order = "newest-first"; leave that out if the first row is the oldest'
+            if site.newest_first
+            else "sort the rows by time, oldest first, or, if the first row is the newest, say so "
+            'in the schema: order = "newest-first"'
+        )
     else:
         mend = (
             "correct or remove the rows, or give each recording a name in a column "

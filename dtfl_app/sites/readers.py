@@ -5,7 +5,6 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 
 from __future__ import annotations
 
-import codecs
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -44,10 +43,11 @@ __all__ = [
     "read_numbers",
     "read_series",
     "read_table",
+    "read_times",
+    "recordings",
     "require_columns",
     "require_readings",
     "require_rows",
-    "to_times",
 ]
 
 
@@ -75,6 +75,8 @@ _NO_NAME = re.compile("__index_level_[0-9]+__")
 _NO_TIME = np.iinfo(np.int64).min
 # Rows of a Parquet file that are read at a time.
 _BATCH = 2**16
+# Bytes that tell UTF-16, in which every other one is zero.
+_BEGINNING = 100
 
 
 def _parquet_chunks(
@@ -176,9 +178,9 @@ def _kind(column: pd.Series[Any]) -> str:
 
 def _strange_text(path: Path, error: UnicodeDecodeError) -> str:
     with path.open("rb") as file:
-        wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        wide = b"\0" in file.read(_BEGINNING)
     if wide:
-        return f"{path}: its text is in UTF-16; save it as UTF-8, which can be followed as it grows"
+        return f'{path}: its text is in UTF-16; say so in the site schema: encoding = "utf-16"'
     return (
         f"{path}: its text is not in {error.encoding} ({error.reason}); say in the site schema what"
         ' it is in, e.g. encoding = "cp1252" (Windows, Western Europe), or save it as UTF-8'
@@ -238,7 +240,10 @@ def read_numbers(
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         meant = np.isin(numbers, list(grammar.codes))
         return (np.where(meant, np.nan, numbers) if meant.any() else numbers), np.empty(0, np.intp)
-    place, cells = pd.factorize(column)
+    try:
+        place, cells = pd.factorize(column)
+    except TypeError:  # lists in Parquet
+        place, cells = pd.factorize(column.astype("str"))
     found = [_read_cell(cell, grammar) for cell in cells]
     # The last one is where factorize's -1 for an empty cell leads to.
     values = np.array([*(np.nan if x is None else x for x in found), np.nan])
@@ -262,7 +267,7 @@ def parse_times(
     Raises DataError at the first cell that does not fit it.
     """
     first = str(column.iloc[0]) if len(column) else ""
-    parsed = to_times(column, fitting_format(first, formats) or formats[0])
+    parsed = read_times(column, fitting_format(first, formats) or formats[0])
     bad = np.flatnonzero(np.isnat(parsed))
     if bad.size:
         row = int(bad[0])
@@ -281,8 +286,8 @@ def not_a_time(
     )
 
 
-def to_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
-    """Return the times of a column in one form, see `cells.parse_time`; NaT where none is."""
+def read_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
+    """Return time stamps as `parse_times` does, NaT where one is not in the format."""
     if pd.api.types.is_datetime64_any_dtype(column):
         return _without_zone(pd.to_datetime(column, utc=True))
     # Digits alone are a date written without dashes, not nanoseconds since 1970.
@@ -306,7 +311,15 @@ def _plain_times(form: str) -> str:
 
 
 def _without_zone(times: pd.Series[pd.Timestamp]) -> NDArray[np.datetime64]:
-    return times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    plain = times.dt.tz_localize(None)
+    # Coarser ones than ns reach further than 64 bits of ns do.
+    held = plain.between(pd.Timestamp.min.ceil("s"), pd.Timestamp.max.floor("s"))
+    return plain.where(held).to_numpy(dtype="datetime64[ns]")
+
+
+def recordings(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the name of each row's recording, "" where it has none."""
+    return column.astype("str").str.strip().fillna("")
 
 
 def require_readings(values: pd.DataFrame, path: Path) -> None:

@@ -126,7 +126,7 @@ def _check(raw: RawFile, site: SiteSchema, path: Path, name: str) -> SiteCheck:
     findings += _label_findings(site, summary)
     channels = [
         check_channel(read, site.columns[read.channel.name], name)
-        for read in _channels(raw, found, schema)
+        for read in _channels(found, schema)
     ]
     cleaned = _as_trained(channels, found, site, name, findings)
     for channel in channels:
@@ -135,14 +135,12 @@ def _check(raw: RawFile, site: SiteSchema, path: Path, name: str) -> SiteCheck:
     return SiteCheck(str(path), schema.name, schema.digest(), summary, summaries, tuple(findings))
 
 
-def _channels(raw: RawFile, found: OwnFile, schema: Schema) -> Iterator[ChannelRows]:
+def _channels(found: OwnFile, schema: Schema) -> Iterator[ChannelRows]:
     """One channel after the other, so that the readings of no other are in memory."""
     recordings = Recordings.of(found.series[INSTANCE])
     for channel in schema.channels:
-        values = raw.channel(channel.name)
-        if len(found.rows) != len(raw.rows):
-            values = values[found.rows - 1]
-        yield ChannelRows(channel, values, recordings, found.rows)
+        assert found.late is not None
+        yield ChannelRows(channel, found.late.read(channel.name), recordings, found.rows)
 
 
 def _ordered(
@@ -184,7 +182,7 @@ def _in_file_order(raw: RawFile, name: str) -> OwnFile:
     """The rows as they are, so that readings can be looked at whatever the clock does."""
     instance = [name] * len(raw.rows)
     series = assemble_series(raw.time, raw.values, instance, raw.label, raw.event)
-    return OwnFile(series, raw.rows, raw.rows[raw.repeats()])
+    return OwnFile(series, raw.rows, raw.rows[raw.repeats()], raw.late)
 
 
 def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -12,7 +13,27 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
 
-__all__ = ["ChannelSpool", "spool_of"]
+__all__ = ["ChannelSpool", "LateReadings", "spool_of"]
+
+Readings = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LateReadings:
+    """Readings of some channels that come into memory when they are asked for.
+
+    Parameters
+    ----------
+    names : the channels.
+    read : returns the readings of the channel so called, shape (n,).
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[str], Readings]
+
+    def then(self, change: Callable[[str, Readings], Readings]) -> LateReadings:
+        """Return them as `change` makes them of a channel's name and its readings."""
+        return LateReadings(self.names, lambda name: change(name, self.read(name)))
 
 
 class ChannelSpool:
