@@ -100,7 +100,7 @@ def _site(
     channels = tuple(guess_channel(name, c, readings[c]) for c, name in names.items())
     path = files.paths[0]
     return SiteSchema(
-        Schema(path.stem, channels, guess_period(clock, path)),
+        Schema(files.title, channels, guess_period(clock, path)),
         {name: c for c, name in names.items()},
         clock.column,
         (ISO8601,) if unit else (clock.form,),

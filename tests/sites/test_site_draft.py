@@ -319,6 +319,7 @@ def test_several_files_give_one_schema_over_all(tmp_path):
     assert site.csv.states == {"ON": 1.0, "OFF": 0.0, "running": 1.0, "stopped": 0.0}
     assert site.csv.missing == ("No Data", "-")
     assert site.labels == LabelColumn("flag", abnormal=(2.0,))
+    assert site.schema.name == tmp_path.name
     assert draft.left_out == ('column "extra": north.csv does not have it',)
     assert "# A first schema for north.csv, south.csv, guessed from 1800 rows" in draft.toml
     level = site.schema.channels[0]
