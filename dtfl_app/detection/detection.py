@@ -190,8 +190,16 @@ class Detection:
     def _row(self, row: SensorRow) -> list[str]:
         for name in row.bad:
             self._warnings.warn(name, "channel %s: a cell is not a number; taken as missing", name)
+        found = []
+        for time, readings in self.scorer.missing_rows(row.time, row.readings, row.instance):
+            outcome = self.scorer.step(time, readings, row.instance, filled=True)
+            found += self._said(SensorRow(time, readings, (), row.instance), outcome)
         outcome = self.scorer.step(row.time, row.readings, row.instance)
         self._tell(row, outcome)
+        return found + self._said(row, outcome)
+
+    def _said(self, row: SensorRow, outcome: Outcome) -> list[str]:
+        """Lines of output about a row."""
         step = outcome.step
         found = []
         if step is not None and (step.verdict.alarm or self._options.every_step):

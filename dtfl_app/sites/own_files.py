@@ -27,7 +27,7 @@ from dtfl_app.sites.readers import (
     require_columns,
 )
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
-from dtfl_app.sites.stretches import stretch_names
+from dtfl_app.sites.stretches import fill_gaps, stretch_names
 from twin.schema import EVENT, INSTANCE, LABEL, TIME
 
 __all__ = [
@@ -80,12 +80,13 @@ class RawFile:
         repeated[repeated] = whole.duplicated().to_numpy()
         return repeated
 
-    def take(self, chosen: NDArray[np.bool_]) -> RawFile:
-        """Return the chosen rows."""
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> RawFile:
+        """Return the chosen rows, by a mask or their positions."""
+        instance = self.instance
         return RawFile(
             self.time[chosen],
-            self.values[chosen].reset_index(drop=True),
-            None if self.instance is None else self.instance[chosen].reset_index(drop=True),
+            self.values.iloc[chosen].reset_index(drop=True),
+            None if instance is None else instance.iloc[chosen].reset_index(drop=True),
             self.label[chosen],
             self.event[chosen],
             self.rows[chosen],
@@ -102,11 +103,14 @@ class OwnFile:
     series : see ``twin.schema``; readings may be out of range.
     rows : number in the file, from 1, of each row of the series.
     repeated : number in the file, from 1, of each row that was left out as a repeat.
+    filled : for each row whether it was made up to fill a gap; its number is that of the row
+        before the gap. Shape (n,).
     """
 
     series: pd.DataFrame
     rows: NDArray[np.intp]
     repeated: NDArray[np.intp]
+    filled: NDArray[np.bool_]
 
 
 def load_own_file(
@@ -126,7 +130,8 @@ def load_own_file(
     found = read_own_file(path, site, name)
     cleaned, quality = clean(name, found.series, site.schema)
     site.schema.validate(cleaned, str(path))
-    return cleaned, replace(quality, repeated=found.repeated.size)
+    filled = int(found.filled.sum())
+    return cleaned, replace(quality, repeated=found.repeated.size, filled=filled)
 
 
 def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
@@ -168,7 +173,7 @@ def _unused(frame: pd.DataFrame, site: SiteSchema) -> tuple[str, ...]:
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:
-    """Leave out repeated rows and check the clock of the others.
+    """Leave out repeated rows, check the clock of the others and fill gaps as the schema says.
 
     Raises DataError where time does not go forward, SchemaError where the sampling period is not
     the schema's.
@@ -177,10 +182,46 @@ def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:
     kept = raw.take(~repeated)
     _require_forward(kept, site, path)
     _require_period(kept, site, path)
-    period = site.schema.period_s
-    instance = stretch_names(kept.time, period, name) if kept.instance is None else kept.instance
-    series = assemble_series(kept.time, kept.values, instance, kept.label, list(kept.event))
-    return OwnFile(series, kept.rows, raw.rows[repeated])
+    whole, filled = _fill(kept, site)
+    names = _stretches(whole, site.schema.period_s, name)
+    series = assemble_series(whole.time, whole.values, names, whole.label, list(whole.event))
+    return OwnFile(series, whole.rows, raw.rows[repeated], filled)
+
+
+def _stretches(raw: RawFile, period_s: float, name: str) -> NDArray[np.object_]:
+    """Name the uninterrupted stretches of each recording, `name` being that of a nameless one."""
+    if raw.instance is None:
+        return np.array(stretch_names(raw.time, period_s, name), dtype=object)
+    found = np.empty(len(raw.time), dtype=object)
+    for recording, rows in raw.instance.groupby(raw.instance).indices.items():
+        found[rows] = stretch_names(raw.time[rows], period_s, str(recording))
+    return found
+
+
+def _fill(raw: RawFile, site: SiteSchema) -> tuple[RawFile, NDArray[np.bool_]]:
+    """Put in the rows that fill gaps, and tell for each row whether it is one of these."""
+    none = np.zeros(len(raw.rows), dtype=bool)
+    if not site.gaps.max_gap_s:
+        return raw, none
+    time, values = raw.time.astype("datetime64[ns]").astype(np.int64), raw.values.to_numpy()
+    rows = fill_gaps(time, values, site.schema, site.gaps)
+    if raw.instance is not None:
+        names = raw.instance.to_numpy()
+        rows = rows.take(names[rows.before] == names[rows.before + 1])
+    if not rows.before.size:
+        return raw, none
+    place = rows.before + 1
+    filled = np.insert(none, place, True)
+    # Which recorded row gives each row its name, label, event and number.
+    source = np.insert(np.arange(len(raw.rows)), place, rows.before)
+    whole = replace(
+        raw.take(source),
+        time=np.insert(time, place, rows.time).astype("datetime64[ns]"),
+        values=pd.DataFrame(
+            np.insert(values, place, rows.values, axis=0), columns=raw.values.columns
+        ),
+    )
+    return whole, filled
 
 
 def steps_of(raw: RawFile) -> NDArray[np.float64]:

@@ -45,9 +45,10 @@ class FileSummary:
     first, last : earliest and latest time, ISO 8601.
     period_s : median seconds from row to row of a recording; None where there is one row.
     repeated : rows that repeat an earlier one.
-    gaps : interruptions of more than 1.5 periods.
+    gaps : interruptions of more than 1.5 periods that are not filled.
     longest_gap_s : the longest of them; 0 without any.
-    normal, abnormal, unlabelled : rows by label.
+    filled_gaps, filled_rows : gaps that are filled (max-gap-s), and the rows made up for them.
+    normal, abnormal, unlabelled : rows by label, those made up included.
     events : names of the events, in order.
     """
 
@@ -58,6 +59,8 @@ class FileSummary:
     repeated: int
     gaps: int
     longest_gap_s: float
+    filled_gaps: int
+    filled_rows: int
     normal: int
     abnormal: int
     unlabelled: int
@@ -157,7 +160,8 @@ def _in_file_order(raw: RawFile, name: str) -> OwnFile:
     """The rows as they are, so that readings can be looked at whatever the clock does."""
     instance = [name] * len(raw.rows)
     series = assemble_series(raw.time, raw.values, instance, raw.label, list(raw.event))
-    return OwnFile(series, raw.rows, raw.rows[raw.repeats()])
+    filled = np.zeros(len(raw.rows), dtype=bool)
+    return OwnFile(series, raw.rows, raw.rows[raw.repeats()], filled)
 
 
 def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
@@ -172,6 +176,8 @@ def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
         repeated=int(found.repeated.size),
         gaps=len(gaps),
         longest_gap_s=max((seconds for _, seconds in gaps), default=0.0),
+        filled_gaps=int(np.count_nonzero(np.diff(found.filled.astype(np.int8)) > 0)),
+        filled_rows=int(found.filled.sum()),
         normal=int((label == NORMAL).sum()),
         abnormal=int((label == ABNORMAL).sum()),
         unlabelled=int((label == UNLABELLED).sum()),
@@ -208,6 +214,13 @@ def _clock_findings(
             "look", "time", f"{what}{found.repeated[0]}", "leaves them out",
             "export without overlaps, if they should not be there",
         )  # fmt: skip
+    if summary.filled_rows:
+        yield FileFinding(
+            "note", "time",
+            f"{counted(summary.filled_gaps, 'gap')} of up to max-gap-s = {site.gaps.max_gap_s:g} s",
+            f"fills them with {counted(summary.filled_rows, 'row')} (fill = {site.gaps.fill!r})",
+            "nothing, or leave max-gap-s out of the schema",
+        )  # fmt: skip
     if gaps := _gaps(raw, found, site):
         yield _gap_finding(found, site, gaps)
     steps, period = steps_of(raw), site.schema.period_s
@@ -231,7 +244,7 @@ def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]
         f"{counted(len(gaps), 'gap')}, the longest {timedelta(seconds=longest)} before data row "
         f"{found.rows[row]} ({found.series[TIME].iloc[row]})",
         "begins anew after each: no window reaches across",
-        f"nothing, if the recording really stopped{summer}",
+        f"nothing, if the recording really stopped; short ones can be filled: max-gap-s{summer}",
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.site_check import check_file
+from dtfl_app.sites.stretches import GapFilling
 from tests.support.station import station_frame, station_schema
 
 
@@ -72,6 +73,21 @@ def test_gaps_and_repeats_are_counted_and_placed(check):
     assert (found.summary.rows, found.summary.repeated, found.summary.longest_gap_s) == (
         1250, 10, 3660.0,
     )  # fmt: skip
+
+
+def test_gaps_that_are_filled_are_counted_and_what_is_left_of_them_told(check):
+    """Of three gaps, of 2, 3 and 5 minutes, the first two are filled, with 1 and 2 rows."""
+    frame = station_frame(0, rows=1300).drop(index=[300, 400, 401, *range(500, 504)])
+
+    found = check(frame, gaps=GapFilling(180.0, "interpolate"))
+
+    assert told(found) == [("note", "time"), ("look", "time")]
+    filled, gap = found.findings
+    assert filled.what == "2 gaps of up to max-gap-s = 180 s"
+    assert filled.training == "fills them with 3 rows (fill = 'interpolate')"
+    assert gap.what.startswith("1 gap, the longest 0:05:00 before data row 498")
+    summary = found.summary
+    assert (summary.rows, summary.gaps, summary.filled_gaps, summary.filled_rows) == (1293, 1, 2, 3)
 
 
 def test_time_between_two_recordings_is_no_gap(check):
