@@ -158,6 +158,8 @@ def _summarise(detection: Detection, seconds: float, target: Path) -> None:
     )  # fmt: skip
     if detection.left_out.total:
         log.warning("left out: %s", detection.left_out)
+    if told := detection.no_step():
+        log.warning("%s", told)
     distances = detection.scorer.drift.distances()
     told = ", ".join(f"{kind} {distance:.2f}" for kind, distance in distances.items())
     log.info("distance of normal operation from calibration: %s", told or "no step without alarm")

@@ -122,7 +122,8 @@ def _lines(summary: FileSummary) -> list[str]:
     events = counted(len(summary.events), "event") + (f": {named}" if named else "")
     return [
         f"{summary.rows} rows from {summary.first} to {summary.last}, every {period} (median); "
-        f"{counted(summary.gaps, 'gap')}{filled}, {counted(summary.repeated, 'repeated row')}",
+        f"{counted(summary.gaps, 'gap')}{filled}, {counted(summary.repeated, 'repeated row')}; "
+        f"longest stretch {counted(summary.longest_stretch, 'row')}",
         f"labels: {summary.normal} normal, {summary.abnormal} abnormal, {summary.unlabelled} "
         f"unlabelled; {events}",
     ]

@@ -112,6 +112,24 @@ class Detection:
         if enough and (told := self.too_much_left_out()):
             self._warnings.warn("share", "%s", told)
 
+    def no_step(self) -> str:
+        """Say why nothing is scored, where gaps leave no stretch as long as a window; else ""."""
+        counts, window = self.counts, self.scorer.window
+        if counts.steps or not counts.stretches or counts.longest_stretch >= window:
+            return ""
+        return (
+            f"{self._where}: nothing is scored: a window takes {window} rows, and the longest of "
+            f"{counts.stretches} stretches without a gap has {counts.longest_stretch}. Give a file "
+            "with longer ones, or, where single rows are missing, a site schema that has gaps "
+            "filled (--schema, max-gap-s)"
+        )
+
+    def warn_of_no_step(self) -> None:
+        """Log it, once an hour, where a growing file has rows enough for two windows."""
+        enough = self.counts.rows >= 2 * self.scorer.window
+        if enough and (told := self.no_step()):
+            self._warnings.warn("window", "%s", told)
+
     def lines(self, lines: Iterable[bytes]) -> list[str]:
         """Score complete lines of the file; return lines of output, without their ends."""
         return [text for line in lines for text in self._line(line)]

@@ -99,6 +99,7 @@ class Counts:
     stretches : uninterrupted stretches of rows.
     gaps : stretches that begin because time is missing, and not with a recording.
     filled : rows made up to fill gaps; they are among no other of these but what came out.
+    longest_stretch : rows of the longest stretch, those made up included.
     steps, alarms, episodes : time steps, those with an alarm, and runs of these.
     """
 
@@ -109,6 +110,7 @@ class Counts:
     stretches: int = 0
     gaps: int = 0
     filled: int = 0
+    longest_stretch: int = 0
     steps: int = 0
     alarms: int = 0
     episodes: int = 0
@@ -172,6 +174,11 @@ class Scorer:
     def counts(self) -> Counts:
         """What came in and out so far."""
         return self._place.counts
+
+    @property
+    def window(self) -> int:
+        """Rows that a time step takes."""
+        return self._windows.samples
 
     @property
     def missing(self) -> list[str]:
@@ -281,6 +288,8 @@ class Scorer:
         if self._frozen:
             readings = self._frozen.step(readings)
         made = self._windows.step(readings)
+        counts = self._place.counts
+        counts.longest_stretch = max(counts.longest_stretch, self._windows.position)
         if made is None:
             return None, ()
         features, inputs = made

@@ -13,6 +13,7 @@ import pandas as pd
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
+from dtfl_app.sites.features import longest_stretch
 from dtfl_app.sites.federation import build_site
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
@@ -47,6 +48,7 @@ class FileSummary:
     repeated : rows that repeat an earlier one.
     gaps : interruptions of more than 1.5 periods that are not filled.
     longest_gap_s : the longest of them; 0 without any.
+    longest_stretch : rows of the longest stretch without a gap, those made up included.
     filled_gaps, filled_rows : gaps that are filled (max-gap-s), and the rows made up for them.
     normal, abnormal, unlabelled : rows by label, those made up included.
     events : names of the events, in order.
@@ -59,6 +61,7 @@ class FileSummary:
     repeated: int
     gaps: int
     longest_gap_s: float
+    longest_stretch: int
     filled_gaps: int
     filled_rows: int
     normal: int
@@ -176,6 +179,7 @@ def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
         repeated=int(found.repeated.size),
         gaps=len(gaps),
         longest_gap_s=max((seconds for _, seconds in gaps), default=0.0),
+        longest_stretch=longest_stretch(found.series, site.schema),
         filled_gaps=int(np.count_nonzero(np.diff(found.filled.astype(np.int8)) > 0)),
         filled_rows=int(found.filled.sum()),
         normal=int((label == NORMAL).sum()),
@@ -222,7 +226,7 @@ def _clock_findings(
             "nothing, or leave max-gap-s out of the schema",
         )  # fmt: skip
     if gaps := _gaps(raw, found, site):
-        yield _gap_finding(found, site, gaps)
+        yield _gap_finding(found, site, gaps, summary.longest_stretch)
     steps, period = steps_of(raw), site.schema.period_s
     uneven = (np.abs(steps - period) > _UNEVEN * period) & (steps > 0) & (steps <= 1.5 * period)
     if uneven.any():
@@ -234,7 +238,9 @@ def _clock_findings(
         )  # fmt: skip
 
 
-def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]) -> FileFinding:
+def _gap_finding(
+    found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]], stretch: int
+) -> FileFinding:
     row, longest = max(gaps, key=lambda gap: gap[1])
     hours = [s for _, s in gaps if abs(s - site.schema.period_s - _HOUR_S) < 1.0]
     summer = f"; {len(hours)} of an hour: daylight saving time? Then export in UTC" if hours else ""
@@ -243,7 +249,8 @@ def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]
         "time",
         f"{counted(len(gaps), 'gap')}, the longest {timedelta(seconds=longest)} before data row "
         f"{found.rows[row]} ({found.series[TIME].iloc[row]})",
-        "begins anew after each: no window reaches across",
+        "begins anew after each: no window reaches across, so none longer than the longest "
+        f"stretch fits, {counted(stretch, 'row')} or {stretch * site.schema.period_s:g} s",
         f"nothing, if the recording really stopped; short ones can be filled: max-gap-s{summer}",
     )
 

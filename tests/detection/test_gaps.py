@@ -1,6 +1,7 @@
 """Rows that are missing are filled alike by who trains, who evaluates and who detects."""
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from dtfl_app.detection.once import score_file
 from dtfl_app.evaluation.saved_model import evaluate_file, find_model
 from dtfl_app.sites.own_files import read_own_file
 from dtfl_app.sites.site_schema import read_site_schema
+from dtfl_app.sites.stretches import GapFilling
 from tests.support.station import STATION, station_frame, write_station
 from tests.support.station_runs import Station
 
@@ -152,3 +154,48 @@ def test_without_the_key_nothing_is_filled(run, tmp_path):
     assert len(list(lines)) > 0
     assert (detection.counts.filled, detection.counts.gaps) == (0, 1)
     assert plain.schema.digest() == bundle_of(run, "hold").site_schema.schema.digest()
+
+
+class TestStretchesShorterThanTheWindow:
+    """Every fifth minute is missing: stretches of 4 rows, a window of 5."""
+
+    @pytest.fixture
+    def short(self, run, tmp_path):
+        data = file_of(tmp_path, [(row, 1) for row in range(4, ROWS, 5)], [], [], recordings=False)
+        bundle = bundle_of(run, "hold")
+        schema = replace(bundle.site_schema, gaps=GapFilling())
+        spec = replace(bundle.features.spec, window_s=300.0)
+        plan = replace(bundle.features, spec=spec)
+        return data, replace(bundle, site_schema=schema, features=plan)
+
+    def test_a_finished_file_gives_no_step_and_says_why(self, short):
+        data, bundle = short
+
+        detection, lines = score_file(bundle, OPTIONS, data)
+
+        assert list(lines) == []
+        assert detection.no_step() == (
+            f"{data}: nothing is scored: a window takes 5 rows, and the longest of 24 stretches "
+            "without a gap has 4. Give a file with longer ones, or, where single rows are missing, "
+            "a site schema that has gaps filled (--schema, max-gap-s)"
+        )
+
+    def test_a_followed_file_says_so_as_it_grows(self, short, tmp_path, caplog):
+        data, bundle = short
+        following = Following(data, tmp_path / "out.jsonl", until_idle=1e-9)
+
+        with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
+            logging.getLogger("dtfl.detect").propagate = True
+            follow(bundle, OPTIONS, following, lambda seconds: False)
+
+        assert sum("nothing is scored" in message for message in caplog.messages) == 1
+
+    def test_with_the_gaps_filled_there_are_steps(self, short):
+        data, bundle = short
+        filling = replace(bundle.site_schema, gaps=GapFilling(120.0))
+
+        detection, lines = score_file(replace(bundle, site_schema=filling), OPTIONS, data)
+
+        assert len(list(lines)) > 0
+        assert detection.no_step() == ""
+        assert detection.counts.longest_stretch == ROWS - 1

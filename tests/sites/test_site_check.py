@@ -44,7 +44,7 @@ def test_a_sound_file_has_its_figures_and_no_finding(check):
     assert (summary.rows, summary.first, summary.last) == (
         1200, "2024-01-30T20:00:00", "2024-01-31T15:59:00",
     )  # fmt: skip
-    assert (summary.period_s, summary.gaps, summary.longest_gap_s) == (60.0, 0, 0.0)
+    assert (summary.period_s, summary.gaps, summary.longest_stretch) == (60.0, 0, 1200)
     assert (summary.normal, summary.abnormal, summary.unlabelled) == (1100, 100, 0)
     assert summary.events == ("flagged-1",)
     level = found.channels[0]
@@ -70,6 +70,7 @@ def test_gaps_and_repeats_are_counted_and_placed(check):
     assert repeats.what == "10 rows that repeat an earlier one, first data row 901"
     assert gap.what.startswith("1 gap, the longest 1:01:00 before data row 301 (2024-01-31")
     assert "daylight saving time" in gap.mend
+    assert gap.training.endswith("the longest stretch fits, 940 rows or 56400 s")
     assert (found.summary.rows, found.summary.repeated, found.summary.longest_gap_s) == (
         1250, 10, 3660.0,
     )  # fmt: skip
