@@ -29,7 +29,9 @@ __all__ = [
     "channel_of",
     "concat",
     "feature_spans",
+    "longest_stretch",
     "make_features",
+    "no_window",
     "window_ends",
 ]
 
@@ -171,6 +173,31 @@ def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Fe
     )
 
 
+def longest_stretch(series: pd.DataFrame, schema: Schema) -> int:
+    """Return how many rows the longest uninterrupted stretch of a labelled series has."""
+    return int(np.bincount(_stretch_numbers(series, schema), minlength=1).max())
+
+
+def no_window(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> str:
+    """Say why a labelled series gives no window, and what to do."""
+    longest, stretches = longest_stretch(series, schema), _stretch_numbers(series, schema)
+    return (
+        f"no window of {spec.window_s:g} s: the longest of its {len(set(stretches.tolist()))} "
+        f"uninterrupted stretches has {longest} rows ({longest * schema.period_s:g} s); use a "
+        "shorter window (features.window-s), or, where single rows are missing, have the gaps "
+        "filled (max-gap-s in the site schema)"
+    )
+
+
+def _stretch_numbers(series: pd.DataFrame, schema: Schema) -> NDArray[np.intp]:
+    # A gateway that scores row by row needs the names and statistics here, not pandas' 60 MB.
+    import pandas as pd  # noqa: PLC0415 - see above
+
+    instance = pd.factorize(series[INSTANCE])[0]
+    gaps = interruptions(series[TIME].to_numpy(), schema.period_s)
+    return run_numbers(instance, np.concatenate([[0], np.cumsum(gaps)]))
+
+
 def window_ends(series: pd.DataFrame, schema: Schema, window: int, step: int) -> NDArray[np.intp]:
     """Return the rows at which a window ends, from the first full one of each stretch on.
 
@@ -180,12 +207,7 @@ def window_ends(series: pd.DataFrame, schema: Schema, window: int, step: int) ->
     schema : says how long a period is.
     window, step : length and distance of windows, in rows.
     """
-    # A gateway that scores row by row needs the names and statistics here, not pandas' 60 MB.
-    import pandas as pd  # noqa: PLC0415 - see above
-
-    instance = pd.factorize(series[INSTANCE])[0]
-    gaps = interruptions(series[TIME].to_numpy(), schema.period_s)
-    stretch = run_numbers(instance, np.concatenate([[0], np.cumsum(gaps)]))
+    stretch = _stretch_numbers(series, schema)
     position = np.arange(len(series)) - np.searchsorted(stretch, stretch)
     complete = position - (window - 1)
     return np.flatnonzero((complete >= 0) & (complete % step == 0))

@@ -17,7 +17,13 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.node_config import OwnData
-from dtfl_app.sites.features import Features, FeatureSpec, make_features, window_ends
+from dtfl_app.sites.features import (
+    Features,
+    FeatureSpec,
+    make_features,
+    no_window,
+    window_ends,
+)
 from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.partition import split_calibration
 from dtfl_app.sites.quality import QualityReport
@@ -30,6 +36,7 @@ __all__ = [
     "SiteData",
     "build_site",
     "chosen_features",
+    "evaluation_features",
     "refuse_partition",
     "split_site",
 ]
@@ -247,11 +254,18 @@ def split_site(
     window, step = spec.rows(schema)
     train, calibration = split_calibration(series, calibration_share, per, least=window)
     if not window_ends(train, schema, window, step).size:
-        raise DataError(
-            f"site {name!r}: {len(train)} training rows give no window of {spec.window_s:g} s; "
-            "use a shorter window or fewer sites"
-        )
+        raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
     return train, calibration
+
+
+def evaluation_features(
+    where: str, series: pd.DataFrame, schema: Schema, spec: FeatureSpec
+) -> Features:
+    """Compute the features to judge by; DataError naming `where` if there is no window."""
+    features = make_features(series, schema, spec)
+    if not len(features):
+        raise DataError(f"{where}: {no_window(series, schema, spec)}")
+    return features
 
 
 def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelCheck, ChannelRows, ChannelSummary, check_channel
-from dtfl_app.sites.features import window_ends
+from dtfl_app.sites.features import longest_stretch, window_ends
 from dtfl_app.sites.federation import split_site
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
@@ -47,9 +47,11 @@ class FileSummary:
     first, last : earliest and latest time, ISO 8601.
     period_s : median seconds from row to row of a recording; None where there is one row.
     repeated : rows that repeat an earlier one.
-    gaps : interruptions of more than 1.5 periods.
+    gaps : interruptions of more than 1.5 periods that are not filled.
     longest_gap_s : the longest of them; 0 without any.
-    normal, abnormal, unlabelled : rows by label.
+    longest_stretch : rows of the longest stretch without a gap, those made up included.
+    filled_gaps, filled_rows : gaps that are filled (max-gap-s), and the rows made up for them.
+    normal, abnormal, unlabelled : rows by label, those made up included.
     events : names of the events, in order.
     """
 
@@ -60,6 +62,9 @@ class FileSummary:
     repeated: int
     gaps: int
     longest_gap_s: float
+    longest_stretch: int
+    filled_gaps: int
+    filled_rows: int
     normal: int
     abnormal: int
     unlabelled: int
@@ -182,7 +187,8 @@ def _in_file_order(raw: RawFile, name: str) -> OwnFile:
     """The rows as they are, so that readings can be looked at whatever the clock does."""
     instance = [name] * len(raw.rows)
     series = assemble_series(raw.time, raw.values, instance, raw.label, raw.event)
-    return OwnFile(series, raw.rows, raw.rows[raw.repeats()], raw.late)
+    filled = np.zeros(len(raw.rows), dtype=bool)
+    return OwnFile(series, raw.rows, raw.rows[raw.repeats()], filled, raw.late)
 
 
 def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
@@ -197,6 +203,9 @@ def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
         repeated=int(found.repeated.size),
         gaps=len(gaps),
         longest_gap_s=max((seconds for _, seconds in gaps), default=0.0),
+        longest_stretch=longest_stretch(found.series, site.schema),
+        filled_gaps=int(np.count_nonzero(np.diff(found.filled.astype(np.int8)) > 0)),
+        filled_rows=int(found.filled.sum()),
         normal=int((label == NORMAL).sum()),
         abnormal=int((label == ABNORMAL).sum()),
         unlabelled=int((label == UNLABELLED).sum()),
@@ -233,8 +242,15 @@ def _clock_findings(
             "look", "time", f"{what}{found.repeated[0]}", "leaves them out",
             "export without overlaps, if they should not be there",
         )  # fmt: skip
+    if summary.filled_rows:
+        yield FileFinding(
+            "note", "time",
+            f"{counted(summary.filled_gaps, 'gap')} of up to max-gap-s = {site.gaps.max_gap_s:g} s",
+            f"fills them with {counted(summary.filled_rows, 'row')} (fill = {site.gaps.fill!r})",
+            "nothing, or leave max-gap-s out of the schema",
+        )  # fmt: skip
     if gaps := _gaps(raw, found, site):
-        yield _gap_finding(found, site, gaps)
+        yield _gap_finding(found, site, gaps, summary.longest_stretch)
     steps, period = steps_of(raw), site.schema.period_s
     uneven = (np.abs(steps - period) > _UNEVEN * period) & (steps > 0) & (steps <= 1.5 * period)
     if uneven.any():
@@ -246,7 +262,9 @@ def _clock_findings(
         )  # fmt: skip
 
 
-def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]) -> FileFinding:
+def _gap_finding(
+    found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]], stretch: int
+) -> FileFinding:
     row, longest = max(gaps, key=lambda gap: gap[1])
     hours = [s for _, s in gaps if abs(s - site.schema.period_s - _HOUR_S) < 1.0]
     summer = f"; {len(hours)} of an hour: daylight saving time? Then export in UTC" if hours else ""
@@ -255,8 +273,9 @@ def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]
         "time",
         f"{counted(len(gaps), 'gap')}, the longest {timedelta(seconds=longest)} before data row "
         f"{found.rows[row]} ({found.series[TIME].iloc[row]})",
-        "begins anew after each: no window reaches across",
-        f"nothing, if the recording really stopped{summer}",
+        "begins anew after each: no window reaches across, so none longer than the longest "
+        f"stretch fits, {counted(stretch, 'row')} or {stretch * site.schema.period_s:g} s",
+        f"nothing, if the recording really stopped; short ones can be filled: max-gap-s{summer}",
     )
 
 
