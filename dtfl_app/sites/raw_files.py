@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.sites.intake import RowKeys, take_in
 from dtfl_app.sites.readers import flagged_events
+from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from dtfl_app.sites.spool import LateReadings, spool_of
 from dtfl_app.sites.stretches import FilledRows, fill_gaps
@@ -204,7 +205,7 @@ def steps_of(raw: RawFile) -> NDArray[np.float64]:
     """Seconds from the row before, of the same recording, to each row; NaN at a first one."""
     if raw.instance is None:
         return np.append(np.nan, np.diff(raw.time.astype(np.int64)) / 1e9)
-    step = pd.Series(raw.time).groupby(raw.instance.to_numpy()).diff()
+    step = pd.Series(raw.time).groupby(Recordings.of(raw.instance).number).diff()
     return np.asarray(step.dt.total_seconds(), dtype=np.float64)
 
 

@@ -14,15 +14,15 @@ import pandas as pd
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelCheck, ChannelRows, ChannelSummary, check_channel
-from dtfl_app.sites.features import longest_stretch, window_ends
-from dtfl_app.sites.federation import split_site
+from dtfl_app.sites.features import longest_stretch
+from dtfl_app.sites.federation import calibration_ends
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
 from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_spooled, steps_of
 from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import SiteSchema
-from dtfl_app.sites.stretches import interruptions
+from dtfl_app.sites.stretches import changes, interruptions
 from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
 
 __all__ = ["FileSummary", "SiteCheck", "check_file"]
@@ -215,10 +215,10 @@ def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
 
 def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, float]]:
     """Position of the row after each interruption of a recording, and the seconds it took."""
-    time, instance = found.series[TIME].to_numpy(), found.series[INSTANCE].to_numpy()
+    time = found.series[TIME].to_numpy()
     gaps = interruptions(time, site.schema.period_s)
     if raw.instance is not None:
-        gaps = gaps & (instance[1:] == instance[:-1])
+        gaps &= ~changes(Recordings.of(found.series[INSTANCE]).number)
     after = np.flatnonzero(gaps) + 1
     seconds = (time[after] - time[after - 1]) / np.timedelta64(1, "s")
     return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
@@ -295,10 +295,8 @@ def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[FileFind
 def _training_findings(series: pd.DataFrame, name: str, site: SiteSchema) -> Iterator[FileFinding]:
     """Split and window the file as a site does before round 1; DataError where that fails."""
     schema, spec = site.schema, each_reading(site.schema)
-    rows = series[[INSTANCE, TIME, LABEL, EVENT]]
-    _, calibration = split_site(name, rows, schema, spec, _CALIBRATION_SHARE)
-    ends = window_ends(calibration, schema, *spec.rows(schema))
-    scores = int((calibration[LABEL].to_numpy()[ends] < ABNORMAL).sum())
+    ends = calibration_ends(name, series, schema, spec, _CALIBRATION_SHARE)
+    scores = int((series[LABEL].to_numpy()[ends] < ABNORMAL).sum())
     if scores < _FEW_SCORES:
         level: Level = "note" if scores else "look"
         yield FileFinding(

@@ -20,10 +20,13 @@ __all__ = [
     "FilledRows",
     "GapFilling",
     "at_rest",
+    "changes",
     "fill_gaps",
     "interruptions",
+    "lengths_between",
     "longest_step_ns",
     "recording_of",
+    "run_lengths",
     "run_numbers",
     "stretch_names",
 ]
@@ -89,7 +92,7 @@ def longest_step_ns(period_s: float) -> int:
 def interruptions(time: NDArray[np.datetime64], period_s: float) -> NDArray[np.bool_]:
     """Tell for each of the n - 1 steps in `time` whether the recording was interrupted there."""
     limit = np.timedelta64(longest_step_ns(period_s), "ns")
-    return np.diff(time.astype("datetime64[ns]")) > limit
+    return np.diff(time.astype("datetime64[ns]", copy=False)) > limit
 
 
 def fill_gaps(
@@ -136,10 +139,34 @@ def _possible(values: NDArray[np.float64], schema: Schema) -> NDArray[np.float64
 
 def run_numbers(*keys: NDArray[Any]) -> NDArray[np.intp]:
     """Number, from 0 in row order, the runs of neighbouring rows in which all `keys` are equal."""
-    changes = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
+    number = np.zeros(len(keys[0]), dtype=np.intp)
+    np.cumsum(changes(*keys), out=number[1:])
+    return number
+
+
+def run_lengths(*keys: NDArray[Any]) -> NDArray[np.intp]:
+    """Lengths, in row order, of the runs of neighbouring rows in which all `keys` are equal."""
+    return lengths_between(changes(*keys), len(keys[0]))
+
+
+def lengths_between(breaks: NDArray[np.bool_], rows: int) -> NDArray[np.intp]:
+    """Lengths of the pieces of n `rows`, of whose n - 1 steps some are `breaks`."""
+    ends = np.flatnonzero(breaks)
+    ends += 1
+    lengths = np.full(ends.size + (rows > 0), rows, dtype=np.intp)
+    if ends.size:
+        # In place: there may be as many pieces as rows.
+        np.subtract(ends[1:], ends[:-1], out=lengths[1:-1])
+        lengths[0], lengths[-1] = ends[0], rows - ends[-1]
+    return lengths
+
+
+def changes(*keys: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell for each of the n - 1 steps from row to row whether one of the `keys` changes there."""
+    found = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
     for key in keys:
-        changes |= key[1:] != key[:-1]
-    return np.concatenate([[0], np.cumsum(changes)]).astype(np.intp)[: len(keys[0])]
+        found |= key[1:] != key[:-1]
+    return found
 
 
 def stretch_names(time: NDArray[np.datetime64], period_s: float, name: str) -> list[str]:
