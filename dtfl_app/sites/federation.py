@@ -284,10 +284,11 @@ def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
     )
 
 
-def refuse_partition(config: RunConfig) -> None:
+def refuse_partition(config: RunConfig, allowed: tuple[str, ...] = ("auto",)) -> None:
     """Raise ConfigError where the run config would cut up sites that are what they are."""
-    if config.data.partition != "auto":
+    if config.data.partition not in allowed:
         raise ConfigError(
             f"run config: data.partition = {config.data.partition!r}, but the sites of "
-            f"{config.run.dataset} are what they are; leave partition at 'auto'"
+            f"{config.run.dataset} are what they are; leave partition at "
+            f"{' or '.join(map(repr, allowed))}"
         )

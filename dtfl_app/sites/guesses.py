@@ -189,7 +189,7 @@ def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
             f"{bad.size} of {len(column)} cells are not numbers, first {cell!r} in data row "
             f"{int(bad[0]) + 1}; {dialect.grammar.advice(cell)}"
         )
-    readings = numbers[~np.isnan(numbers)]
+    readings = numbers[np.isfinite(numbers)]
     if not readings.size:
         return "it holds no reading"
     if (mixed := _mixed(column, dialect)) is not None:

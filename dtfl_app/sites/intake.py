@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.cells import fitting_format
 from dtfl_app.sites.guesses import names_sensors, require_wide
-from dtfl_app.sites.own_labels import read_labels
+from dtfl_app.sites.own_labels import MissedEvent, read_labels
 from dtfl_app.sites.readers import (
     not_a_number,
     not_a_time,
@@ -43,6 +43,8 @@ class RowKeys:
     label: NDArray[np.int8]
     event: NDArray[np.object_]
     unused: tuple[str, ...]
+    missed: tuple[MissedEvent, ...]
+    form: str
 
 
 def take_in(path: Path, site: SiteSchema, name: str, sink: Sink) -> RowKeys:
@@ -137,7 +139,9 @@ class _Intake:
         time = np.concatenate(self._times)
         self._times.clear()
         instance = recordings(kept[INSTANCE]) if INSTANCE in kept else None
-        return RowKeys(time, instance, *read_labels(kept, time, site, path, name), unused)
+        labels = read_labels(kept, time, site, path, name)
+        form = "" if pd.api.types.is_datetime64_any_dtype(self._head[site.time]) else self._form
+        return RowKeys(time, instance, labels.label, labels.event, unused, labels.missed, form)
 
     def _unused(self) -> tuple[str, ...]:
         used = {self._site.time, INSTANCE, *self._columns}

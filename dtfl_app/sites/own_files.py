@@ -8,6 +8,7 @@ are rows that repeat an earlier one in everything, as joined exports have them: 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
+from dtfl_app.core.logs import log
+from dtfl_app.sites.findings import counted
+from dtfl_app.sites.label_guess import names_label
+from dtfl_app.sites.own_labels import MissedEvent
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.raw_files import (
     RawFile,
@@ -25,7 +30,7 @@ from dtfl_app.sites.raw_files import (
     timeless_rows,
 )
 from dtfl_app.sites.readers import assemble_series
-from dtfl_app.sites.site_schema import SiteSchema
+from dtfl_app.sites.site_schema import EventTable, SiteSchema
 from dtfl_app.sites.spool import LateReadings
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import INSTANCE
@@ -34,6 +39,7 @@ __all__ = [
     "OwnFile",
     "RawFile",
     "clock_change",
+    "ignored_labels",
     "load_own_file",
     "order",
     "read_own_file",
@@ -46,6 +52,8 @@ __all__ = [
 # Steps of a clock are uneven; a median this far from the schema's period is another period.
 _PERIOD_TOLERANCE = 0.05
 _HOUR_S = 3600.0
+# Events named in a line of the log.
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +91,12 @@ def load_own_file(
     Raises DataError or SchemaError naming file, row and column where it cannot be used.
     """
     name = name or path.stem
-    found = read_own_file(path, site, name)
+    raw = read_raw(path, site, name)
+    if ignored := ignored_labels(raw, site):
+        _tell_ignored(str(path), ", ".join(ignored))
+    if raw.missed:
+        _warn_of_missed(str(path), raw.missed)
+    found = order(raw, site, path, name)
     cleaned, quality = clean(name, found.series, site.schema)
     site.schema.validate(cleaned, str(path))
     filled = int(found.filled.sum())
@@ -96,6 +109,28 @@ def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
     Parameters and errors as of `load_own_file`.
     """
     return order(read_raw(path, site, name or path.stem), site, path, name or path.stem)
+
+
+def ignored_labels(raw: RawFile, site: SiteSchema) -> tuple[str, ...]:
+    """Name the columns that look like labels where a table of events decides."""
+    decides = isinstance(site.labels, EventTable)
+    return tuple(name for name in raw.unused if decides and names_label(name))
+
+
+@cache
+def _tell_ignored(path: str, columns: str) -> None:
+    log.info("%s: column %s is ignored, as the table of events has the labels", path, columns)
+
+
+@cache
+def _warn_of_missed(path: str, missed: tuple[MissedEvent, ...]) -> None:
+    log.warning(
+        "%s: %s of the table cover no row of it: %s%s",
+        path,
+        counted(len(missed), "event"),
+        "; ".join(map(str, missed[:_SHOWN])),
+        "; ..." if missed[_SHOWN:] else "",
+    )
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:

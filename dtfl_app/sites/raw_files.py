@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.sites.intake import RowKeys, take_in
+from dtfl_app.sites.own_labels import MissedEvent
 from dtfl_app.sites.readers import flagged_events
 from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
@@ -37,6 +38,8 @@ class RawFile:
     label, event : shape (n,), as in ``twin.schema``.
     rows : number of each row in the file, from 1, shape (n,).
     unused : columns of the file that the schema does not use.
+    missed : events of the schema's table that cover none of the rows.
+    form : the form that its times have, as `cells.parse_time` takes it; "" where they are no texts.
     late : the readings, where memory is not to hold all of them.
     """
 
@@ -47,6 +50,8 @@ class RawFile:
     event: NDArray[np.object_]
     rows: NDArray[np.intp]
     unused: tuple[str, ...] = ()
+    missed: tuple[MissedEvent, ...] = ()
+    form: str = ""
     late: LateReadings | None = None
 
     def repeats(self) -> NDArray[np.bool_]:
@@ -126,6 +131,8 @@ def _raw(
         keys.event,
         np.arange(1, len(keys.time) + 1),
         keys.unused,
+        keys.missed,
+        keys.form,
         late,
     )
     return _turned(raw, site) if site.newest_first else raw

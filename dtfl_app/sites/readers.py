@@ -281,8 +281,8 @@ def not_a_time(
     """The error of a column of times whose `cell` in row 0.. is the first that is none."""
     return DataError(
         f"{path}: data row {row + 1}, column {column!r}: {cell!r} is not a time; expected one "
-        f"format throughout, of {list(formats)}. A site schema says another one with time-formats "
-        "or time-unit"
+        f"format throughout, of {list(formats)}, in the years 1678 to 2261. A site schema says "
+        "another format with time-formats or time-unit"
     )
 
 

@@ -14,11 +14,12 @@ import pandas as pd
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelCheck, ChannelRows, ChannelSummary, check_channel
+from dtfl_app.sites.doubts import missed_events, turned_clock
 from dtfl_app.sites.features import longest_stretch
 from dtfl_app.sites.federation import calibration_ends
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
-from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_spooled, steps_of
+from dtfl_app.sites.own_files import OwnFile, RawFile, ignored_labels, order, read_spooled, steps_of
 from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import SiteSchema
@@ -126,9 +127,9 @@ def _check(raw: RawFile, site: SiteSchema, path: Path, name: str) -> SiteCheck:
     schema, findings = site.schema, list[FileFinding]()
     found = _ordered(raw, site, path, name, findings)
     summary = _summary(raw, found, site)
-    findings += _column_findings(raw)
+    findings += _column_findings(raw, site)
     findings += _clock_findings(raw, found, site, summary)
-    findings += _label_findings(site, summary)
+    findings += [*turned_clock(raw), *_label_findings(site, summary), *missed_events(raw)]
     channels = [
         check_channel(read, site.columns[read.channel.name], name)
         for read in _channels(found, schema)
@@ -224,11 +225,17 @@ def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, flo
     return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
 
 
-def _column_findings(raw: RawFile) -> Iterator[FileFinding]:
-    if raw.unused:
-        number = counted(len(raw.unused), "column")
+def _column_findings(raw: RawFile, site: SiteSchema) -> Iterator[FileFinding]:
+    labels = ignored_labels(raw, site)
+    if labels:
         yield FileFinding(
-            "note", "file", f"{number} that the schema does not use: {', '.join(raw.unused)}",
+            "note", "labels", f"columns that look like labels: {', '.join(labels)}",
+            "ignores them: the table of events has the labels", "nothing",
+        )  # fmt: skip
+    if unused := [name for name in raw.unused if name not in labels]:
+        number = counted(len(unused), "column")
+        yield FileFinding(
+            "note", "file", f"{number} that the schema does not use: {', '.join(unused)}",
             "leaves them out", "add a [[channel]] for each that is a sensor, if it is wanted",
         )  # fmt: skip
 
