@@ -151,6 +151,19 @@ def test_a_channel_without_a_reading_is_told(check):
     assert found.channels[1].median is None
 
 
+def test_separators_at_the_ends_of_rows_are_a_column_without_a_name(check, site, tmp_path):
+    frame = station_frame(0, rows=1200)
+    lines = frame.to_csv(index=False).splitlines()
+    (tmp_path / "west.csv").write_text("\n".join([lines[0], *(f"{line}," for line in lines[1:])]))
+
+    found = check_file(tmp_path / "west.csv", site)
+
+    assert (found.exit_code, told(found)) == (0, [("note", "file")])
+    name = f"Unnamed: {len(frame.columns)}"
+    assert f"1 column that the schema does not use: {name}" in found.findings[0].what
+    assert found.channels == check(frame).channels
+
+
 def test_columns_that_the_schema_does_not_use_are_named(check):
     found = check(station_frame(0, rows=1200).assign(operator="on duty", spare=1.0))
 
