@@ -61,15 +61,20 @@ def check(
 
 @site_app.command()
 def draft(
-    file: Annotated[Path, typer.Argument(help="the site's .csv or .parquet file")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help=".csv or .parquet files of one make")
+    ],
 ) -> None:
-    """Print a first site schema guessed from a file, with comments on what to check.
+    """Print a first site schema guessed from a file or several, with comments on what to check.
 
-    Columns of the file that it does not take are named on standard error, with the reason.
+    Columns that it does not take are named on standard error, with the reason; so are guesses that
+    nothing in the files decides.
     """
     with clear_errors():
-        found = draft_schema(file)
+        found = draft_schema(*files)
     typer.echo(found.toml, nl=False)
+    for guess in found.unsure:
+        typer.echo(f"guess: {guess}", err=True)
     for reason in found.left_out:
         typer.echo(f"left out: {reason}", err=True)
 
@@ -115,10 +120,15 @@ def _show(found: SiteCheck, console: Console) -> None:
 def _lines(summary: FileSummary) -> list[str]:
     period = "-" if summary.period_s is None else f"{summary.period_s:g} s"
     named = ", ".join(summary.events[:_SHOWN]) + (", ..." if summary.events[_SHOWN:] else "")
+    filled = ""
+    if summary.filled_rows:
+        gaps, rows = counted(summary.filled_gaps, "gap"), counted(summary.filled_rows, "row")
+        filled = f", {gaps} filled with {rows}"
     events = counted(len(summary.events), "event") + (f": {named}" if named else "")
     return [
         f"{summary.rows} rows from {summary.first} to {summary.last}, every {period} (median); "
-        f"{counted(summary.gaps, 'gap')}, {counted(summary.repeated, 'repeated row')}",
+        f"{counted(summary.gaps, 'gap')}{filled}, {counted(summary.repeated, 'repeated row')}; "
+        f"longest stretch {counted(summary.longest_stretch, 'row')}",
         f"labels: {summary.normal} normal, {summary.abnormal} abnormal, {summary.unlabelled} "
         f"unlabelled; {events}",
     ]

@@ -24,7 +24,7 @@ __all__ = ["UNNAMED", "csv_chunks"]
 #: What a column without a name is called, before its number: the row numbers of an exported frame.
 UNNAMED = "Unnamed:"
 # Characters of text that are parsed at a time.
-_BLOCK = 2**23
+_BLOCK = 2**22
 _BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
 
 

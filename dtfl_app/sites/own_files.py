@@ -8,91 +8,53 @@ are rows that repeat an earlier one in everything, as joined exports have them: 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
-from dtfl_app.sites.guesses import require_wide
-from dtfl_app.sites.own_labels import read_labels
+from dtfl_app.core.logs import log
+from dtfl_app.sites.findings import counted
+from dtfl_app.sites.label_guess import names_label
+from dtfl_app.sites.own_labels import MissedEvent
 from dtfl_app.sites.quality import QualityReport, clean
-from dtfl_app.sites.readers import (
-    assemble_series,
-    flagged_events,
-    parse_numbers,
-    parse_times,
-    read_table,
-    recordings,
-    require_columns,
+from dtfl_app.sites.raw_files import (
+    RawFile,
+    fill,
+    read_raw,
+    read_spooled,
+    steps_of,
+    timeless_rows,
 )
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from dtfl_app.sites.readers import assemble_series
+from dtfl_app.sites.site_schema import EventTable, SiteSchema
+from dtfl_app.sites.spool import LateReadings
 from dtfl_app.sites.stretches import stretch_names
-from twin.schema import EVENT, INSTANCE, LABEL, TIME
+from twin.schema import INSTANCE
 
 __all__ = [
+    "PERIOD_TOLERANCE",
     "OwnFile",
     "RawFile",
     "clock_change",
+    "ignored_labels",
     "load_own_file",
     "order",
     "read_own_file",
     "read_raw",
+    "read_spooled",
     "steps_of",
     "timeless_rows",
 ]
 
-# Steps of a clock are uneven; a median this far from the schema's period is another period.
-_PERIOD_TOLERANCE = 0.05
+#: Steps of a clock are uneven; a median this far from the schema's period is another period.
+PERIOD_TOLERANCE = 0.05
 _HOUR_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawFile:
-    """A file's n rows, parsed and otherwise as delivered.
-
-    Parameters
-    ----------
-    time : datetime64[ns], shape (n,).
-    values : a float64 column per channel, under its agreed name; NaN = missing.
-    instance : recording that each row belongs to; None where the file does not say.
-    label, event : shape (n,), as in ``twin.schema``.
-    rows : number of each row in the file, from 1, shape (n,).
-    unused : columns of the file that the schema does not use.
-    """
-
-    time: NDArray[np.datetime64]
-    values: pd.DataFrame
-    instance: pd.Series[Any] | None
-    label: NDArray[np.int8]
-    event: NDArray[np.object_]
-    rows: NDArray[np.intp]
-    unused: tuple[str, ...] = ()
-
-    def repeats(self) -> NDArray[np.bool_]:
-        """Tell for each row whether an earlier one is the same in everything."""
-        instance = "" if self.instance is None else self.instance
-        when = pd.DataFrame({TIME: self.time}).assign(**{INSTANCE: instance})
-        repeated = when.duplicated(keep=False).to_numpy(copy=True)
-        # Few rows share their time; only these are compared in everything.
-        whole = pd.concat([when, self.values], axis=1)[repeated]
-        whole = whole.assign(**{LABEL: self.label[repeated], EVENT: self.event[repeated]})
-        repeated[repeated] = whole.duplicated().to_numpy()
-        return repeated
-
-    def take(self, chosen: NDArray[np.bool_]) -> RawFile:
-        """Return the chosen rows."""
-        return RawFile(
-            self.time[chosen],
-            self.values[chosen].reset_index(drop=True),
-            None if self.instance is None else self.instance[chosen].reset_index(drop=True),
-            self.label[chosen],
-            self.event[chosen],
-            self.rows[chosen],
-            self.unused,
-        )
+# Events named in a line of the log.
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,11 +66,16 @@ class OwnFile:
     series : see ``twin.schema``; readings may be out of range.
     rows : number in the file, from 1, of each row of the series.
     repeated : number in the file, from 1, of each row that was left out as a repeat.
+    filled : for each row whether it was made up to fill a gap; its number is that of the row
+        before the gap. Shape (n,).
+    late : the readings, where `series` does not have them.
     """
 
     series: pd.DataFrame
     rows: NDArray[np.intp]
     repeated: NDArray[np.intp]
+    filled: NDArray[np.bool_]
+    late: LateReadings | None = None
 
 
 def load_own_file(
@@ -125,10 +92,16 @@ def load_own_file(
     Raises DataError or SchemaError naming file, row and column where it cannot be used.
     """
     name = name or path.stem
-    found = read_own_file(path, site, name)
+    raw = read_raw(path, site, name)
+    if ignored := ignored_labels(raw, site):
+        _tell_ignored(str(path), ", ".join(ignored))
+    if raw.missed:
+        _warn_of_missed(str(path), raw.missed)
+    found = order(raw, site, path, name)
     cleaned, quality = clean(name, found.series, site.schema)
     site.schema.validate(cleaned, str(path))
-    return cleaned, replace(quality, repeated=found.repeated.size)
+    filled = int(found.filled.sum())
+    return cleaned, replace(quality, repeated=found.repeated.size, filled=filled)
 
 
 def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
@@ -139,74 +112,52 @@ def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
     return order(read_raw(path, site, name or path.stem), site, path, name or path.stem)
 
 
-def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
-    """Parse a file's rows by the schema; DataError or SchemaError at what cannot be parsed."""
-    frame = read_table(path, site.csv, text=(site.time, INSTANCE))
-    columns = [site.columns[channel] for channel in site.schema.names]
-    require_columns(frame, [site.time, *columns], path)
-    require_wide(frame[list(_unused(frame, site)) + columns], columns, path)
-    numbers = parse_numbers(frame, columns, path, site.csv.grammar)
-    if bool(numbers.isna().all(axis=None)):
-        raise DataError(f"{path}: every reading of every channel is empty; nothing to learn from")
-    time = parse_times(frame[site.time], path, site.time_forms)
-    raw = RawFile(
-        time,
-        pd.DataFrame({channel: numbers[site.columns[channel]] for channel in site.schema.names}),
-        recordings(frame[INSTANCE]) if INSTANCE in frame else None,
-        *read_labels(frame, time, site, path, name),
-        np.arange(1, len(frame) + 1),
-        _unused(frame, site),
+def ignored_labels(raw: RawFile, site: SiteSchema) -> tuple[str, ...]:
+    """Name the columns that look like labels where a table of events decides."""
+    decides = isinstance(site.labels, EventTable)
+    return tuple(name for name in raw.unused if decides and names_label(name))
+
+
+@cache
+def _tell_ignored(path: str, columns: str) -> None:
+    log.info("%s: column %s is ignored, as the table of events has the labels", path, columns)
+
+
+@cache
+def _warn_of_missed(path: str, missed: tuple[MissedEvent, ...]) -> None:
+    log.warning(
+        "%s: %s of the table cover no row of it: %s%s",
+        path,
+        counted(len(missed), "event"),
+        "; ".join(map(str, missed[:_SHOWN])),
+        "; ..." if missed[_SHOWN:] else "",
     )
-    return _turned(raw, site) if site.newest_first else raw
-
-
-def _turned(raw: RawFile, site: SiteSchema) -> RawFile:
-    """The last row first; runs of flagged rows are numbered anew."""
-    label, event = raw.label[::-1], raw.event[::-1]
-    return replace(
-        raw,
-        time=raw.time[::-1],
-        values=raw.values[::-1].reset_index(drop=True),
-        instance=None if raw.instance is None else raw.instance[::-1].reset_index(drop=True),
-        label=label,
-        event=flagged_events(label) if isinstance(site.labels, LabelColumn) else event,
-        rows=raw.rows[::-1],
-    )
-
-
-def _unused(frame: pd.DataFrame, site: SiteSchema) -> tuple[str, ...]:
-    used = {site.time, INSTANCE, *site.columns.values()}
-    if isinstance(site.labels, LabelColumn):
-        used.add(site.labels.column)
-    return tuple(str(name) for name in frame.columns if name not in used)
 
 
 def order(raw: RawFile, site: SiteSchema, path: Path, name: str) -> OwnFile:
-    """Leave out repeated rows and check the clock of the others.
+    """Leave out repeated rows, check the clock of the others and fill gaps as the schema says.
 
     Raises DataError where time does not go forward, SchemaError where the sampling period is not
     the schema's.
     """
     repeated = raw.repeats()
-    kept = raw.take(~repeated)
+    kept = raw.take(~repeated) if repeated.any() else raw
     _require_forward(kept, site, path)
     _require_period(kept, site, path)
-    period = site.schema.period_s
-    instance = stretch_names(kept.time, period, name) if kept.instance is None else kept.instance
-    series = assemble_series(kept.time, kept.values, instance, kept.label, list(kept.event))
-    return OwnFile(series, kept.rows, raw.rows[repeated])
+    whole, filled = fill(kept, site)
+    names = _stretches(whole, site.schema.period_s, name)
+    series = assemble_series(whole.time, whole.values, names, whole.label, whole.event)
+    return OwnFile(series, whole.rows, raw.rows[repeated], filled, whole.late)
 
 
-def steps_of(raw: RawFile) -> NDArray[np.float64]:
-    """Seconds from the row before, of the same recording, to each row; NaN at a first one."""
-    time = pd.Series(raw.time)
-    step = time.diff() if raw.instance is None else time.groupby(raw.instance.to_numpy()).diff()
-    return np.asarray(step.dt.total_seconds(), dtype=np.float64)
-
-
-def timeless_rows(raw: RawFile) -> NDArray[np.intp]:
-    """Positions of the rows that are not later than the row before in their recording."""
-    return np.flatnonzero(steps_of(raw) <= 0.0)
+def _stretches(raw: RawFile, period_s: float, name: str) -> NDArray[np.object_]:
+    """Name the uninterrupted stretches of each recording, `name` being that of a nameless one."""
+    if raw.instance is None:
+        return np.array(stretch_names(raw.time, period_s, name), dtype=object)
+    found = np.empty(len(raw.time), dtype=object)
+    for recording, rows in raw.instance.groupby(raw.instance).indices.items():
+        found[rows] = stretch_names(raw.time[rows], period_s, str(recording))
+    return found
 
 
 def clock_change(step_s: float, period_s: float) -> bool:
@@ -248,7 +199,7 @@ def _require_period(raw: RawFile, site: SiteSchema, path: Path) -> None:
     if np.isnan(steps).all():
         return
     median = float(np.nanmedian(steps))
-    if abs(median - period) > _PERIOD_TOLERANCE * period:
+    if abs(median - period) > PERIOD_TOLERANCE * period:
         raise SchemaError(
             f"{path}: it is sampled every {median:g} s (median), the schema says period-s = "
             f"{period:g}; correct the schema, or resample the file"
