@@ -70,7 +70,7 @@ def draft_schema(path: Path, *more: Path) -> Draft:
             f"{path}: no column of numbers beside the time; expected at least one sensor"
             + "".join(f"\n  {reason}" for reason in left_out)
         )
-    frame = pd.DataFrame(columns)
+    frame = pd.DataFrame(columns, copy=False)
     for name in numeric:
         frame[name] = read_numbers(frame[name], dialect.grammar)[0]
     require_wide(frame, numeric, path)
