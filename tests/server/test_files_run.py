@@ -253,7 +253,7 @@ def test_what_a_site_may_not_say_stays_there(station, gateways, tmp_path):
     run = station.deployed([bad, *gateways[1:]], strategy="fedavg", rounds=1)
 
     (event,) = [e for e in read_events(run.path / "events.jsonl") if e.kind == "left-out"]
-    assert "DataError at readers.py" in event.reason and "secret" not in event.reason
+    assert "DataError at intake.py" in event.reason and "secret" not in event.reason
 
 
 def test_without_an_evaluation_file_a_run_has_losses_and_models(station):
