@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 import pandas as pd
 
 from dtfl_app.core.config import RunConfig
@@ -25,6 +26,7 @@ from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, TwinKind
 from twin.schema import LABEL, Schema
 
 __all__ = [
+    "LEAST_WINDOWS",
     "FederatedDataset",
     "OwnTwin",
     "SiteData",
@@ -33,6 +35,12 @@ __all__ = [
     "evaluation_features",
     "refuse_partition",
 ]
+
+#: Fewest windows of normal operation that a site trains on, and readings of a channel whose moments
+#: it tells: of fewer, a mean and a variance, or a step of training, come close to the readings
+#: themselves. Ten is the threshold rule of official statistics (ESSnet SDC, Guidelines for the
+#: checking of output based on microdata research, 2010).
+LEAST_WINDOWS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +63,15 @@ class SiteData:
     features_train: Features
     features_cal: Features
     quality: QualityReport
+
+    @property
+    def normal(self) -> tuple[int, int]:
+        """Windows that are normal or unlabelled, to train on and to calibrate on."""
+        train, calibration = (
+            int(np.count_nonzero(part.label < 1))
+            for part in (self.features_train, self.features_cal)
+        )
+        return train, calibration
 
 
 @dataclass(frozen=True, slots=True)

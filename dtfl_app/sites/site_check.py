@@ -14,7 +14,7 @@ import pandas as pd
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
 from dtfl_app.sites.features import longest_stretch
-from dtfl_app.sites.federation import build_site
+from dtfl_app.sites.federation import LEAST_WINDOWS, build_site
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
 from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_raw, steps_of
@@ -263,7 +263,8 @@ def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[FileFind
         )  # fmt: skip
     elif not summary.normal + summary.unlabelled:
         yield FileFinding(
-            "look", "labels", "every row is abnormal", "has nothing to learn normal operation from",
+            "stop", "labels", "every row is abnormal",
+            "refuses the site: it has nothing to learn normal operation from",
             "use the file as data.evaluation-file, or give rows of normal operation too",
         )  # fmt: skip
 
@@ -275,7 +276,17 @@ def _training_findings(
     name, spec = quality.site, each_reading(site.schema)
     site.schema.validate(cleaned, name)
     data = build_site(name, cleaned, site.schema, spec, _CALIBRATION_SHARE, quality)
-    scores = int((data.features_cal.label < 1).sum())
+    windows, scores = data.normal
+    if windows < LEAST_WINDOWS:
+        yield FileFinding(
+            "stop", "training",
+            f"{counted(windows, 'window')} of normal operation to train on, each of "
+            f"{spec.window_s:g} s",
+            f"refuses the site: of fewer than {LEAST_WINDOWS} what it sends would come close to "
+            "its readings",
+            "give a longer recording",
+        )  # fmt: skip
+        return
     if scores < _FEW_SCORES:
         level: Level = "note" if scores else "look"
         yield FileFinding(
