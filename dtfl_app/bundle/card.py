@@ -89,6 +89,10 @@ def _thresholds(bundle: Bundle) -> str:
     table = "\n".join(
         ["| evidence | threshold | calibration scores |", "| --- | --- | --- |", *rows]
     )
+    if bundle.calibration.silent:
+        table += (
+            "\n\n**It raises no alarm: no site had a window of normal operation to calibrate on.**"
+        )
     return (
         f"Wanted false-alarm rate: {bundle.rate:.3%} of the steps of normal operation. "
         f"Smoothed evidence is the mean of {bundle.smoothing} steps.\n\n{table}"

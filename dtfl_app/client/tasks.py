@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.client.state import SiteState, keep_calibration, site_state
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import SiteError
+from dtfl_app.core.errors import DTFLError, SiteError
 from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import NodeConfig, Part
@@ -32,7 +33,7 @@ from dtfl_app.detector.models import (
     resolve_device,
     set_params,
 )
-from dtfl_app.detector.training import Distillation, Rows, TrainingSpec, train
+from dtfl_app.detector.training import Distillation, TrainingSpec, train
 from dtfl_app.inputs.physics import SitePhysics, open_physics
 from dtfl_app.inputs.preparation import (
     Prepared,
@@ -60,7 +61,7 @@ from dtfl_app.messages.wire import (
 )
 from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.features import Features
-from dtfl_app.sites.federation import SiteData
+from dtfl_app.sites.federation import LEAST_WINDOWS, FederatedDataset, SiteData
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 
 __all__ = ["Site", "calibrate", "open_site", "profile", "train_round"]
@@ -145,15 +146,51 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
     config = node.applied_to(RunConfig.from_mapping(dict(run_config)))
     kind = find_dataset(config.run.dataset)
     if isinstance(node.data, Part):
-        dataset = kind.from_config(config)
-        data = dataset.load_site(node.data.index, node.data.total)
+        dataset, part = kind.from_config(config), node.data
+        with discreet_errors(lambda: _who(dataset, part)):
+            data = dataset.load_site(part.index, part.total)
     else:
-        dataset, data = kind.from_own_file(config, node.data)
+        own = node.data
+        with discreet_errors(lambda: f"site {own.site}: "):
+            dataset, data = kind.from_own_file(config, own)
+    _say_found(data)
+    _require_enough(data, config)
+    return Site(config, data, open_physics(config, dataset))
+
+
+def _who(dataset: FederatedDataset, part: Part) -> str:
+    """Name the site that could not be loaded, where that much is known."""
+    with suppress(DTFLError):
+        return f"site {dataset.sites(part.total)[part.index]}: "
+    return ""
+
+
+def _say_found(data: SiteData) -> None:
     if data.quality.repeated:
         log.info("site %s: %d repeated rows left out", data.name, data.quality.repeated)
     if data.quality.filled:
         log.info("site %s: gaps filled with %d rows", data.name, data.quality.filled)
-    return Site(config, data, open_physics(config, dataset))
+    if not data.normal[1]:
+        log.warning(
+            "site %s: no window of normal operation is left to calibrate on, so it has no part in "
+            "the thresholds; give it a longer recording, or use shorter windows "
+            "(features.window-s)",
+            data.name,
+        )
+
+
+def _require_enough(data: SiteData, config: RunConfig) -> None:
+    """Refuse a site of so few windows that what it sends would come close to its readings."""
+    counted = {"windows of normal operation": data.normal[0]}
+    if config.detector.model == "classifier":
+        counted["labelled windows"] = int(np.count_nonzero(data.features_train.label >= 0))
+    for what, count in counted.items():
+        if count < LEAST_WINDOWS:
+            raise SiteError(
+                f"site {data.name}: it has fewer than {LEAST_WINDOWS} {what} to train on, too few "
+                "to keep its readings to itself; give it a longer recording, or use shorter "
+                "windows (features.window-s)"
+            )
 
 
 def profile(message: Message, context: Context) -> Message:
@@ -169,7 +206,7 @@ def profile(message: Message, context: Context) -> Message:
         told = Profile(
             site=site.name,
             schema=schema.digest(),
-            moments=ChannelSums.of(features.values[features.label < 1]),
+            moments=ChannelSums.of(features.values[features.label < 1]).without_few(LEAST_WINDOWS),
             quality=shares_of(site.data.quality),
             demand=physics.demand_sums(features) if physics is not None and with_demand else None,
         )
@@ -240,24 +277,14 @@ def _learn(
     site: Site, model: Detector, training: Prepared, task: TrainingTask, arrays: Arrays
 ) -> tuple[int, float, int]:
     """Train `model` in place; return number of rows, mean loss and number of steps."""
-    rows, settings = _rows(site, training, model), site.config.train
+    device, settings = next(model.parameters()).device, site.config.train
+    rows = training.rows(device).for_model(model)
     steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
     pull = read_settings(ProximalTerm, task.settings)
     spec = TrainingSpec(settings.lr, settings.batch_size, pull.mu)
     lesson = _distillation(site, task, arrays)
     loss = train(model, rows, steps, spec, site.rng(task.server_round), lesson)
     return len(rows), loss, steps
-
-
-def _rows(site: Site, training: Prepared, model: Detector) -> Rows:
-    device = next(model.parameters()).device
-    rows = training.rows(device).for_model(model)
-    if not len(rows):
-        raise SiteError(
-            f"site {site.name}: no rows to train the {model.spec.kind} on; it needs "
-            + ("labelled rows" if model.spec.kind == "classifier" else "rows of normal operation")
-        )
-    return rows
 
 
 def _uploaded(

@@ -167,6 +167,11 @@ class Calibration:
         """Number k of kinds of evidence."""
         return len(self.floors)
 
+    @property
+    def silent(self) -> bool:
+        """Whether there is no score, hence no threshold, of any kind of evidence."""
+        return all(sketch.count == 0 for kinds in self.sites.values() for sketch in kinds)
+
     def sketches(self, kind: int) -> list[Sketch]:
         """All sites' sketches of one kind of evidence, by site name."""
         return [self.sites[site][kind] for site in sorted(self.sites)]

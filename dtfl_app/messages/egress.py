@@ -9,7 +9,7 @@ them is their type and place.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,8 +54,11 @@ def require_declared(reply: Message, declared: Declaration) -> Message:
 
 
 @contextmanager
-def discreet_errors() -> Iterator[None]:
-    """Let no exception out whose text may quote data: log it here, raise a SiteError instead."""
+def discreet_errors(who: Callable[[], str] = str) -> Iterator[None]:
+    """Let no exception out whose text may quote data: log it here, raise a SiteError instead.
+
+    `who` : says what the SiteError begins with, e.g. "site north: ".
+    """
     try:
         yield
     except _SAYABLE:
@@ -64,7 +67,8 @@ def discreet_errors() -> Iterator[None]:
     except Exception as error:
         log.logger.exception("what the server is not told:")
         raise SiteError(
-            f"{type(error).__name__} at {_place(error)}; the site's own log has the full text"
+            f"{who()}{type(error).__name__} at {_place(error)}; the site's own log has the full "
+            "text"
         ) from None
 
 

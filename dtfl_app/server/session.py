@@ -136,6 +136,7 @@ class Session:
             features=self.dataset.feature_spec.names(self.dataset.schema),
             schema=self.dataset.schema.digest(),
         )
+        _warn_of_no_threshold(name, calibration)
         weights = self.results.save_model(name, model)
         self._export(name, model, weights)
         if self.evaluator is not None:
@@ -306,6 +307,16 @@ def _with_evaluation(enrolment: Enrolment, evaluation: Features | None) -> Enrol
 def _note_left_out(enrolment: Enrolment, results: RunDirectory) -> None:
     for node, reason in enrolment.left_out.items():
         results.note(RunEvent("left-out", site=node, reason=reason))
+
+
+def _warn_of_no_threshold(name: str, calibration: Calibration) -> None:
+    if calibration.silent:
+        log.warning(
+            "%s: it raises no alarm: no site had a window of normal operation to calibrate on, so "
+            "there is no threshold. Give longer recordings, or use shorter windows "
+            "(features.window-s)",
+            name,
+        )
 
 
 def _say_enrolled(enrolment: Enrolment) -> None:

@@ -57,6 +57,8 @@ class Alike:
     def whole(self, column: str) -> pd.Series[Any]:
         """A column of all files, one below the other."""
         parts = [frame[column] for frame in self.frames]
+        if len(parts) == 1:
+            return parts[0]
         if len({part.dtype for part in parts}) > 1:
             parts = [part.astype(object) for part in parts]
         return pd.concat(parts, ignore_index=True)

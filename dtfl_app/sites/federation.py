@@ -14,7 +14,6 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
@@ -30,18 +29,25 @@ from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.partition import calibration_rows, split_calibration
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, TwinKind
-from twin.schema import LABEL, Schema
+from twin.schema import ABNORMAL, LABEL, Schema
 
 __all__ = [
+    "LEAST_WINDOWS",
     "FederatedDataset",
     "OwnTwin",
     "SiteData",
     "build_site",
-    "calibration_ends",
     "chosen_features",
     "evaluation_features",
+    "normal_windows",
     "refuse_partition",
 ]
+
+#: Fewest windows of normal operation that a site trains on, and readings of a channel whose moments
+#: it tells: of fewer, a mean and a variance, or a step of training, come close to the readings
+#: themselves. Ten is the threshold rule of official statistics (ESSnet SDC, Guidelines for the
+#: checking of output based on microdata research, 2010).
+LEAST_WINDOWS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +70,15 @@ class SiteData:
     features_train: Features
     features_cal: Features
     quality: QualityReport
+
+    @property
+    def normal(self) -> tuple[int, int]:
+        """Windows that are normal or unlabelled, to train on and to calibrate on."""
+        train, calibration = (
+            int(np.count_nonzero(part.label < 1))
+            for part in (self.features_train, self.features_cal)
+        )
+        return train, calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,14 +259,14 @@ def build_site(
     return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)
 
 
-def calibration_ends(
+def normal_windows(
     name: str,
     series: pd.DataFrame,
     schema: Schema,
     spec: FeatureSpec,
     calibration_share: float,
-) -> NDArray[np.intp]:
-    """Return the rows at which the windows end that `build_site` calibrates on.
+) -> tuple[int, int]:
+    """Return `SiteData.normal` of the site that `build_site` makes, without making it.
 
     Readings do not matter and may be left out of `series`. Raises DataError as `build_site` does.
     """
@@ -261,7 +276,8 @@ def calibration_ends(
     calibrated = calibration[ends]
     if calibrated.all():
         raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
-    return ends[calibrated]
+    normal = series[LABEL].to_numpy()[ends] < ABNORMAL
+    return int(np.count_nonzero(normal & ~calibrated)), int(np.count_nonzero(normal & calibrated))
 
 
 def evaluation_features(

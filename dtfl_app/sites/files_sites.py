@@ -28,7 +28,7 @@ from dtfl_app.sites.folders import file_in, resolve_data_dir
 from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.site_schema import EventTable, SiteSchema, read_site_schema
-from twin.schema import ABNORMAL, LABEL, Schema
+from twin.schema import ABNORMAL, LABEL, NORMAL, Schema
 
 __all__ = ["FilesDataset", "each_reading"]
 
@@ -222,6 +222,7 @@ class FilesDataset(FederatedDataset):
                 f"{self.evaluation}: no row is labelled, so nothing can be judged by it; expected "
                 "labels as [labels] in the schema says, or leave data.evaluation-file empty"
             )
+        _warn_of_one_class(path, features)
         return features
 
     def describe(self, k: int) -> str:
@@ -266,6 +267,16 @@ class FilesDataset(FederatedDataset):
         labels = self.site_schema.labels
         table = labels.path if isinstance(labels, EventTable) else None
         return [path for path in (table, self.evaluation, self.recording) if path is not None]
+
+
+def _warn_of_one_class(path: Path, features: Features) -> None:
+    """Say which figures a file of normal or of abnormal rows alone leaves open."""
+    for value, name, undefined in (
+        (ABNORMAL, "abnormal", "no event can be found, and of the figures only false alarms count"),
+        (NORMAL, "normal", "false alarms cannot be counted, nor what is made of both"),
+    ):
+        if not (features.label == value).any():
+            log.warning("%s: no window is labelled %s, so %s", path.name, name, undefined)
 
 
 def _schema_named(config: RunConfig) -> Path:

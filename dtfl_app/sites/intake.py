@@ -12,12 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.sites.cell_errors import not_a_number, not_a_time
 from dtfl_app.sites.cells import fitting_format
 from dtfl_app.sites.guesses import names_sensors, require_wide
 from dtfl_app.sites.own_labels import MissedEvent, read_labels
 from dtfl_app.sites.readers import (
-    not_a_number,
-    not_a_time,
     read_chunks,
     read_numbers,
     read_times,

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
+from dtfl_app.sites.cell_errors import not_a_number, not_a_time
 from dtfl_app.sites.cells import (
     ISO8601,
     CellGrammar,
@@ -35,8 +36,6 @@ __all__ = [
     "UNNAMED",
     "assemble_series",
     "flagged_events",
-    "not_a_number",
-    "not_a_time",
     "parse_numbers",
     "parse_times",
     "read_chunks",
@@ -222,16 +221,6 @@ def _parse_column(column: pd.Series[Any], path: Path, grammar: CellGrammar) -> N
     return parsed
 
 
-def not_a_number(
-    path: Path, column: str, row: int, cell: object, count: int, grammar: CellGrammar
-) -> DataError:
-    """The error of a column with `count` cells that are no number, `cell` in row 0.. the first."""
-    return DataError(
-        f"{path}: data row {row + 1}, column {column!r}: {cell!r} is not a number "
-        f"({count} such cells); {grammar.advice(str(cell))}"
-    )
-
-
 def read_numbers(
     column: pd.Series[Any], grammar: CellGrammar
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -273,17 +262,6 @@ def parse_times(
         row = int(bad[0])
         raise not_a_time(path, str(column.name), row, column.iloc[row], formats)
     return parsed
-
-
-def not_a_time(
-    path: Path, column: str, row: int, cell: object, formats: tuple[str, ...]
-) -> DataError:
-    """The error of a column of times whose `cell` in row 0.. is the first that is none."""
-    return DataError(
-        f"{path}: data row {row + 1}, column {column!r}: {cell!r} is not a time; expected one "
-        f"format throughout, of {list(formats)}, in the years 1678 to 2261. A site schema says "
-        "another format with time-formats or time-unit"
-    )
 
 
 def read_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:

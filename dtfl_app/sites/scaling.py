@@ -64,6 +64,11 @@ class ChannelSums:
         m2 = ((centred - shift) ** 2 * present).sum(axis=0)
         return cls(n, np.where(n > 0, rough + shift, 0.0), m2)
 
+    def without_few(self, least: int) -> ChannelSums:
+        """Return the moments, none of a feature with fewer than `least` readings."""
+        told = self.n >= least
+        return ChannelSums(*(np.where(told, part, 0.0) for part in (self.n, self.mean, self.m2)))
+
     @classmethod
     def pool(cls, parts: Sequence[ChannelSums]) -> ChannelSums:
         """Moments of all rows of all parts together.

@@ -16,7 +16,7 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelCheck, ChannelRows, ChannelSummary, check_channel
 from dtfl_app.sites.doubts import missed_events, turned_clock
 from dtfl_app.sites.features import longest_stretch
-from dtfl_app.sites.federation import calibration_ends
+from dtfl_app.sites.federation import LEAST_WINDOWS, normal_windows
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
 from dtfl_app.sites.own_files import OwnFile, RawFile, ignored_labels, order, read_spooled, steps_of
@@ -24,7 +24,7 @@ from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.stretches import changes, interruptions
-from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
+from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, TIME, UNLABELLED, Schema
 
 __all__ = ["FileSummary", "SiteCheck", "check_file"]
 
@@ -294,16 +294,26 @@ def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[FileFind
         )  # fmt: skip
     elif not summary.normal + summary.unlabelled:
         yield FileFinding(
-            "look", "labels", "every row is abnormal", "has nothing to learn normal operation from",
+            "stop", "labels", "every row is abnormal",
+            "refuses the site: it has nothing to learn normal operation from",
             "use the file as data.evaluation-file, or give rows of normal operation too",
         )  # fmt: skip
 
 
 def _training_findings(series: pd.DataFrame, name: str, site: SiteSchema) -> Iterator[FileFinding]:
     """Split and window the file as a site does before round 1; DataError where that fails."""
-    schema, spec = site.schema, each_reading(site.schema)
-    ends = calibration_ends(name, series, schema, spec, _CALIBRATION_SHARE)
-    scores = int((series[LABEL].to_numpy()[ends] < ABNORMAL).sum())
+    spec = each_reading(site.schema)
+    windows, scores = normal_windows(name, series, site.schema, spec, _CALIBRATION_SHARE)
+    if windows < LEAST_WINDOWS:
+        yield FileFinding(
+            "stop", "training",
+            f"{counted(windows, 'window')} of normal operation to train on, each of "
+            f"{spec.window_s:g} s",
+            f"refuses the site: of fewer than {LEAST_WINDOWS} what it sends would come close to "
+            "its readings",
+            "give a longer recording",
+        )  # fmt: skip
+        return
     if scores < _FEW_SCORES:
         level: Level = "note" if scores else "look"
         yield FileFinding(

@@ -59,7 +59,8 @@ def draft_schema(path: Path, *more: Path) -> Draft:
     labels = guess_labels([columns[c] for c in others if c != EVENT], files.dialect.grammar)
     inputs = [c for c in others if c not in labels.columns]
     # One site says ON and OFF where another says RUNNING and STOPPED.
-    parts = [frame[c] for frame in files.frames for c in inputs]
+    several = files.frames if len(files.frames) > 1 else ()
+    parts = [frame[c] for frame in several for c in inputs]
     dialect = guess_words([*parts, *(columns[c] for c in inputs)], files.dialect)
     reasons = dict(labels.also) | {c: _reason(files, c, dialect) for c in inputs}
     numeric = [c for c in inputs if not reasons[c]]
@@ -69,7 +70,7 @@ def draft_schema(path: Path, *more: Path) -> Draft:
             f"{path}: no column of numbers beside the time; expected at least one sensor"
             + "".join(f"\n  {reason}" for reason in left_out)
         )
-    frame = pd.DataFrame(columns)
+    frame = pd.DataFrame(columns, copy=False)
     for name in numeric:
         frame[name] = read_numbers(frame[name], dialect.grammar)[0]
     require_wide(frame, numeric, path)

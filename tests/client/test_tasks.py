@@ -238,18 +238,34 @@ def test_windows_work_at_a_site_also_without_calibration_rows(monkeypatch, windo
     assert (reply.examples, reply.sketches[0].count) == (25, 0)
 
 
-def test_a_site_without_rows_to_learn_from_says_so(monkeypatch):
-    use_small_dataset(monkeypatch, SmallDataset(label=1))
+@pytest.mark.parametrize("kind", ["query.profile", "train", "query.calibrate"])
+@pytest.mark.parametrize("few", [SmallDataset(label=1), SmallDataset(rows=11)])
+def test_a_site_with_fewer_than_ten_windows_of_normal_operation_tells_nothing(
+    monkeypatch, few, kind
+):
+    """All 100 rows abnormal; 11 rows, of which 2 are kept for calibration and 9 are left."""
+    use_small_dataset(monkeypatch, few)
+    identify()
+    message = Message(RecordDict({}), message_type=kind, dst_node_id=7)
 
-    with pytest.raises(SiteError, match=r"site-0: no rows to train the autoencoder on; .* normal"):
-        ask(node())
+    with pytest.raises(SiteError, match="site site-0: it has fewer than 10 windows of normal"):
+        client_app.app(message, node())
+
+
+def test_ten_windows_of_normal_operation_are_enough(monkeypatch):
+    """12 rows, of which 2 are kept for calibration."""
+    use_small_dataset(monkeypatch, SmallDataset(rows=12))
+
+    reply = admitted(ask(node()))
+
+    assert (reply.examples, reply.sketches[0].count) == (10, 2)
 
 
 def test_a_classifier_needs_labels(monkeypatch):
     use_small_dataset(monkeypatch, SmallDataset(label=-1))
     start = get_params(build_model(replace(SPEC, kind="classifier"), seed=1))
 
-    with pytest.raises(SiteError, match=r"site site-0: no rows .* needs labelled rows"):
+    with pytest.raises(SiteError, match=r"site site-0: it has fewer than 10 labelled windows"):
         ask(node(detector__model="classifier"), start=start)
 
 

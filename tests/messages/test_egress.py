@@ -215,6 +215,13 @@ def test_of_any_other_error_only_type_and_place_leave_the_site(kind, caplog, mon
     assert QUOTING in caplog.text
 
 
+def test_an_error_may_say_whose_it_is():
+    north = discreet_errors(lambda: "site north: ")
+
+    with pytest.raises(SiteError, match=r"^site north: DataError at test_egress\.py"), north:
+        raise DataError(QUOTING)
+
+
 def test_the_place_is_the_app_s_own_line_and_not_a_library_s(tmp_path):
     frame = pd.DataFrame({"level": ["3.5", "secret"]})
 

@@ -2,9 +2,10 @@
 
 import io
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord
 
@@ -12,8 +13,10 @@ import client_app
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError, FederationError
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
+from dtfl_app.sites.federation import SiteData, build_site
+from dtfl_app.sites.quality import assess
 from tests.support.in_process import InProcessGrid
-from tests.support.small_dataset import SMALL, SmallDataset, use_small_dataset
+from tests.support.small_dataset import SMALL, SmallDataset, small_series, use_small_dataset
 
 SETTINGS = {
     "dataset": "small",
@@ -30,6 +33,30 @@ def dataset(monkeypatch) -> SmallDataset:
     made = SmallDataset()
     use_small_dataset(monkeypatch, made)
     return made
+
+
+class Attacked(SmallDataset):
+    """Rows 10 to 39 of every site are abnormal."""
+
+    def load_site(self, index: int, k: int) -> SiteData:
+        return self.made(index, k, small_series(index, self.rows, event=slice(10, 40)))
+
+    def made(self, index: int, k: int, series: pd.DataFrame) -> SiteData:
+        name, share = self.sites(k)[index], self.calibration_share
+        quality = assess(name, series, self.schema)
+        return build_site(name, series, self.schema, self.feature_spec, share, quality)
+
+
+@dataclass(frozen=True)
+class Sparse(Attacked):
+    """Only the first `readings` of the flow are there."""
+
+    readings: int = 0
+
+    def load_site(self, index: int, k: int) -> SiteData:
+        series = small_series(index, self.rows)
+        series.loc[self.readings :, "flow"] = np.nan
+        return self.made(index, k, series)
 
 
 def grid_of(sites: int, change=None, **options) -> InProcessGrid:
@@ -85,11 +112,25 @@ def test_the_scaling_does_not_depend_on_node_ids_or_who_answers_first(dataset, o
 
 
 def test_rows_known_to_be_abnormal_do_not_count(monkeypatch):
-    """All rows are abnormal at both sites: no moments, mean 0."""
-    dataset = SmallDataset(label=1)
+    """Rows 10 to 39 lie 20 higher at both sites, which would raise the means by about 7."""
+    dataset = Attacked()
     use_small_dataset(monkeypatch, dataset)
 
-    assert enrolled(grid_of(2), dataset).scaler.mean.tolist() == [0.0, 0.0]
+    assert (np.abs(enrolled(grid_of(2), dataset).scaler.mean) < 1.0).all()
+
+
+def test_of_a_channel_with_fewer_than_ten_readings_a_site_tells_no_moments(monkeypatch):
+    """Nine readings of the flow at each of two sites, where ten would do: it counts as unread."""
+    nine, ten = (Sparse(readings=count) for count in (9, 10))
+
+    use_small_dataset(monkeypatch, nine)
+    kept_back = enrolled(grid_of(2), nine)
+    use_small_dataset(monkeypatch, ten)
+    told = enrolled(grid_of(2), ten)
+
+    assert (kept_back.unread, kept_back.scaler.mean[1]) == (("flow",), 0.0)
+    assert told.unread == () and told.scaler.mean[1] != 0.0
+    assert kept_back.scaler.mean[0] == told.scaler.mean[0] != 0.0
 
 
 def test_every_site_says_how_sound_its_readings_are(dataset):

@@ -121,6 +121,22 @@ def test_an_evaluation_file_without_labels_is_refused(tmp_path):
         open_folder(tmp_path, data__evaluation_file="judge.csv").load_evaluation(3)
 
 
+@pytest.mark.parametrize(("flag", "told"), [(0, "labelled abnormal"), (1, "labelled normal")])
+def test_an_evaluation_file_of_one_class_is_taken_with_a_warning(
+    tmp_path, caplog, monkeypatch, flag, told
+):
+    write_station(tmp_path)
+    frame = pd.read_csv(tmp_path / "judge.csv").assign(flag=flag)
+    frame.to_csv(tmp_path / "judge.csv", index=False)
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+
+    judged = open_folder(tmp_path, data__evaluation_file="judge.csv").load_evaluation(3)
+
+    assert judged is not None and set(judged.label.tolist()) == {flag}
+    (message,) = (m for m in caplog.messages if "judge.csv" in m)
+    assert f"no window is {told}" in message
+
+
 def test_files_without_a_stretch_as_long_as_a_window_are_refused_with_what_to_do(tmp_path):
     """Of every five minutes the fifth is missing; a window takes five."""
     write_station(tmp_path)

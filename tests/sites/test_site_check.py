@@ -178,7 +178,8 @@ def test_labels_that_say_nothing_are_told(check):
     abnormal = check(station_frame(0, rows=1200).assign(flag=1))
 
     assert (told(unlabelled), unlabelled.exit_code) == ([("note", "labels")], 0)
-    assert told(abnormal)[0] == ("look", "labels")
+    assert told(abnormal) == [("stop", "labels")]
+    assert abnormal.exit_code == 2
 
 
 def test_a_short_recording_is_told(check):
@@ -187,6 +188,18 @@ def test_a_short_recording_is_told(check):
 
     assert (finding.level, finding.where) == ("note", "calibration")
     assert finding.what.startswith("20 windows of normal operation")
+
+
+@pytest.mark.parametrize(("rows", "windows"), [(1, 1), (7, 6), (11, 9)])
+def test_a_recording_too_short_to_train_on_cannot_be_used(check, rows, windows):
+    """A fifth of the rows, rounded, is for calibration, but not the only one: 0, 1 and 2."""
+    found = check(station_frame(0, rows=rows))
+
+    assert ("stop", "training") in told(found)
+    (finding,) = (one for one in found.findings if one.where == "training")
+    number = f"{windows} window" + ("s" if windows > 1 else "")
+    assert finding.what.startswith(f"{number} of normal operation to train on")
+    assert found.exit_code == 2
 
 
 def backwards(frame: pd.DataFrame) -> pd.DataFrame:
