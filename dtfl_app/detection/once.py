@@ -31,7 +31,7 @@ def score_file(
         raise DataError(f"{data}: no such file; check the path, or wait for it with --follow")
     if data.suffix.lower() == ".parquet":
         rows = _parquet_rows(data, bundle.site_schema, detection.scorer.missing)
-        return detection, (text for row in rows for text in detection.rows([row]))
+        return detection, _parquet_output(rows, detection)
     return detection, _csv_output(data, detection)
 
 
@@ -44,6 +44,13 @@ def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
         raise DataError(f"{data}: cannot be read ({error})") from error
     if not detection.counts.rows and not detection.counts.skipped:
         raise DataError(f"{data}: the file holds no rows; expected a header and at least one")
+    yield from detection.finish()
+
+
+def _parquet_output(rows: Iterator[SensorRow], detection: Detection) -> Iterator[str]:
+    for row in rows:
+        yield from detection.rows([row])
+    yield from detection.finish()
 
 
 def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> Iterator[SensorRow]:
