@@ -20,7 +20,7 @@ from dtfl_app.sites.readers import (
     require_columns,
 )
 from dtfl_app.sites.site_schema import EventTable, LabelColumn, SiteSchema
-from twin.schema import ABNORMAL, EVENT, NORMAL, UNLABELLED
+from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, UNLABELLED
 
 __all__ = ["SITE", "read_labels"]
 
@@ -37,7 +37,8 @@ def read_labels(
     """Return label and event of each of the file's n rows, as in ``twin.schema``.
 
     A file without the schema's label column is unlabelled. Runs of abnormal rows are events
-    "flagged-1", "flagged-2", and so on; a table's events carry its names, numbered ("leak#2") where
+    "flagged-1", "flagged-2", and so on, with the recording's name before it where the file has
+    several ("pump-7 flagged-1"); a table's events carry its names, numbered ("leak#2") where
     one recurs and joined by "+" where they overlap.
 
     Parameters
@@ -56,7 +57,8 @@ def read_labels(
         return np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object)
     numbers = parse_numbers(frame, [site.labels.column], path, site.csv.grammar)
     label = _from_column(numbers, site.labels, path)
-    return label, flagged_events(label)
+    recording = frame[INSTANCE].astype("str").fillna("").tolist() if INSTANCE in frame else None
+    return label, flagged_events(label, recording)
 
 
 def _from_column(numbers: pd.DataFrame, labels: LabelColumn, path: Path) -> NDArray[np.int8]:
