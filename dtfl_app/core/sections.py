@@ -297,6 +297,9 @@ class DetectorSettings:
     false_alarm_rate: float = setting(
         0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
     )
+    settling: int = setting(
+        24, "time steps after an event that observed false-alarm rates leave out", low=0
+    )
 
     def __post_init__(self) -> None:
         # A logit may be negative, so it has no ratio to its threshold that others compare with.
