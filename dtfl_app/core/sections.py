@@ -199,10 +199,10 @@ class DataSettings:
     )
     dirichlet_alpha: float = setting(0.5, "skew of the dirichlet partition", above=0.0)
     protocol: str = setting(
-        "unseen-attacks",
+        "unseen-events",
         "what the evaluation is (docs/evaluation.md)",
         choices=(
-            "unseen-attacks",
+            "unseen-events",
             "unseen-families",
             "random-split",
             "leave-one-site-out",
