@@ -1,6 +1,6 @@
-"""Keys of version 0.1, when all settings stood in one table, values since, and their names of today.
+"""Keys of version 0.1, when all settings stood in one table, old values, and their names of today.
 
-A user who writes an old one is told the new one; what a run of then stored is read as it was meant.
+A user who writes an old one is told the new one; what an old run stored is read as it was meant.
 """
 
 from __future__ import annotations

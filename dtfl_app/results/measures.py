@@ -100,5 +100,6 @@ def measures_of(dataset: str, step_s: float) -> Measures:
 
 def step_seconds(alarms: pd.DataFrame) -> float:
     """Return the time step of a table of alarms in s: the median within instances; 0 of none."""
-    gaps = pd.to_datetime(alarms["time"]).groupby(alarms["instance"], sort=False).diff().dropna()
+    table = alarms[["instance"]].assign(time=alarms["time"].astype("datetime64[ns]"))
+    gaps = table.groupby("instance", sort=False)["time"].diff().dropna()
     return float(gaps.dt.total_seconds().median()) if len(gaps) else 0.0
