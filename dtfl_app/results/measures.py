@@ -7,13 +7,24 @@ attacks on C-Town's plant; elsewhere it would be a number without a meaning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from dtfl_app.results.figures import FIGURES, Figure
 
-__all__ = ["HOURS", "Measures", "TimeUnit", "has_score", "measures_of", "step_seconds", "time_unit"]
+__all__ = [
+    "HOURS",
+    "Measures",
+    "TimeUnit",
+    "defined",
+    "has_score",
+    "measures_of",
+    "step_seconds",
+    "time_unit",
+]
 
 #: Data sets of C-Town's plant, for whose attacks S is defined.
 _SCORED = frozenset({"batadal", "plants"})
@@ -59,6 +70,11 @@ def has_score(dataset: str) -> bool:
     return dataset in _SCORED
 
 
+def defined(figures: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Return those of a model's stored figures that are defined for a data set."""
+    return {k: v for k, v in figures.items() if has_score(dataset) or k not in _SCORES}
+
+
 @dataclass(frozen=True, slots=True)
 class Measures:
     """How the figures of a data set are told.
@@ -76,10 +92,6 @@ class Measures:
         """Return the figures with these keys that are defined, times in the unit."""
         kept = [key for key in keys if self.scored or key not in _SCORES]
         return tuple(self.told(FIGURES[key]) for key in kept)
-
-    def defines(self, key: str) -> bool:
-        """Tell whether a figure is defined."""
-        return self.scored or key not in _SCORES
 
     def told(self, figure: Figure) -> Figure:
         """Return a figure in the unit."""

@@ -15,6 +15,7 @@ from dtfl_app.detection.once import score_file
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
 from dtfl_app.detector.scoring import score, stack_windows
 from dtfl_app.evaluation.saved_model import evaluate_file
+from dtfl_app.results.episodes import alarm_episodes
 from dtfl_app.sites.batadal import read_batadal
 from dtfl_app.sites.batadal_sites import HOURLY
 from dtfl_app.sites.features import make_features
@@ -105,6 +106,20 @@ def test_all_kinds_of_evidence_give_the_run_s_own_alarms(everything, model, data
     assert_same(found, pd.read_csv(everything.path / "alarms" / "cwa.csv"))
     assert found["alarm"].sum() > 300
     assert {"instant", "plc", "pump"} <= set(found.loc[found["alarm"], "evidence"])
+
+
+def test_the_gateway_s_episodes_are_those_of_the_run_s_own_alarms(everything, model, dataset04):
+    _, lines = score_file(read_folder(model), DetectionOptions(), dataset04)
+    over = [line for line in map(json.loads, lines) if line.get("peak")]
+
+    stored = pd.read_csv(everything.path / "alarms" / "cwa.csv", parse_dates=["time"])
+    episodes = alarm_episodes(stored)
+
+    assert len(over) == len(episodes) > 10
+    for line, episode in zip(over, episodes, strict=True):
+        assert (pd.Timestamp(line["begin"]), line["steps"]) == (episode.begin, episode.steps)
+        assert pd.Timestamp(line["end"]) == episode.end
+        assert line["score"] / line["threshold"] == pytest.approx(episode.peak, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "classifier"])
