@@ -10,7 +10,6 @@ from typing import Annotated
 import pandas as pd
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from dtfl_app.cli.terminal import clear_errors, plain_console
@@ -127,8 +126,8 @@ def _episodes(episodes: Sequence[AlarmEpisode]) -> Table:
         table.add_column(name)
     for episode in strongest:
         times = [_time(time) for time in (episode.begin, episode.end)]
-        cells = (str(episode.steps), f"{episode.peak:.3g}", escape(episode.channel))
-        table.add_row(*times, *cells, escape(episode.event) or "-")
+        cells = (str(episode.steps), f"{episode.peak:.3g}", episode.channel)
+        table.add_row(*times, *cells, episode.event or "-")
     return table
 
 
