@@ -204,3 +204,11 @@ def test_settled_steps_begin_so_many_after_an_event_and_anew_with_a_recording():
         38,
         39,
     ]
+
+
+def test_without_settling_every_normal_step_counts():
+    label = np.array([0, 1, 0, 0, -1, 0], np.int8)
+
+    settled = settled_steps(label, np.array(["a"] * 6), 0)
+
+    assert settled.tolist() == [True, False, True, True, False, True]
