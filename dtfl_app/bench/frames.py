@@ -10,6 +10,7 @@ import pandas as pd
 
 from dtfl_app.bench.cells import BaselineCell, Cell
 from dtfl_app.bench.store import Store
+from dtfl_app.results.measures import defined
 
 __all__ = ["COSTS", "PLACE", "cell_frame", "round_frame"]
 
@@ -42,9 +43,10 @@ def cell_frame(
 
     Columns: place, kind ("federated", "baseline"), digest, commit, date, horizon; `rounds_to_T`
     and each of `COSTS` with `_to_T` for every target T (NaN when it was not reached), and without
-    for the whole run; the last round's figures by their names in `Metrics`; worst_site and
-    worst_site_balanced_accuracy where several sites are judged; where the protocol has groups of
-    events, the figures of each with its name before them (simulated_auc_pr).
+    for the whole run; the last round's figures by their names in `Metrics`, those that the data
+    set defines; worst_site and worst_site_balanced_accuracy where several sites are judged; where
+    the protocol has groups of events, the figures of each with its name before them
+    (simulated_auc_pr).
     """
     rows = [_federated(cell, store, targets) for cell in cells if cell.digest in store]
     for cell in baselines:
@@ -60,16 +62,17 @@ def _place(cell: Cell) -> dict[str, Any]:
 def _federated(cell: Cell, store: Store, targets: Sequence[float]) -> dict[str, Any]:
     lines, about = store.lines(cell.digest), store.about(cell.digest)
     last = {k: v for k, v in lines[-1].items() if k not in (*COSTS, "round", "strategy")}
+    dataset = str(cell.common["dataset"])
     row = {
         **_place(cell),
         "kind": "federated",
         "strategy": cell.strategy,
         **_origin(cell.digest, about),
         "horizon": int(cell.common["rounds"]),
-        **last,
+        **defined(last, dataset),
         **{cost: sum(line[cost] for line in lines) for cost in COSTS},
         **_worst_site(about["sites"]),
-        **_by_group(store.groups(cell.digest)),
+        **_by_group(store.groups(cell.digest), dataset),
     }
     for target in targets:
         row |= _until(lines, target)
@@ -97,16 +100,17 @@ def _worst_site(sites: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {"worst_site": worst, "worst_site_balanced_accuracy": judged[worst]}
 
 
-def _by_group(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _by_group(groups: Mapping[str, Mapping[str, Any]], dataset: str) -> dict[str, Any]:
     return {
         f"{group.replace('-', '_')}_{figure}": value
         for group, figures in groups.items()
-        for figure, value in figures.items()
+        for figure, value in defined(figures, dataset).items()
     }
 
 
 def _baselines(cell: BaselineCell, store: Store) -> list[dict[str, Any]]:
     about = store.about(cell.digest)
+    dataset = str(cell.settings["dataset"])
     place = {
         "variant": cell.variant,
         "fold": cell.fold,
@@ -121,7 +125,8 @@ def _baselines(cell: BaselineCell, store: Store) -> list[dict[str, Any]]:
             figures.append((_WORST, min(entries, key=lambda m: m["balanced_accuracy"])))
         for label, values in figures:
             origin = _origin(cell.digest, about)
-            rows.append({"row": label, **place, "kind": "baseline", **origin, **values})
+            told = defined(values, dataset)
+            rows.append({"row": label, **place, "kind": "baseline", **origin, **told})
     return rows
 
 

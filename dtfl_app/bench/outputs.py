@@ -116,9 +116,13 @@ def _pictures(
 
 
 def _best(main: pd.DataFrame) -> pd.Series:
-    """The first cell, in the file's order, of the method with the highest mean S."""
+    """The first cell, in the file's order, of the best method.
+
+    That is the one with the highest mean S, or balanced accuracy where S is not defined.
+    """
     first = main[main["variant"] == main["variant"].iloc[0]]
-    mean = first.groupby("row", sort=False)["s"].mean()
+    figure = "s" if "s" in first and first["s"].notna().any() else "balanced_accuracy"
+    mean = first.groupby("row", sort=False)[figure].mean()
     best: pd.Series = first[first["row"] == mean.fillna(-1.0).idxmax()].iloc[0]
     return best
 

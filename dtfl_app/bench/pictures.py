@@ -23,7 +23,7 @@ from dtfl_app.results.drawing import PAPER, new_figure, plain_axes, save_png
 __all__ = ["save_calibration", "save_costs", "save_curves", "save_timeline", "save_worst"]
 
 _WIDTH = 11.0  # inches
-# Hours shown before and after an event.
+# Steps shown before and after an event.
 _MARGIN, _MOST_EVENTS, _COLUMNS = 24, 12, 3
 
 
@@ -71,7 +71,7 @@ def save_calibration(main: pd.DataFrame, grid: Grid, path: Path) -> None:
 
 
 def save_timeline(alarms: pd.DataFrame, title: str, path: Path) -> bool:
-    """Score, threshold and alarms around each attack; False where there is none."""
+    """Score, threshold and alarms around each event; False where there is none."""
     windows = list(_windows(alarms))[:_MOST_EVENTS]
     if not windows:
         return False
@@ -86,7 +86,7 @@ def save_timeline(alarms: pd.DataFrame, title: str, path: Path) -> bool:
         panel.set_title(event, fontsize=8)
     for panel in panels[len(windows) :]:
         panel.set_visible(False)
-    what = "score, threshold (dashed), attack (shaded), alarms (ticks)"
+    what = "score, threshold (dashed), event (shaded), alarms (ticks)"
     save_png(figure, path, f"{title}: {what}")
     return True
 

@@ -12,12 +12,12 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
-from dtfl_app.results.figures import figures
+from dtfl_app.results.measures import Measures, measures_of
 from dtfl_app.results.promises import Promise
 
 __all__ = ["model_card"]
 
-_MEASURED = figures("balanced_accuracy", "auc_pr", "base_rate", "s", "false_alarm_rate")
+_MEASURED = ("balanced_accuracy", "auc_pr", "base_rate", "s", "false_alarm_rate")
 
 
 def model_card(
@@ -48,7 +48,9 @@ def model_card(
         "## Evidence and thresholds",
         _thresholds(bundle),
         "## Measured",
-        _UNJUDGED if metrics is None or alarms is None else _measured(metrics, alarms, promise),
+        _UNJUDGED
+        if metrics is None or alarms is None
+        else _measured(metrics, alarms, promise, measures_of(config.run.dataset, 0.0)),
         "## Intended use",
         _USE,
         "## Limits",
@@ -103,11 +105,13 @@ def _scores(bundle: Bundle, column: int) -> int:
     return sum(sketch.count for sketch in bundle.calibration.sketches(column))
 
 
-def _measured(metrics: Metrics, alarms: pd.DataFrame, promise: Promise | None) -> str:
+def _measured(
+    metrics: Metrics, alarms: pd.DataFrame, promise: Promise | None, measures: Measures
+) -> str:
     measured = metrics.as_dict()
     rows = [
         [figure.name or figure.title, f"{measured[figure.key]:.4f}"]
-        for figure in _MEASURED
+        for figure in measures.figures(*_MEASURED)
         if np.isfinite(measured[figure.key])
     ]
     rows.append(["events found", f"{metrics.events_found} of {metrics.events}"])

@@ -1,6 +1,6 @@
 """The folder that a gateway needs: everything to score readings with, each file under its hash.
 
-model.onnx         the detector, its score and the features' shares in it
+model.onnx         the detector, its score, the features' shares in it and what it expects
 model.safetensors  the same model as `dtfl evaluate` and further training read it
 scaler.json        the scaling that the federation agreed on
 calibration.json   kinds of evidence, thresholds, the sites' sketches of normal scores

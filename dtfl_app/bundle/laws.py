@@ -92,7 +92,7 @@ class LawStream:
         self._last = None
 
     def step(self, time: int, readings: Floats) -> dict[str, Floats]:
-        """Return what each law finds in the row of `time` (ns since 1970), kind -> (c,), >= 0."""
+        """Return what each law finds in the row of `time` (ns since 1970), kind -> signed, (c,)."""
         if self._last is None or time // _SECOND_NS - self._last // _SECOND_NS != 3600:
             self._before = readings
             self._kept = self._nothing_kept()

@@ -1,7 +1,8 @@
 """A detector as an ONNX graph: its layers, its score, and each feature's share in it.
 
 Outputs are those of ``detector.scoring``, before any smoothing: `total`, shape (n,), and
-`per_channel`, shape (n, d), both float64.
+`per_channel`, shape (n, d), both float64. An autoencoder also gives what it expects of the window's
+last step: `expected`, its reconstruction, shape (n, d), float32, scaled as its input is.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ def score_graph(
     keys = sorted({key.rsplit(".", 1)[0] for key in params}, key=lambda key: int(key[7:]))
     constants = {f"{key}.{part}": params[f"{key}.{part}"] for key in keys for part in _PARTS}
     tail, more = (_residuals if kind == "autoencoder" else _logits)(keys, features, window)
+    outputs = [("total", TensorProto.DOUBLE, []), ("per_channel", TensorProto.DOUBLE, [features])]
+    if kind == "autoencoder":
+        outputs.append(("expected", TensorProto.FLOAT, [features]))
     graph = helper.make_graph(
         [*_layers(keys), *tail],
         "detector",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", window * features])],
-        [
-            helper.make_tensor_value_info("total", TensorProto.DOUBLE, ["n"]),
-            helper.make_tensor_value_info("per_channel", TensorProto.DOUBLE, ["n", features]),
-        ],
+        [helper.make_tensor_value_info(name, type_, ["n", *rest]) for name, type_, rest in outputs],
         [
             numpy_helper.from_array(np.ascontiguousarray(value), name)
             for name, value in {**constants, **more}.items()
@@ -79,9 +80,10 @@ def _layers(keys: list[str]) -> Iterable[NodeProto]:
 def _residuals(
     keys: list[str], features: int, window: int
 ) -> tuple[list[NodeProto], dict[str, NDArray[np.generic]]]:
-    """Squared residual of the window's last step, and its mean over the features."""
+    """The window's last step reconstructed, its squared residual, and the mean of that."""
     node = helper.make_node
     nodes = [
+        node("Slice", [f"h.{keys[-1]}", "begin", "end", "columns"], ["expected"]),
         node("Sub", [f"h.{keys[-1]}", "x"], ["difference"]),
         node("Mul", ["difference", "difference"], ["squared"]),
         node("Slice", ["squared", "begin", "end", "columns"], ["last"]),

@@ -41,7 +41,7 @@ def detect(
         bool, typer.Option("--follow", help="go on as the file grows, across restarts")
     ] = False,
     every_step: Annotated[
-        bool, typer.Option("--every-step", help="write every step, not only alarms")
+        bool, typer.Option("--every-step", help="write every step, too, not only alarms")
     ] = False,
     site: Annotated[str, typer.Option(help="name of the site, for the lines and its plant")] = "",
     ignore: Annotated[
@@ -68,6 +68,8 @@ def detect(
     ] = LEFT_OUT_SHARE,
 ) -> None:
     """Score a site's readings with a trained model; alarms go to a file, one JSON object a line.
+
+    An alarm has two lines: one at once where it begins, one where it is over.
 
     Once, or with --follow as the file grows: every row exactly once, whatever stops the process.
     Exit code 1, with the alarms that there are, where more than --max-left-out of a file is left
@@ -165,9 +167,20 @@ def _summarise(detection: Detection, seconds: float, target: Path) -> None:
         log.warning("left out: %s", detection.left_out)
     if told := detection.no_step():
         log.warning("%s", told)
+    _list_episodes(detection)
     distances = detection.scorer.drift.distances()
     told = ", ".join(f"{kind} {distance:.2f}" for kind, distance in distances.items())
     log.info("distance of normal operation from calibration: %s", told or "no step without alarm")
+
+
+def _list_episodes(detection: Detection) -> None:
+    """Log the strongest alarms, and how many more there are."""
+    told, episodes = detection.episodes.listed(), detection.counts.episodes
+    for one in told:
+        log.info("alarm: %s", one)
+    # Those of before a followed file's state knew of episodes are counted only.
+    if (more := episodes - len(told)) > 0:
+        log.info("alarm: %d more, in the file", more)
 
 
 def _log_to_stderr() -> None:

@@ -98,12 +98,17 @@ class LawEvidence(_Kind):
     recording : (series, plant) -> residuals of a whole recording, shape (n, c).
     hourly : (laws, hour, kept) -> residuals of one more hour, shape (c,), and what to keep for the
         next one, shape (m, c).
+    because : why a channel is named, as an alarm says it after the readings.
+    expects : (a channel's reading, what the law finds, signed) -> the reading that would obey the
+        law; None where the law tells no single one.
     needs_demand : whether both take the expected demand, shape (5, 168), after these.
     """
 
     channels: tuple[str, ...]
     recording: Callable[..., FloatArray]
     hourly: Callable[..., tuple[FloatArray, FloatArray]]
+    because: str = ""
+    expects: Callable[[float, float], float] | None = None
     needs_demand: bool = False
 
     def on_recording(
@@ -115,12 +120,11 @@ class LawEvidence(_Kind):
     def on_hour(
         self, laws: PlantLaws, hour: Hour, kept: FloatArray, expected: FloatArray | None
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the same for one more hour, shape (c,), and what to keep, shape (m, c).
+        """Return the same for one more hour, signed, shape (c,), and what to keep, shape (m, c).
 
         `kept` is what the hour before left; where a stretch begins, of shape (0, c).
         """
-        found, kept = self.hourly(laws, hour, kept, *self._demand(expected))
-        return np.abs(found), kept
+        return self.hourly(laws, hour, kept, *self._demand(expected))
 
     @staticmethod
     def total(per_channel: FloatArray) -> FloatArray:
@@ -151,16 +155,19 @@ _KINDS: tuple[EvidenceKind, ...] = (
         "plc", "by how much a pump's or valve's status contradicts its set-points",
         unit="m", floor=0.01,
         channels=PLC_CHANNELS, recording=plc_contradiction, hourly=plc_hour,
+        because="by its set-points", expects=lambda status, _: 1.0 - status,
     ),
     LawEvidence(
         "pump", "what a pump station's head gain misses its pumps' curves by",
         unit="m", floor=0.1,
         channels=PUMP_CHANNELS, recording=pump_residual, hourly=pump_hour,
+        because="by its pumps' curves", expects=lambda pressure, missed: pressure - missed,
     ),
     LawEvidence(
         "balance", "a district's water balance over four hours against the demand to expect",
         unit="standard deviations", floor=0.1, needs_demand=True,
         channels=BALANCE_CHANNELS, recording=balance_residual, hourly=balance_hour,
+        because="its district's water balance does not fit the demand to expect",
     ),
 )  # fmt: skip
 #: Name -> kind of evidence.

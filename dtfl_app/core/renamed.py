@@ -1,6 +1,6 @@
-"""Keys of version 0.1, when all settings stood in one table, and what they are called now.
+"""Keys of version 0.1, when all settings stood in one table, old values, and their names of today.
 
-A user who writes an old key is told the new one; what a run of then stored is read as it was meant.
+A user who writes an old one is told the new one; what an old run stored is read as it was meant.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value
 
-__all__ = ["RENAMED", "modern", "refuse_old"]
+__all__ = ["RENAMED", "RENAMED_VALUES", "modern", "refuse_old"]
 
 #: Group -> its keys that had the same name without it.
 _GROUPED = {
@@ -58,18 +58,30 @@ RENAMED: Mapping[str, str] = {
     "local-epochs": "train.epochs",
 }
 
+#: Key of today -> old value -> new value.
+RENAMED_VALUES: Mapping[str, Mapping[Value, Value]] = {
+    "data.protocol": {"unseen-attacks": "unseen-events"},
+}
+
 
 def modern(settings: Mapping[str, Value]) -> dict[str, Value]:
     """Return stored settings under the names of today; those of today are left as they are."""
-    return {RENAMED.get(key, key): value for key, value in settings.items()}
+    named = {RENAMED.get(key, key): value for key, value in settings.items()}
+    return {key: _modern_value(key, value) for key, value in named.items()}
 
 
 def refuse_old(settings: Mapping[str, Value], where: str = "run config") -> None:
-    """Raise ConfigError for the first key of version 0.1, naming the one of today."""
+    """Raise ConfigError for the first key of version 0.1 or old value, naming that of today."""
     for key, value in settings.items():
+        if (now := _modern_value(key, value)) != value:
+            raise ConfigError(f'{where}: {key}: {value!r} is now {now!r}; write {key}="{now}"')
         if key in RENAMED:
             text = f'"{value}"' if isinstance(value, str) else str(value).lower()
             raise ConfigError(
                 f"{where}: {key} is now {RENAMED[key]}; write {RENAMED[key]}={text} "
                 "(docs/settings.md has all keys)"
             )
+
+
+def _modern_value(key: str, value: Value) -> Value:
+    return RENAMED_VALUES[key].get(value, value) if key in RENAMED_VALUES else value

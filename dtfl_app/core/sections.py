@@ -200,10 +200,10 @@ class DataSettings:
     )
     dirichlet_alpha: float = setting(0.5, "skew of the dirichlet partition", above=0.0)
     protocol: str = setting(
-        "unseen-attacks",
+        "unseen-events",
         "what the evaluation is (docs/evaluation.md)",
         choices=(
-            "unseen-attacks",
+            "unseen-events",
             "unseen-families",
             "random-split",
             "leave-one-site-out",
@@ -301,6 +301,9 @@ class DetectorSettings:
     smoothing: int = setting(8, "smoothed residuals: mean of this many past steps", low=1)
     false_alarm_rate: float = setting(
         0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
+    )
+    settling: int = setting(
+        24, "time steps after an event that observed false-alarm rates leave out", low=0
     )
 
     def __post_init__(self) -> None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
-import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import DataError
-from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
+from dtfl_app.detection.drift import DRIFT_WINDOW, DriftChange
+from dtfl_app.detection.episodes import Episodes
 from dtfl_app.detection.left_out import CELLS, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
+from dtfl_app.detection.output import OutputLines, drift_words, iso
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
 from dtfl_app.detection.rows import RowReader, SensorRow
-from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
+from dtfl_app.detection.scorer import Counts, Outcome, Scorer
 from dtfl_app.sites.cells import split_line
 from dtfl_app.sites.lines import DAMAGED, damage, fit_row
 
@@ -39,7 +38,7 @@ class DetectionOptions:
     Parameters
     ----------
     site : name of the site; it stands in each line, and says which plant's laws hold.
-    every_step : write every step, not only alarms.
+    every_step : write every step, too, and not only where an alarm begins and is over.
     ignored : channels known to be broken, taken as missing.
     drift_window : steps without alarm that drift is looked for in, >= 10.
     max_left_out : share of rows, in [0, 1], above which what is left out is an error.
@@ -74,6 +73,8 @@ class Detection:
     def __init__(self, bundle: Bundle, options: DetectionOptions, where: str) -> None:
         self._bundle, self._options, self._where = bundle, options, where
         self.scorer = Scorer(bundle, options.site, options.ignored, options.drift_window)
+        self._output = OutputLines(bundle, options.site)
+        self.episodes = Episodes(self._output)
         self._reader: RowReader | None = None
         self._header_due = True
         self._row_number = 0
@@ -155,6 +156,10 @@ class Detection:
             yield from self._row(row)
         self._held.clear()
 
+    def finish(self) -> list[str]:
+        """No row follows; return lines of output, without their ends, of what is still open."""
+        return self.episodes.finish()
+
     def state(self) -> dict[str, Any]:
         """All that later lines depend on, as plain values."""
         reader = self._reader
@@ -166,6 +171,7 @@ class Detection:
             "left_out": self.left_out.state(),
             "skip": self._skip,
             "scorer": self.scorer.state(),
+            "episodes": self.episodes.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -179,6 +185,8 @@ class Detection:
         self.left_out = LeftOut(state.get("left_out"))
         self._skip = state.get("skip", 0)
         self.scorer.restore(state["scorer"])
+        # A state of before alarms were told as episodes has none of these.
+        self.episodes.restore(state.get("episodes"))
 
     def _line(self, line: bytes) -> list[str]:
         if self._skip:
@@ -240,11 +248,17 @@ class Detection:
 
     def _said(self, row: SensorRow, outcome: Outcome) -> list[str]:
         """Lines of output about a row."""
-        step = outcome.step
-        found = []
-        if step is not None and (step.verdict.alarm or self._options.every_step):
-            found.append(self._step_line(step, row.instance))
+        found = self.episodes.interrupt() if outcome.begins else []
+        if (step := outcome.step) is not None:
+            if self._options.every_step:
+                found.append(self._output.step(step, row.instance))
+            found += self.episodes.add(step, row.instance)
         return found + [self._drift_line(row, change) for change in outcome.drift]
+
+    def _drift_line(self, row: SensorRow, change: DriftChange) -> str:
+        state = "begins" if change.begins else "over"
+        log.warning("drift %s: %s %.2f", state, drift_words(change), change.distance)
+        return self._output.drift(row.time, row.instance, change, self.scorer.drift.window)
 
     def _take_header(self, cells: list[str]) -> bool:
         """Whether the first line of a file is its header, and not a row: then the one before holds.
@@ -278,70 +292,11 @@ class Detection:
 
     def _tell(self, row: SensorRow, outcome: Outcome) -> None:
         if outcome.skipped:
-            self._warnings.warn(ORDER, "row of %s is left out: %s", _iso(row.time), ORDER)
-            self.left_out.add(ORDER, self._row_number, f"{_iso(row.time)} is {ORDER}")
+            self._warnings.warn(ORDER, "row of %s is left out: %s", iso(row.time), ORDER)
+            self.left_out.add(ORDER, self._row_number, f"{iso(row.time)} is {ORDER}")
         elif outcome.gap:
-            self._warnings.info("gap", "a gap: a new stretch begins at %s", _iso(row.time))
+            self._warnings.info("gap", "a gap: a new stretch begins at %s", iso(row.time))
         for name in outcome.impossible:
             self._warnings.warn(
                 name, "channel %s: a reading is outside its physical range; taken as missing", name
             )
-
-    def _step_line(self, step: Step, instance: str) -> str:
-        verdict = step.verdict
-        found = {
-            "time": _iso(step.time),
-            **self._who(instance),
-            "alarm": verdict.alarm,
-            "score": _finite(verdict.score),
-            # Without calibration scores there is no threshold, and no alarm.
-            "threshold": _finite(verdict.threshold),
-            "p_value": verdict.p_value,
-            "evidence": step.evidence,
-            "channels": [
-                {"channel": c.channel, "share": round(c.share, 4), "reading": c.reading}
-                for c in step.causes
-            ],
-            "model": self._bundle.version,
-        }
-        return json.dumps(found, ensure_ascii=False, allow_nan=False)
-
-    def _drift_line(self, row: SensorRow, change: DriftChange) -> str:
-        state = "begins" if change.begins else "over"
-        way = "higher" if change.higher else "lower"
-        what = (
-            "share of steps with an alarm"
-            if change.kind == ALARMS
-            else f"{change.kind} evidence of normal operation {way} than in calibration, distance"
-        )
-        log.warning("drift %s: %s %.2f", state, what, change.distance)
-        found = {
-            "time": _iso(row.time),
-            **self._who(row.instance),
-            "event": "drift",
-            "state": state,
-            "evidence": change.kind,
-            "scores": way,
-            "distance": round(change.distance, 4),
-            "limit": change.limit,
-            "steps": self.scorer.drift.window,
-            "model": self._bundle.version,
-        }
-        return json.dumps(found, ensure_ascii=False, allow_nan=False)
-
-    def _who(self, instance: str) -> dict[str, str]:
-        said = {"site": self._options.site, "instance": instance}
-        return {key: name for key, name in said.items() if name}
-
-
-def _finite(value: float) -> float | None:
-    """A number as JSON can write it."""
-    return value if math.isfinite(value) else None
-
-
-def _iso(time: int) -> str:
-    """A time as ISO 8601, without zone, to the second or as fine as it is."""
-    moment = datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(
-        microseconds=time // 1000
-    )
-    return moment.isoformat()

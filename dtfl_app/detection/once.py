@@ -41,12 +41,14 @@ def _csv_output(data: Path, detection: Detection, dialect: CsvDialect) -> Iterat
     yield from detection.turned()
     if not detection.counts.rows and not detection.counts.skipped:
         raise DataError(f"{data}: the file holds no rows; expected a header and at least one")
+    yield from detection.finish()
 
 
 def _parquet_output(rows: Iterator[SensorRow | str], detection: Detection) -> Iterator[str]:
     for row in rows:
         yield from detection.rows([row])
     yield from detection.turned()
+    yield from detection.finish()
 
 
 def _parquet_rows(

@@ -42,11 +42,13 @@ class Cause:
     channel : its name; with statistics over a window the feature's, e.g. "P-TPT:mean".
     share : its part of the step's evidence, in (0, 1].
     reading : its value, in its unit; None where missing.
+    expected : the value that model or law expects, in the same unit; None where none does.
     """
 
     channel: str
     share: float
     reading: float | None
+    expected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Outcome:
     ----------
     skipped : whether it was not later than the row before, and so was left out.
     gap : whether time is missing before it, and so a stretch begins with it.
+    begins : whether a stretch begins with it, for whatever reason.
     impossible : channels whose reading was outside the physical range, and so taken as missing.
     step : the time step that ends with it, if one does.
     drift : drifts that begin or are over.
@@ -82,6 +85,7 @@ class Outcome:
 
     skipped: bool = False
     gap: bool = False
+    begins: bool = False
     impossible: tuple[str, ...] = ()
     step: Step | None = None
     drift: tuple[DriftChange, ...] = ()
@@ -156,6 +160,7 @@ class Scorer:
         self._high = np.array([channel.high for channel in schema.channels])
         self._names, self._absent = schema.names, _absent(bundle, schema, ignored)
         self._model = OnnxModel(bundle.graph)
+        self._unread = np.array([name in plan.unread for name in plan.names])
         self.thresholds = ThresholdTable(bundle.calibration, bundle.rate)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
         self._windows = InputWindows(plan, bundle.scaler, schema)
@@ -217,7 +222,8 @@ class Scorer:
             counts.skipped += 1
             return Outcome(skipped=True)
         gap = step_ns is not None and step_ns > self._longest_step_ns
-        if gap or step_ns is None:
+        begins = gap or step_ns is None
+        if begins:
             self._restart()
         place.last, place.readings, place.instance = time, readings, instance
         counts.gaps += gap
@@ -232,7 +238,7 @@ class Scorer:
         if impossible.any():
             names = tuple(self._names[i] for i in np.flatnonzero(impossible))
             counts.impossible += len(names)
-        return Outcome(gap=gap, impossible=names, step=step, drift=drift)
+        return Outcome(gap=gap, begins=begins, impossible=names, step=step, drift=drift)
 
     def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
@@ -293,11 +299,11 @@ class Scorer:
         if made is None:
             return None, ()
         features, inputs = made
-        found = self._evidence(time, features.astype(np.float64), inputs)
+        found, expected = self._evidence(time, features.astype(np.float64), inputs)
         verdict = self.thresholds.verdict(np.array([found[kind.name][0] for kind in self._kinds]))
         kind = self._kinds[verdict.foremost]
-        step = Step(time, verdict, kind.name, self._causes(kind, found[kind.name][1], features))
-        return step, self._account(verdict)
+        causes = self._causes(kind, found[kind.name][1], features, expected)
+        return Step(time, verdict, kind.name, causes), self._account(verdict)
 
     def _account(self, verdict: Verdict) -> tuple[DriftChange, ...]:
         """Count a step, and watch for drift."""
@@ -311,21 +317,35 @@ class Scorer:
 
     def _evidence(
         self, time: int, features: Floats, inputs: NDArray[np.float32]
-    ) -> dict[str, tuple[float, Floats]]:
-        """Each kind's evidence: in all, and by feature or channel."""
+    ) -> tuple[dict[str, tuple[float, Floats]], Floats | None]:
+        """Each kind's evidence, in all and by feature or channel, and the features expected.
+
+        A law's evidence by channel is signed.
+        """
         laws = self._laws.step(time, features) if self._laws else {}
-        found = {name: (float(LawEvidence.total(shares)), shares) for name, shares in laws.items()}
-        total, per_channel = self._model.score(inputs)
-        row = np.concatenate([total, per_channel[0]])  # shape: (1 + d,)
+        found = {
+            name: (float(LawEvidence.total(np.abs(missed))), missed)
+            for name, missed in laws.items()
+        }
+        scores = self._model.score(inputs)
+        row = np.concatenate([scores.total, scores.per_channel[0]])  # shape: (1 + d,)
         for kind, mean in self._means.items():
             smoothed = mean.step(row)
             found[kind.name] = float(smoothed[0]), smoothed[1:]
-        return found
+        if scores.expected is None:
+            return found, None
+        # Of a feature that nobody had a reading of the federation knows no scale.
+        expected = self._bundle.scaler.inverse(scores.expected[0])
+        return found, np.where(self._unread, np.nan, expected)
 
     def _causes(
-        self, kind: EvidenceKind, shares: Floats, features: NDArray[np.float32]
+        self,
+        kind: EvidenceKind,
+        missed: Floats,
+        features: NDArray[np.float32],
+        expected: Floats | None,
     ) -> tuple[Cause, ...]:
-        names = self._bundle.features.names
+        names, shares = self._bundle.features.names, np.abs(missed)
         if isinstance(kind, LawEvidence):
             prominence, named = shares, kind.channels
         else:
@@ -333,14 +353,19 @@ class Scorer:
             named = names
         whole = float(shares.sum())
         order = np.argsort(-prominence, kind="stable")[:_CAUSES]
-        return tuple(
-            Cause(named[i], float(shares[i]) / whole, _reading(features[names.index(named[i])]))
-            for i in order
-            if shares[i] > 0.0
-        )
+        found = []
+        for i in order[shares[order] > 0.0]:
+            place = names.index(named[i])
+            reading, wanted = _shortest(features[place]), None
+            if isinstance(kind, ModelEvidence):
+                wanted = None if expected is None else _shortest(np.float32(expected[place]))
+            elif kind.expects is not None and reading is not None:
+                wanted = _shortest(np.float32(kind.expects(reading, float(missed[i]))))
+            found.append(Cause(named[i], float(shares[i]) / whole, reading, wanted))
+        return tuple(found)
 
 
-def _reading(value: np.float32) -> float | None:
+def _shortest(value: np.float32) -> float | None:
     # By way of its text: the shortest number that is this one, 33.44 and not 33.439998626708984.
     return None if np.isnan(value) else float(str(value))
 

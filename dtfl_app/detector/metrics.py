@@ -142,11 +142,11 @@ def event_results(alarm: NDArray[np.bool_], event: NDArray[np.str_]) -> list[Eve
 
 
 def settled_steps(
-    label: NDArray[np.int8], instance: NDArray[np.str_], step_s: float, settle_h: float = 24.0
+    label: NDArray[np.int8], instance: NDArray[np.str_], settling: int
 ) -> NDArray[np.bool_]:
-    """Tell which of n steps are normal and not within `settle_h` hours after an event.
+    """Tell which of n steps are normal and not among the first `settling` steps after an event.
 
-    A plant takes hours to recover from an attack. Those hours are labelled normal, but they are not
+    A plant takes time to recover from an event. Those steps are labelled normal, but they are not
     the operation that a false-alarm rate promises something about.
     """
     position = np.arange(len(label))
@@ -154,7 +154,7 @@ def settled_steps(
     # Step of the last event, forgotten where a new recording begins.
     mark = np.where(label == 1, position, np.where(fresh, -np.inf, np.nan))
     last = pd.Series(mark).ffill().to_numpy()
-    settled: NDArray[np.bool_] = (label == 0) & ((position - last) * step_s > settle_h * 3600.0)
+    settled: NDArray[np.bool_] = (label == 0) & (position - last > settling)
     return settled
 
 

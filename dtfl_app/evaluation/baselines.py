@@ -150,9 +150,9 @@ def _metrics(
         found = sketch_evidence(kinds, evidence(calibrating), training, calibrating)
         sketches[material.names[index]] = found
     calibration = Calibration(evidence_floors(kinds), sketches)
-    rate, features = material.config.detector.false_alarm_rate, material.evaluation.features
+    settings, features = material.config.detector, material.evaluation.features
     evaluated = evidence(material.evaluation)
-    return evidence_metrics(evaluated, calibration, rate, features, material.step_s)
+    return evidence_metrics(evaluated, calibration, settings, features, material.step_s)
 
 
 def _random(material: Material) -> Evidence:

@@ -33,17 +33,17 @@ __all__ = ["Evaluator", "ObservedRate", "evidence_metrics"]
 def evidence_metrics(
     evidence: NDArray[np.float64],
     calibration: Calibration,
-    rate: float,
+    settings: DetectorSettings,
     features: Features,
     step_s: float,
 ) -> Metrics:
-    """Return all figures of evidence of shape (n, k) at false-alarm rate `rate`.
+    """Return all figures of evidence of shape (n, k) at the settings' false-alarm rate.
 
     `features` has the n steps' labels and events, `step_s` the seconds between them.
     """
-    alarm = calibration.judge(evidence, rate)
+    alarm = calibration.judge(evidence, settings.false_alarm_rate)
     metrics = evaluate_scores(alarm.score, alarm.threshold, features.label, features.event, step_s)
-    settled = evidence[settled_steps(features.label, features.instance, step_s)]
+    settled = evidence[settled_steps(features.label, features.instance, settings.settling)]
     rates = {
         name: share(calibration.exceeds(settled, wanted)) for name, wanted in WANTED_RATES.items()
     }
@@ -59,7 +59,7 @@ class ObservedRate:
     site : whose readings; "evaluation" where they belong to no single site.
     wanted, observed : false-alarm rates, observed over the settled normal steps.
     normal_steps : how many those are.
-    after_events : alarms in normal steps of the 24 h after an event, which are not counted.
+    after_events : alarms in the normal steps right after an event, which are not counted.
     kept : whether observed is within a factor of two of wanted, or as near as so few steps can
         tell: fewer alarms than 2 * wanted * steps + 1, and more than wanted * steps / 2 - 1.
     drift : the evidence and channel behind most of the alarms where it is not, else "".
@@ -93,7 +93,7 @@ class Evaluator:
     ----------
     model : a detector of the federation's architecture; its weights are scratch space.
     prepared : the evaluation set, scaled with the federation's scaler.
-    settings : evidence, smoothing and wanted false-alarm rate.
+    settings : evidence, smoothing, wanted false-alarm rate and settling.
     step_s : seconds between time steps.
     site_of : instance -> the site where it was recorded.
     """
@@ -112,13 +112,12 @@ class Evaluator:
         self._step_s = step_s
         self._site_of = site_of
         features = prepared.features
-        self._settled = settled_steps(features.label, features.instance, step_s)
+        self._settled = settled_steps(features.label, features.instance, settings.settling)
 
     def __call__(self, params: Params, calibration: Calibration) -> Metrics:
         """Return all figures of these parameters with this calibration."""
-        rate = self._settings.false_alarm_rate
-        features = self._prepared.features
-        return evidence_metrics(self.evidence(params), calibration, rate, features, self._step_s)
+        features, evidence = self._prepared.features, self.evidence(params)
+        return evidence_metrics(evidence, calibration, self._settings, features, self._step_s)
 
     def alarms(self, params: Params, calibration: Calibration) -> pd.DataFrame:
         """Per time step: instance, time, label, event, score, alarm, p-value and what stands out.

@@ -19,6 +19,7 @@ from dtfl_app.detector.models import build_model
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
+from dtfl_app.results.measures import Measures, measures_of
 from dtfl_app.results.saved_models import SavedModel, load_model
 from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.features import Features
@@ -35,10 +36,12 @@ class FileEvaluation:
     ----------
     alarms : a row per time step, as in a run's ``alarms/``.
     metrics : figures over the labelled steps; None where the file has none.
+    measures : how the figures of the model's data set are told.
     """
 
     alarms: pd.DataFrame
     metrics: Metrics | None
+    measures: Measures
 
 
 def find_model(model: Path, strategy: str = "") -> tuple[Path, Path]:
@@ -79,10 +82,11 @@ def evaluate_file(run: Path, model: Path, data: Path, data_dir: str = "") -> Fil
 
     Raises DataError when the file does not fit the model.
     """
-    saved, features, evaluator = _open(run, model, data, data_dir)
+    saved, features, evaluator, measures = _open(run, model, data, data_dir)
     labelled = bool((features.label >= 0).any())
     metrics = evaluator(saved.params, saved.calibration) if labelled else None
-    return FileEvaluation(evaluator.alarms(saved.params, saved.calibration), metrics)
+    alarms = evaluator.alarms(saved.params, saved.calibration)
+    return FileEvaluation(alarms, metrics, measures)
 
 
 def file_evidence(
@@ -92,13 +96,13 @@ def file_evidence(
 
     Parameters and errors as of `evaluate_file`.
     """
-    saved, features, evaluator = _open(run, model, data, data_dir)
+    saved, features, evaluator, _ = _open(run, model, data, data_dir)
     return features, evaluator.evidence(saved.params)
 
 
 def _open(
     run: Path, model: Path, data: Path, data_dir: str
-) -> tuple[SavedModel, Features, Evaluator]:
+) -> tuple[SavedModel, Features, Evaluator, Measures]:
     config = _settings(run, data_dir)
     saved = load_model(model)
     dataset = find_dataset(config.run.dataset).from_run(config, run)
@@ -108,7 +112,8 @@ def _open(
             f"{data}: its features {features.names[:3]}... are not those of {model}, "
             f"{saved.features[:3]}...; use a model of the same data set"
         )
-    return saved, features, _evaluator(config, dataset, saved, features)
+    measures = measures_of(config.run.dataset, dataset.feature_spec.step_s)
+    return saved, features, _evaluator(config, dataset, saved, features), measures
 
 
 def _settings(run: Path, data_dir: str) -> RunConfig:

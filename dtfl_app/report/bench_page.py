@@ -61,7 +61,7 @@ def _tiles(bench: BenchContents) -> list[Tile]:
     if rounds.notna().any():
         note = f"{rounds.idxmin()}; median; target {target}"
         tiles.append(Tile("Fewest rounds to the target", f"{rounds.min():g}", note))
-    for figure in figures("balanced_accuracy", "s"):
+    for figure in (f for f in figures("balanced_accuracy", "s") if f.key in bench.main):
         means = groups[figure.key].mean()
         if means.notna().any():
             note = f"{means.idxmax()}; mean"

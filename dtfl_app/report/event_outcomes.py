@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.detector.metrics import EventResult, event_results
+from dtfl_app.results.episodes import episode_starts
+from dtfl_app.results.measures import HOURS, TimeUnit, step_seconds
 
 __all__ = ["EventOutcome", "EventSpan", "Timeline", "event_outcomes", "spans", "timelines"]
 
@@ -28,6 +30,7 @@ class EventOutcome:
     first_alarm : time of the first alarm within it; None if it was missed.
     delay_hours : from its begin to that alarm; None if it was missed.
     alarm_share : share of its steps with an alarm, in [0, 1].
+    episodes : runs of steps with an alarm within it.
     channels : the channels that stood out most often, with the number of steps; in steps with an
         alarm, or in all steps of a missed event.
     smallest_p : its smallest conformal p-value; None when the run stored none.
@@ -40,13 +43,14 @@ class EventOutcome:
     first_alarm: pd.Timestamp | None
     delay_hours: float | None
     alarm_share: float
+    episodes: int
     channels: tuple[tuple[str, int], ...]
     smallest_p: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class EventSpan:
-    """An event, or the part of one within a stretch, in hours since its instance began."""
+    """An event, or the part of one within a stretch, in a unit of time since its instance began."""
 
     name: str
     begin: float
@@ -59,14 +63,14 @@ class Timeline:
 
     Parameters
     ----------
-    hours : time since the instance began, shape (m,).
+    time : since the instance began, in some unit, shape (m,).
     score : the largest score of each point's steps, shape (m,): no alarm is thinned away.
     threshold : alarm threshold.
-    alarms : (begin, end) in hours of uninterrupted alarms.
+    alarms : (begin, end) of uninterrupted alarms, likewise.
     events : the true events.
     """
 
-    hours: NDArray[np.float64]
+    time: NDArray[np.float64]
     score: NDArray[np.float64]
     threshold: float
     alarms: tuple[tuple[float, float], ...]
@@ -78,19 +82,21 @@ def event_outcomes(alarms: pd.DataFrame) -> list[EventOutcome]:
     known = alarms[alarms["label"] >= 0]
     names = known["event"].to_numpy(dtype=str)
     results = event_results(known["alarm"].to_numpy(dtype=bool), names)
-    step = _step_hours(alarms)
+    step = step_seconds(alarms) / 3600.0
     return [_outcome(result, known[names == result.event], step) for result in results]
 
 
-def timelines(alarms: pd.DataFrame, steps: int, points: int) -> Iterator[tuple[str, int, Timeline]]:
+def timelines(
+    alarms: pd.DataFrame, steps: int, points: int, unit: TimeUnit = HOURS
+) -> Iterator[tuple[str, int, Timeline]]:
     """Yield (instance, part, timeline) for stretches of up to `steps` steps, in order.
 
-    Each is thinned to at most `points` points.
+    Each is thinned to at most `points` points; times are in `unit`.
     """
-    step = _step_hours(alarms)
+    step = step_seconds(alarms)
     for name, rows in alarms.groupby("instance", sort=False):
         for part, begin in enumerate(range(0, len(rows), steps)):
-            yield str(name), part, _timeline(rows, slice(begin, begin + steps), points, step)
+            yield str(name), part, _timeline(rows, slice(begin, begin + steps), points, step, unit)
 
 
 def spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -112,35 +118,35 @@ def _outcome(result: EventResult, rows: pd.DataFrame, step: float) -> EventOutco
         first_alarm=rows["time"].iloc[result.delay] if result.delay is not None else None,
         delay_hours=result.delay * step if result.delay is not None else None,
         alarm_share=float(rows["alarm"].mean()),
+        episodes=int(episode_starts(rows).sum()),
         channels=tuple((str(name), int(count)) for name, count in counts.head(_CHANNELS).items()),
         smallest_p=float(rows["p_value"].min()) if "p_value" in rows else None,
     )
 
 
-def _timeline(rows: pd.DataFrame, part: slice, points: int, step: float) -> Timeline:
+def _timeline(
+    rows: pd.DataFrame, part: slice, points: int, step_s: float, unit: TimeUnit
+) -> Timeline:
     time = rows["time"].to_numpy()
-    hours = ((time - time[0]) / np.timedelta64(1, "s") / 3600.0)[part]
+    passed = ((time - time[0]) / np.timedelta64(1, "s") / unit.seconds)[part]
+    step = step_s / unit.seconds
     chosen = rows.iloc[part]
     score = chosen["score"].to_numpy(dtype=np.float64)
     begins = np.unique(np.linspace(0, len(score), min(points, len(score)), False).astype(int))
     names = chosen["event"].to_numpy(dtype=str)
-    events = {name: _in_hours(names == name, hours, step) for name in dict.fromkeys(names) if name}
+    events = {
+        name: _stretches(names == name, passed, step) for name in dict.fromkeys(names) if name
+    }
     return Timeline(
-        hours=hours[begins],
+        time=passed[begins],
         score=np.maximum.reduceat(score, begins),
         threshold=float(chosen["threshold"].iloc[-1]),
-        alarms=_in_hours(chosen["alarm"].to_numpy(dtype=bool), hours, step),
+        alarms=_stretches(chosen["alarm"].to_numpy(dtype=bool), passed, step),
         events=tuple(EventSpan(str(n), a, b) for n, found in events.items() for a, b in found),
     )
 
 
-def _in_hours(
-    mask: NDArray[np.bool_], hours: NDArray[np.float64], step: float
+def _stretches(
+    mask: NDArray[np.bool_], time: NDArray[np.float64], step: float
 ) -> tuple[tuple[float, float], ...]:
-    return tuple((float(hours[a]), float(hours[b - 1]) + step) for a, b in spans(mask))
-
-
-def _step_hours(alarms: pd.DataFrame) -> float:
-    """Time step in hours: the median between neighbours of one instance; 0 for single rows."""
-    gaps = alarms.groupby("instance", sort=False)["time"].diff().dropna()
-    return float(gaps.dt.total_seconds().median()) / 3600.0 if len(gaps) else 0.0
+    return tuple((float(time[a]), float(time[b - 1]) + step) for a, b in spans(mask))

@@ -17,6 +17,7 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
+from dtfl_app.results.measures import Measures, measures_of, step_seconds
 from dtfl_app.results.promises import Promise, promises
 from dtfl_app.results.run_events import EVENTS, RunEvent, read_events
 from dtfl_app.results.spending import PRIVACY, Spending, read_spending
@@ -123,6 +124,12 @@ class RunContents:
             for c in self.calibration
         ]
         return promises(entries, float(self.settings["detector.false-alarm-rate"]))
+
+    @property
+    def measures(self) -> Measures:
+        """How the figures of the run's data set are told."""
+        step_s = max((step_seconds(table) for table in self.alarms.values()), default=0.0)
+        return measures_of(str(self.settings.get("dataset", "")), step_s)
 
     @property
     def strategies(self) -> list[str]:

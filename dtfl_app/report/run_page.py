@@ -131,10 +131,10 @@ def _strategies(run: RunContents) -> Iterator[Block]:
         return
     yield cost_table(run.summaries)
     if any(summary["final"] for summary in run.summaries):
-        yield figure_table(run.summaries)
-        yield alarm_table(run.summaries, run.promised)
+        yield figure_table(run.summaries, run.measures)
+        yield alarm_table(run.summaries, run.promised, run.measures)
     if any(summary.get("groups") for summary in run.summaries):
-        yield group_table(run.summaries)
+        yield group_table(run.summaries, run.measures)
 
 
 def _curves(run: RunContents) -> Iterator[Block]:
@@ -216,7 +216,7 @@ def event_blocks(run: RunContents, outcomes: Mapping[str, list[EventOutcome]]) -
         return
     best = best_summary([s for s in run.summaries if s["strategy"] in outcomes])
     for place, (name, found) in enumerate(outcomes.items()):
-        table = event_table(f"events-{place}", name, found)
+        table = event_table(f"events-{place}", name, found, run.measures.unit)
         hits = sum(outcome.first_alarm is not None for outcome in found)
         unfolded = best is not None and name == best["strategy"]
         yield Details(f"{name}: {hits} of {len(found)} events found", (table,), unfolded)
@@ -227,7 +227,7 @@ def event_blocks(run: RunContents, outcomes: Mapping[str, list[EventOutcome]]) -
         ),
         "Timeline",
     )
-    pictures, left_out = timeline_pictures(run.alarms)
+    pictures, left_out = timeline_pictures(run.alarms, run.measures.unit)
     for place, picture in enumerate(pictures):
         yield Details(picture.title, (picture,), unfolded=place == 0)
     if left_out:

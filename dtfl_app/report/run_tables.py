@@ -14,6 +14,7 @@ from dtfl_app.report.blocks import Cell, Column, Table
 from dtfl_app.report.event_outcomes import EventOutcome
 from dtfl_app.report.reading import SiteCalibration, StoredFile
 from dtfl_app.results.figures import FIGURES, Figure, figures
+from dtfl_app.results.measures import HOURS, Measures, TimeUnit
 from dtfl_app.results.promises import PROMISE_HEAD, Promise
 
 __all__ = [
@@ -32,6 +33,9 @@ __all__ = [
     "quality_table",
     "setting_tables",
 ]
+
+#: Hourly data of C-Town's plant, on which every figure is defined.
+BENCHMARK = Measures()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,18 @@ _WHOLE_RUN = tuple(
     for cost in figures("rounds", "megabytes_up", "megabytes_down", "seconds")
 )
 _COSTS = (*_TO_TARGET, *_WHOLE_RUN, FIGURES["refused"])
-_FIGURES = figures(
-    "balanced_accuracy", "auc_pr", "roc_auc", "s", "s_ttd", "s_clf", "precision", "recall", "f1"
+_FIGURES = (
+    "balanced_accuracy",
+    "auc_pr",
+    "roc_auc",
+    "s",
+    "s_ttd",
+    "s_clf",
+    "precision",
+    "recall",
+    "f1",
 )
-_ALARMS = figures(
+_ALARMS = (
     "events_found", "events", "hours_to_detection", "false_alarm_rate", "false_alarms_per_day",
     *WANTED_RATES, "threshold", "base_rate",
 )  # fmt: skip
@@ -69,21 +81,26 @@ def cost_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     return _by_strategy("costs", caption, summaries, stored, "")
 
 
-def figure_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+def figure_table(summaries: Sequence[Mapping[str, Any]], measures: Measures = BENCHMARK) -> Table:
     """How well each strategy's last model tells events from normal operation."""
     caption = "Figures of the last model on the evaluation set"
-    return _by_strategy("figures", caption, _finals(summaries), _FIGURES, "final.")
+    shown = measures.figures(*_FIGURES)
+    return _by_strategy("figures", caption, _finals(summaries), shown, "final.")
 
 
-def alarm_table(summaries: Sequence[Mapping[str, Any]], promised: Mapping[str, Promise]) -> Table:
+def alarm_table(
+    summaries: Sequence[Mapping[str, Any]],
+    promised: Mapping[str, Promise],
+    measures: Measures = BENCHMARK,
+) -> Table:
     """What each last model's alarms found, and every figure that has no name of its own here.
 
     `promised` says by strategy what became of the run's own false-alarm rate.
     """
     finals = _finals(summaries)
     stored = dict.fromkeys(key for final in finals for key in final)
-    named = {"strategy", *(figure.key for figure in (*_FIGURES, *_ALARMS))}
-    shown = [figure for figure in _ALARMS if figure.key in stored]
+    named = {"strategy", *_FIGURES, *_ALARMS}
+    shown = [figure for figure in measures.figures(*_ALARMS) if figure.key in stored]
     shown += [Figure(key, key.replace("_", " "), digits=4) for key in stored if key not in named]
     table = _by_strategy("alarms", "Alarms of the last model", finals, shown, "final.")
     head = Column(PROMISE_HEAD, "of settled normal steps")
@@ -100,9 +117,9 @@ def _promise_cell(promise: Promise | None) -> Cell:
     return Cell(promise.text, promise.observed, tone="poor" if promise.broken else "")
 
 
-def group_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+def group_table(summaries: Sequence[Mapping[str, Any]], measures: Measures = BENCHMARK) -> Table:
     """Figures of each last model by group of events, where the protocol has groups."""
-    shown = (*_FIGURES, *figures("events_found", "events"))
+    shown = measures.figures(*_FIGURES, "events_found", "events")
     rows = tuple(
         (
             Cell(summary["strategy"]),
@@ -123,21 +140,24 @@ def group_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     return Table("groups", "Figures by group of events", columns, rows)
 
 
-def event_table(name: str, strategy: str, outcomes: Sequence[EventOutcome]) -> Table:
-    """What became of each event under one strategy."""
+def event_table(
+    name: str, strategy: str, outcomes: Sequence[EventOutcome], unit: TimeUnit = HOURS
+) -> Table:
+    """What became of each event under one strategy, times in a unit."""
     columns = [
         Column("event", numeric=False),
         Column("begin", numeric=False),
-        Column("hours"),
+        Column(unit.several),
         Column("first alarm", numeric=False),
-        Column("delay", "hours"),
+        Column("delay", unit.several),
         Column("alarm", "share of its steps"),
+        Column("episodes", "of alarms"),
         Column("channels that stood out", "steps", numeric=False),
     ]
     with_p = any(o.smallest_p is not None for o in outcomes)
     if with_p:
-        columns.insert(6, Column("smallest p-value"))
-    rows = tuple(_event_row(outcome, with_p) for outcome in outcomes)
+        columns.insert(7, Column("smallest p-value"))
+    rows = tuple(_event_row(outcome, with_p, unit) for outcome in outcomes)
     return Table(name, f"Events under {strategy}", tuple(columns), rows)
 
 
@@ -303,20 +323,21 @@ def _tone(value: float | None, best: float | None) -> str:
     return "best" if value is not None and value == best else ""
 
 
-def _event_row(outcome: EventOutcome, with_p: bool) -> tuple[Cell, ...]:
+def _event_row(outcome: EventOutcome, with_p: bool, unit: TimeUnit) -> tuple[Cell, ...]:
     found = outcome.first_alarm is not None
     channels = ", ".join(f"{name}\N{NO-BREAK SPACE}{count}" for name, count in outcome.channels)
     cells = [
         Cell(outcome.event),
         Cell(f"{outcome.begin:%Y-%m-%d %H:%M}", tone="time"),
-        number(outcome.hours, 1),
+        number(unit.of_hours(outcome.hours), 1),
         _first_alarm(outcome),
-        number(outcome.delay_hours, 1),
+        number(unit.of_hours(outcome.delay_hours), 1),
         Cell(f"{100 * outcome.alarm_share:.0f}%", outcome.alarm_share),
+        number(outcome.episodes, 0),
         Cell(channels if found else f"no alarm; most often {channels}"),
     ]
     if with_p:
-        cells.insert(6, number(outcome.smallest_p, 4))
+        cells.insert(7, number(outcome.smallest_p, 4))
     return tuple(cells)
 
 

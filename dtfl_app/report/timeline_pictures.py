@@ -16,6 +16,7 @@ from dtfl_app.report.event_outcomes import Timeline, timelines
 from dtfl_app.report.run_pictures import WIDTH
 from dtfl_app.report.svg import PAGE, to_svg
 from dtfl_app.results.drawing import new_figure, plain_axes
+from dtfl_app.results.measures import HOURS, TimeUnit
 
 __all__ = ["timeline_pictures"]
 
@@ -26,28 +27,35 @@ _POINTS = 400
 _MAX_PICTURES = 30
 
 
-def timeline_pictures(alarms: Mapping[str, pd.DataFrame]) -> tuple[list[Picture], int]:
+def timeline_pictures(
+    alarms: Mapping[str, pd.DataFrame], unit: TimeUnit = HOURS
+) -> tuple[list[Picture], int]:
     """One picture per instance (per part of a long one), and how many were left out.
 
-    Instances with events come first; there are at most 30 pictures.
+    Instances with events come first; there are at most 30 pictures. Times are in `unit`.
     """
     stretches: dict[tuple[str, int], dict[str, Timeline]] = {}
     for strategy, table in alarms.items():
-        for name, part, line in timelines(table, _STEPS_PER_PICTURE, _POINTS):
+        for name, part, line in timelines(table, _STEPS_PER_PICTURE, _POINTS, unit):
             stretches.setdefault((name, part), {})[strategy] = line
     ordered = sorted(
         stretches.items(), key=lambda item: not any(line.events for line in item[1].values())
     )
     strategies = list(alarms)
     pictures = [
-        _picture(number, name, part, panels, strategies)
+        _picture(number, name, part, panels, strategies, unit)
         for number, ((name, part), panels) in enumerate(ordered[:_MAX_PICTURES])
     ]
     return pictures, len(ordered) - len(pictures)
 
 
 def _picture(
-    number: int, name: str, part: int, panels: Mapping[str, Timeline], strategies: Sequence[str]
+    number: int,
+    name: str,
+    part: int,
+    panels: Mapping[str, Timeline],
+    strategies: Sequence[str],
+    unit: TimeUnit,
 ) -> Picture:
     height = _MARGIN + _PANEL * len(panels)
     figure = new_figure(WIDTH, height, measured=False)
@@ -59,12 +67,13 @@ def _picture(
         _panel(axes, line, strategies.index(strategy))
         axes.set_title(strategy, loc="left", pad=2, color=PAGE.ink)
         axes.tick_params(bottom=axes is column[-1])
-    column[-1].set_xlabel("hours")
+    column[-1].set_xlabel(unit.several)
     alarmed = "; ".join(
-        f"{strategy}: {len(line.alarms)} stretches of alarms" for strategy, line in panels.items()
+        f"{strategy}: {len(line.alarms)} episode{'s' if len(line.alarms) != 1 else ''}"
+        for strategy, line in panels.items()
     )
     events = "; ".join(
-        f"{event.name} from hour {_span(event.begin, event.end)}"
+        f"{event.name} from {unit.name} {_span(event.begin, event.end)}"
         for event in next(iter(panels.values())).events
     )
     where = f"{name}, part {part + 1}" if part else name
@@ -76,7 +85,7 @@ def _picture(
 
 
 def _span(begin: float, end: float) -> str:
-    """Write begin and end in hours, with the digits that it takes to tell them apart."""
+    """Write begin and end with the digits that it takes to tell them apart."""
     length = end - begin
     digits = 1 + math.ceil(-math.log10(length)) if 0 < length < 1 else 0
     return f"{begin:.{digits}f} to {end:.{digits}f}"
@@ -91,7 +100,7 @@ def _panel(axes: Axes, line: Timeline, index: int) -> None:
     plain_axes(axes, PAGE)
     axes.grid(visible=False)
     axes.set_yscale("log" if positive else "linear")
-    axes.plot(line.hours, line.score, color=PAGE.colour(index), linewidth=1)
+    axes.plot(line.time, line.score, color=PAGE.colour(index), linewidth=1)
     if math.isfinite(line.threshold):
         axes.axhline(line.threshold, color=PAGE.ink, linewidth=0.8, dashes=(4, 2))
     _shade(axes, [(e.begin, e.end) for e in line.events], 1.0, color=PAGE.event, alpha=0.6)

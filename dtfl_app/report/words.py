@@ -8,6 +8,7 @@ from typing import Any
 from dtfl_app.report.event_outcomes import EventOutcome
 from dtfl_app.report.reading import RunContents
 from dtfl_app.results.figures import FIGURES
+from dtfl_app.results.measures import Measures
 
 __all__ = ["best_summary", "describe_alarms", "describe_shortfalls", "describe_target", "headline"]
 
@@ -59,7 +60,7 @@ def describe_alarms(run: RunContents, outcomes: Mapping[str, list[EventOutcome]]
         f"The best last model is that of {name}: balanced accuracy "
         f"{FIGURES['balanced_accuracy'].text(final['balanced_accuracy'])}; its alarms found "
         f"{final['events_found']} of "
-        f"{_count(final['events'], 'event')}{_delay(final)}."
+        f"{_count(final['events'], 'event')}{_delay(final, run.measures)}."
     ]
     if final.get("false_alarm_rate") is not None:
         sentences.append(
@@ -140,11 +141,12 @@ def _accuracy(summary: Mapping[str, Any]) -> float | None:
     return accuracy
 
 
-def _delay(final: Mapping[str, Any]) -> str:
+def _delay(final: Mapping[str, Any], measures: Measures) -> str:
     hours = final.get("hours_to_detection")
     if hours is None:
         return ""
-    return f", {FIGURES['hours_to_detection'].text(hours)} hours after they begin on average"
+    told = measures.told(FIGURES["hours_to_detection"]).text(hours)
+    return f", {told} {measures.unit.several} after they begin on average"
 
 
 def _listed(names: Sequence[str], most: int = _NAMED) -> str:

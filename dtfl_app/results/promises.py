@@ -43,7 +43,12 @@ class Promise:
     @property
     def text(self) -> str:
         """Observed and wanted in %, for a table."""
-        return f"{100 * self.observed:.2f}% ({100 * self.wanted:g}%)"
+        return f"{self.observed_text} ({100 * self.wanted:g}%)"
+
+    @property
+    def observed_text(self) -> str:
+        """Observed alone, for a table whose head says what was wanted."""
+        return f"{100 * self.observed:.2f}%"
 
     def describe(self) -> str:
         """Say of a promise that is broken what it means."""
@@ -54,7 +59,7 @@ class Promise:
         )
         return (
             f"the promised false-alarm rate is broken by more than a factor of {_FACTOR:g}: "
-            f"{100 * self.observed:.2f}% of {self.steps} settled normal steps had an alarm, "
+            f"{self.observed_text} of {self.steps} settled normal steps had an alarm, "
             f"{100 * self.wanted:g}% were wanted; {meaning}"
         )
 

@@ -1,10 +1,10 @@
-"""A finished run on the terminal: the table, what became of each attack, and where things are."""
+"""A finished run on the terminal: the table, what became of each event, and where things are."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,30 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import EventResult, event_results
-from dtfl_app.results.figures import figures
-from dtfl_app.results.promises import PROMISE_HEAD, Promise, read_promises
+from dtfl_app.results.figures import Figure, figures
+from dtfl_app.results.measures import measures_of
+from dtfl_app.results.promises import Promise, read_promises
 from dtfl_app.results.resuming import describe_unfinished
 from dtfl_app.results.run_events import EVENTS, read_events
 from dtfl_app.results.spending import PRIVACY, read_spending
-from dtfl_app.results.summary_tables import cost_cells, figure_cells, promise_cell
+from dtfl_app.results.summary_tables import cost_cells, figure_cells
 
 __all__ = ["show_run"]
 
 _COSTS = figures("rounds", "megabytes")
-_FIGURES = figures("balanced_accuracy", "auc_pr", "s", "events_found")
+_FIGURES = ("balanced_accuracy", "auc_pr", "s", "events_found")
 
 
 def show_run(path: Path, console: Console) -> None:
     """Print the results in folder `path`; raises DataError when it holds no finished run."""
     summaries, settings = _read(path)
     promised = read_promises(path, float(settings["detector.false-alarm-rate"]))
-    console.print(_summary_table(summaries, float(settings["target"]), promised))
+    wanted = f"false alarms ({100 * float(settings['detector.false-alarm-rate']):g}% wanted)"
+    # No time is told in these tables, so it does not matter how long a step is.
+    shown = measures_of(str(settings["dataset"]), 0.0).figures(*_FIGURES)
+    console.print(_summary_table(summaries, float(settings["target"]), promised, wanted, shown))
     if any(s.get("groups") for s in summaries):
-        console.print(_group_table(summaries))
+        console.print(_group_table(summaries, shown))
     best = max(
         (s for s in summaries if s["final"]),
         key=lambda s: s["final"]["balanced_accuracy"] or 0.0,
@@ -95,29 +99,35 @@ def _privacy(path: Path) -> Iterator[str]:
 
 
 def _summary_table(
-    summaries: list[dict[str, Any]], target: float, promised: Mapping[str, Promise]
+    summaries: list[dict[str, Any]],
+    target: float,
+    promised: Mapping[str, Promise],
+    wanted: str,
+    shown: Sequence[Figure],
 ) -> Table:
     table = Table(title=f"what it took to reach balanced accuracy {target:g}, and where it ended")
     table.add_column("strategy")
-    for figure in (*_COSTS, *_FIGURES):
+    for figure in (*_COSTS, *shown):
         table.add_column(figure.title, justify="right")
-    table.add_column(PROMISE_HEAD, justify="right")
+    # What was wanted is in the head, so that a row is one line where a terminal has 80 columns.
+    table.add_column(wanted, justify="right")
     costs = [cost.to("target") for cost in _COSTS]
     for s in summaries:
-        cells = (*cost_cells(s, costs), *figure_cells(s["final"], _FIGURES))
-        table.add_row(s["strategy"], *cells, promise_cell(promised, s["strategy"]))
+        cells = (*cost_cells(s, costs), *figure_cells(s["final"], shown))
+        kept = promised.get(s["strategy"])
+        table.add_row(s["strategy"], *cells, kept.observed_text if kept else "-")
     return table
 
 
-def _group_table(summaries: list[dict[str, Any]]) -> Table:
+def _group_table(summaries: list[dict[str, Any]], shown: Sequence[Figure]) -> Table:
     table = Table(title="families of events: simulated by the twin, and held out from it")
     for title in ("strategy", "families"):
         table.add_column(title)
-    for figure in _FIGURES:
+    for figure in shown:
         table.add_column(figure.title, justify="right")
     for s in summaries:
         for group, final in s["groups"].items():
-            table.add_row(s["strategy"], group, *figure_cells(final, _FIGURES))
+            table.add_row(s["strategy"], group, *figure_cells(final, shown))
     return table
 
 
@@ -126,8 +136,8 @@ def _show_events(path: Path, strategy: str, console: Console) -> None:
     known = alarms[alarms["label"] >= 0]
     events = known["event"].fillna("").to_numpy(dtype=str)
     results = event_results(known["alarm"].to_numpy(dtype=bool), events)
-    table = Table(title=f"alarms of {strategy} on each attack")
-    for title in ("attack", "time steps", "first alarm", "channel"):
+    table = Table(title=f"alarms of {strategy} on each event")
+    for title in ("event", "time steps", "first alarm", "channel"):
         table.add_column(title)
     for result in results:
         table.add_row(*_event_row(result, known[events == result.event]))

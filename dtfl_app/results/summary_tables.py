@@ -7,15 +7,16 @@ from typing import Any
 
 from dtfl_app.results.figures import Figure, figures
 from dtfl_app.results.lines import Summary
+from dtfl_app.results.measures import Measures
 from dtfl_app.results.promises import PROMISE_HEAD, Promise
 
 __all__ = [
-    "GROUP_HEAD",
-    "SUMMARY_HEAD",
     "cost_cells",
     "figure_cells",
+    "group_head",
     "group_rows",
     "promise_cell",
+    "summary_head",
     "summary_rows",
 ]
 
@@ -23,32 +24,40 @@ _COSTS = tuple(
     cost.to("target")
     for cost in figures("rounds", "megabytes", "site_steps", "server_steps", "seconds")
 )
-_FIGURES = figures(
-    "balanced_accuracy", "auc_pr", "roc_auc", "s", "events_found", "false_alarms_per_day"
-)
-
-SUMMARY_HEAD = ("strategy", *(figure.title for figure in (*_COSTS, *_FIGURES)), PROMISE_HEAD)
-GROUP_HEAD = ("strategy", "families", *(figure.title for figure in _FIGURES))
+_FIGURES = ("balanced_accuracy", "auc_pr", "roc_auc", "s", "events_found", "false_alarms_per_day")
 
 
-def summary_rows(summaries: Iterable[Summary], promised: Mapping[str, Promise]) -> list[list[str]]:
-    """One row of text per strategy, under `SUMMARY_HEAD`; `promised` by strategy."""
+def summary_head(measures: Measures) -> tuple[str, ...]:
+    """Heads of the columns of `summary_rows`."""
+    shown = (*_COSTS, *measures.figures(*_FIGURES))
+    return ("strategy", *(figure.title for figure in shown), PROMISE_HEAD)
+
+
+def group_head(measures: Measures) -> tuple[str, ...]:
+    """Heads of the columns of `group_rows`."""
+    return ("strategy", "families", *(figure.title for figure in measures.figures(*_FIGURES)))
+
+
+def summary_rows(
+    summaries: Iterable[Summary], promised: Mapping[str, Promise], measures: Measures
+) -> list[list[str]]:
+    """One row of text per strategy, under `summary_head`; `promised` by strategy."""
     stored = [summary.to_mapping() for summary in summaries]
     return [
         [
             s["strategy"],
             *cost_cells(s, _COSTS),
-            *figure_cells(s["final"], _FIGURES),
+            *figure_cells(s["final"], measures.figures(*_FIGURES)),
             promise_cell(promised, s["strategy"]),
         ]
         for s in stored
     ]
 
 
-def group_rows(summaries: Iterable[Summary]) -> list[list[str]]:
-    """One row of text per strategy and group of events, under `GROUP_HEAD`."""
+def group_rows(summaries: Iterable[Summary], measures: Measures) -> list[list[str]]:
+    """One row of text per strategy and group of events, under `group_head`."""
     return [
-        [s.strategy, group, *figure_cells(metrics.as_dict(), _FIGURES)]
+        [s.strategy, group, *figure_cells(metrics.as_dict(), measures.figures(*_FIGURES))]
         for s in summaries
         for group, metrics in s.groups.items()
     ]

@@ -35,11 +35,19 @@ class Evaluate(Callback):
 
 
 class Record(Callback):
-    """Writes lines and events to the run's folder, and the lines' figures to the log."""
+    """Writes lines and events to the run's folder, and the lines' figures to the log.
 
-    def __init__(self, results: RunDirectory, rounds: int) -> None:
+    Parameters
+    ----------
+    results : the run's folder.
+    rounds : how many there are at most.
+    scored : whether BATADAL's score S is defined for the data set.
+    """
+
+    def __init__(self, results: RunDirectory, rounds: int, scored: bool) -> None:
         self._results = results
         self._rounds = rounds
+        self._scored = scored
 
     def on_round_end(self, line: RoundLine, model: Params, calibration: Calibration) -> RoundLine:
         """Record the line."""
@@ -48,8 +56,9 @@ class Record(Callback):
         if line.metrics is not None:
             figures = (
                 f"balanced accuracy {line.metrics.balanced_accuracy:.3f}, "
-                f"AUC-PR {line.metrics.auc_pr:.3f}, S {line.metrics.s:.3f}"
+                f"AUC-PR {line.metrics.auc_pr:.3f}"
             )
+            figures += f", S {line.metrics.s:.3f}" if self._scored else ""
         ended = RunEvent("round", line.strategy, line.round, figures={"rounds": self._rounds})
         sentence = f"{line.strategy} round {line.round}/{self._rounds}: {figures}"
         tell(logging.INFO, sentence, ended.entries())

@@ -34,14 +34,15 @@ from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.messages.profile import site_name
 from dtfl_app.results.checkpoint import Checkpoint, require_same_run
 from dtfl_app.results.lines import Summary
+from dtfl_app.results.measures import has_score, measures_of
 from dtfl_app.results.resuming import find_checkpoint, read_about, require_same_settings
 from dtfl_app.results.run_directory import RunDirectory
 from dtfl_app.results.run_events import RunEvent
 from dtfl_app.results.saved_models import SavedModel
 from dtfl_app.results.summary_tables import (
-    GROUP_HEAD,
-    SUMMARY_HEAD,
+    group_head,
     group_rows,
+    summary_head,
     summary_rows,
 )
 from dtfl_app.rounds.loop import RoundLoop
@@ -149,9 +150,11 @@ class Session:
         summaries = self.results.finish(title)
         # Unmarked lines: for `flwr run`; `dtfl run` shows a table of its own.
         promised = self.results.promises(config.detector.false_alarm_rate)
-        tables = [plain(SUMMARY_HEAD, summary_rows(summaries, promised))]
+        measures = measures_of(config.run.dataset, self.dataset.feature_spec.step_s)
+        rows = summary_rows(summaries, promised, measures)
+        tables = [plain(summary_head(measures), rows)]
         if self.groups is not None:
-            tables.append(plain(GROUP_HEAD, group_rows(summaries)))
+            tables.append(plain(group_head(measures), group_rows(summaries, measures)))
         for line in "\n".join(tables).splitlines():
             log.logger.info("%s", line)
         log.logger.info("results: %s", self.results.path)
@@ -198,7 +201,7 @@ class Session:
         config, results = self.config, self.results
         callbacks: list[Callback] = [Evaluate(self.evaluator)] if self.evaluator else []
         callbacks += [
-            Record(results, config.run.rounds),
+            Record(results, config.run.rounds, has_score(config.run.dataset)),
             SaveCheckpoints(results, _all_settings(config)),
         ]
         if config.privacy.dp:

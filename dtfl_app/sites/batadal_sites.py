@@ -42,7 +42,7 @@ HOURLY = FeatureSpec(window_s=3600, step_s=3600, statistics=("last",))
 
 _FOLDER = "batadal"
 _NETWORK = Path("ctown") / "ctown_map.inp"
-_PROTOCOLS = ("unseen-attacks", "unseen-families", "random-split")
+_PROTOCOLS = ("unseen-events", "unseen-families", "random-split")
 _PARTITIONS = ("time-blocks", "attack-per-site", "dirichlet")
 _DATASET04_ATTACKS = ATTACKS[:7]
 
@@ -55,7 +55,7 @@ class BatadalDataset(FederatedDataset):
     ----------
     data_dir : folder that holds ``batadal/``, and ``ctown/`` for the twin.
     partition : "time-blocks", "attack-per-site" or "dirichlet" (see ``partition``).
-    protocol : "unseen-attacks": the sites hold dataset03 and, if `known_attacks` is above 0, the
+    protocol : "unseen-events": the sites hold dataset03 and, if `known_attacks` is above 0, the
         hours of dataset04 up to midway between the last known attack and the next; the evaluation
         set is the rest of dataset04, or `evaluation_file`. "unseen-families": the same, without
         known attacks of the families in `unseen`. "random-split": half of dataset04's
@@ -77,7 +77,7 @@ class BatadalDataset(FederatedDataset):
 
     data_dir: Path
     partition: str = "time-blocks"
-    protocol: str = "unseen-attacks"
+    protocol: str = "unseen-events"
     seed: int = 0
     calibration_share: float = 0.2
     dirichlet_alpha: float = 0.5

@@ -33,6 +33,7 @@ __all__ = [
     "longest_stretch",
     "make_features",
     "no_window",
+    "statistic_of",
     "window_ends",
 ]
 
@@ -233,6 +234,11 @@ def _statistics(
 def channel_of(feature: str) -> str:
     """Return the channel that a feature is of."""
     return feature.partition(_SEPARATOR)[0]
+
+
+def statistic_of(feature: str) -> str:
+    """Return the statistic that a feature is; "" where it is the channel's reading itself."""
+    return feature.partition(_SEPARATOR)[2]
 
 
 def feature_spans(names: Sequence[str], schema: Schema) -> NDArray[np.float64]:

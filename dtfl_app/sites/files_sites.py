@@ -78,10 +78,10 @@ class FilesDataset(FederatedDataset):
         Raises ConfigError where the settings do not say enough, SchemaError for a wrong schema.
         """
         refuse_partition(config)
-        if config.data.protocol != "unseen-attacks":
+        if config.data.protocol != "unseen-events":
             raise ConfigError(
                 f"run config: data.protocol = {config.data.protocol!r}, but files are judged by "
-                "the file that data.evaluation-file names; leave protocol at 'unseen-attacks'"
+                "the file that data.evaluation-file names; leave protocol at 'unseen-events'"
             )
         if config.data.exclude and not config.data.dir:
             raise ConfigError(

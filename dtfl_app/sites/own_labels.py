@@ -21,7 +21,7 @@ from dtfl_app.sites.readers import (
     require_columns,
 )
 from dtfl_app.sites.site_schema import EventTable, SiteSchema
-from twin.schema import ABNORMAL, EVENT, NORMAL, UNLABELLED
+from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, UNLABELLED
 
 __all__ = ["SITE", "Labels", "MissedEvent", "label_cells", "read_labels", "shown"]
 
@@ -67,7 +67,8 @@ def read_labels(
     """Return label and event of each of the file's n rows, as in ``twin.schema``.
 
     A file without the schema's label column is unlabelled. Runs of abnormal rows are events
-    "flagged-1", "flagged-2", and so on; a table's events carry its names, numbered ("leak#2") where
+    "flagged-1", "flagged-2", and so on, with the recording's name before it where the file has
+    several ("pump-7 flagged-1"); a table's events carry its names, numbered ("leak#2") where
     one recurs and joined by "+" where they overlap.
 
     Parameters
@@ -86,7 +87,8 @@ def read_labels(
         return Labels(np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object))
     column = frame[site.labels.column]
     label = _from_column(column, LabelReader(site.labels, site.csv.grammar), path)
-    return Labels(label, flagged_events(label))
+    recording = frame[INSTANCE].astype("str").fillna("").tolist() if INSTANCE in frame else None
+    return Labels(label, flagged_events(label, recording))
 
 
 def label_cells(

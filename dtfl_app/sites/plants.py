@@ -50,7 +50,7 @@ __all__ = ["PlantsDataset", "vary_plant"]
 _EVALUATION_HOURS = 504
 _MOST_PLANTS = 100
 _LEAVE_ONE_OUT = "leave-one-site-out"
-_PROTOCOLS = ("unseen-attacks", "unseen-families", _LEAVE_ONE_OUT)
+_PROTOCOLS = ("unseen-events", "unseen-families", _LEAVE_ONE_OUT)
 
 # Spread at gap = 1, as standard deviations: what operators report of models that were sound once.
 _DEMAND_SPREAD = 0.10
@@ -74,7 +74,7 @@ class PlantsDataset(FederatedDataset):
     seed : of the plants and everything that happens in them.
     calibration_share : share of each site's hours kept for calibration, in [0, 1).
     workers : processes that simulate; 0 = one per core.
-    protocol : "unseen-attacks" and "unseen-families": K plants are the sites, judged on later weeks
+    protocol : "unseen-events" and "unseen-families": K plants are the sites, judged on later weeks
         of each. "leave-one-site-out": of K + 1 plants all but `held_out` are the sites, judged on
         later weeks of that one.
     held_out : plant that never takes part; "" is the last by name.
@@ -89,7 +89,7 @@ class PlantsDataset(FederatedDataset):
     seed: int = 0
     calibration_share: float = 0.2
     workers: int = 0
-    protocol: str = "unseen-attacks"
+    protocol: str = "unseen-events"
     held_out: str = ""
     feature_spec: FeatureSpec = HOURLY
 

@@ -157,7 +157,9 @@ def _turned(raw: RawFile, site: SiteSchema) -> RawFile:
     """The last row first; runs of flagged rows are numbered anew."""
     turned = raw.take(np.arange(len(raw.rows))[::-1])
     if isinstance(site.labels, LabelColumn):
-        return replace(turned, event=flagged_events(turned.label))
+        instance = turned.instance
+        recording = None if instance is None else instance.tolist()
+        return replace(turned, event=flagged_events(turned.label, recording))
     return turned
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -310,11 +310,24 @@ def require_readings(values: pd.DataFrame, path: Path) -> None:
         )
 
 
-def flagged_events(label: NDArray[np.int8]) -> NDArray[np.object_]:
-    """Name each run of abnormal rows "flagged-1", "flagged-2", and so on; "" elsewhere."""
-    abnormal = label == ABNORMAL
-    first = abnormal & ~np.concatenate([[False], abnormal[:-1]])
-    event = [f"flagged-{i}" if bad else "" for i, bad in zip(first.cumsum(), abnormal, strict=True)]
+def flagged_events(
+    label: NDArray[np.int8], recording: Sequence[str] | None = None
+) -> NDArray[np.object_]:
+    """Name each run of abnormal rows "flagged-1", "flagged-2", and so on; "" elsewhere.
+
+    Of a file with several recordings they carry the recording's name, "pump-7 flagged-1", and are
+    numbered anew in each; `recording` names that of each row.
+    """
+    recordings = np.full(len(label), "") if recording is None else np.asarray(recording, object)
+    codes, names = pd.factorize(recordings)
+    abnormal, same = label == ABNORMAL, np.concatenate([[False], codes[1:] == codes[:-1]])
+    first = abnormal & ~(np.concatenate([[False], abnormal[:-1]]) & same[: len(label)])
+    number = pd.Series(first).groupby(codes).cumsum()
+    whose = [f"{name} " if name and len(names) > 1 else "" for name in names]
+    event = [
+        f"{whose[code]}flagged-{i}" if bad else ""
+        for code, i, bad in zip(codes, number, abnormal, strict=True)
+    ]
     return np.array(event, dtype=object)
 
 

@@ -147,6 +147,10 @@ class Scaler:
         clipped = np.clip(np.nan_to_num(scaled, nan=0.0), -self.clip, self.clip)
         return clipped.astype(np.float32)
 
+    def inverse(self, scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Turn scaled values, shape (..., d), back to the features' units."""
+        return np.asarray(scaled.astype(np.float64) * self.scale + self.mean)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, for a message or JSON."""
         return {"mean": self.mean.tolist(), "scale": self.scale.tolist(), "clip": self.clip}

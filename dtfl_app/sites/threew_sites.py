@@ -44,7 +44,7 @@ _FOLDER = "3w"
 _USUAL_EVENT = 2
 _CHANNELS_FILE = "channels.txt"
 _PARTITIONS = ("auto", "recordings")
-_PROTOCOLS = ("leave-one-site-out", "unseen-attacks", "pooled")
+_PROTOCOLS = ("leave-one-site-out", "unseen-events", "pooled")
 
 # Five minutes are long enough for a pressure to show its trend. The step is the one the 3W
 # project sets for this event; a longer one leaves a well of 10 normal minutes with 3 windows.
@@ -59,7 +59,7 @@ class ThreeWDataset(FederatedDataset):
     ----------
     data_dir : folder that holds ``3w/``: there either ``class2_WELL.parquet``, of event type 2, or
         the published folders, of which that of the event type is read.
-    protocol : "leave-one-site-out", also called "unseen-attacks" here: the sites are all wells but
+    protocol : "leave-one-site-out", also called "unseen-events" here: the sites are all wells but
         `held_out`, which is the evaluation set. "pooled": all wells are sites; of every well with
         several recordings the later ones, `evaluation_share` of them and at least one, are the
         evaluation set; wells with a single recording are not judged.

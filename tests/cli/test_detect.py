@@ -38,34 +38,60 @@ def detect(model, data, *words) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_alarms_are_lines_of_json_with_a_summary_on_standard_error(model, data, tmp_path):
+def steps_of(text: str) -> list[str]:
+    """The lines of --every-step, without those of alarms and drift."""
+    return [line for line in text.splitlines() if '"event"' not in line]
+
+
+def test_an_alarm_has_a_line_where_it_begins_and_one_where_it_is_over(model, data, tmp_path):
     out = tmp_path / "alarms.jsonl"
 
     code, printed, told = detect(model, data, "--out", out, "--site", "north")
 
     assert (code, printed) == (0, "")
     found = [json.loads(line) for line in out.read_text().splitlines()]
-    assert f"200 rows, 200 steps, {len(found)} with an alarm in" in told
+    assert {line["event"] for line in found} == {"alarm"}
+    first, over = found[:2]
+    assert [line["state"] for line in found] == ["begins", "over"] * (len(found) // 2)
+    assert f"200 steps, {sum(line.get('steps', 0) for line in found)} with an alarm" in told
+    assert f"in {len(found) // 2} episodes" in told
     assert "ms per row" in told
-    first = found[0]
     assert list(first) == [
-        "time", "site", "alarm", "score", "threshold", "p_value", "evidence", "channels", "model",
+        "time", "site", "event", "state", "score", "threshold", "p_value", "evidence", "channels",
+        "message", "model",
     ]  # fmt: skip
-    assert first["alarm"] is True
-    assert first["score"] > first["threshold"]
+    assert set(over) == {*first, "begin", "end", "steps", "peak"}
+    assert over["begin"] == first["time"]
+    assert over["score"] >= first["score"] > first["threshold"]
     assert 0 < first["p_value"] <= 0.005
     assert first["site"] == "north"
     assert first["model"] == json.loads((model / "manifest.json").read_text())["model"]
     assert 1 <= len(first["channels"]) <= 3
-    assert set(first["channels"][0]) == {"channel", "share", "reading"}
+    assert set(first["channels"][0]) == {
+        "channel", "share", "reading", "expected", "direction", "message",
+    }  # fmt: skip
     assert sum(cause["share"] for cause in first["channels"]) <= 1.0001
+
+
+def test_the_strongest_alarms_are_listed_at_the_end(model, data):
+    """Five of them: all are listed, with the message of their peak, the highest first."""
+    _, printed, told = detect(model, data, "--out", "-")
+
+    over = [line for line in map(json.loads, printed.splitlines()) if line["state"] == "over"]
+    listed = [line.partition("INFO alarm: ")[2] for line in told.splitlines() if "alarm: " in line]
+    over.sort(key=lambda line: -line["score"] / line["threshold"])
+    assert len(listed) == len(over) == 5
+    for text, line in zip(listed, over, strict=True):
+        assert text.startswith(f"{line['score'] / line['threshold']:.3g} times the threshold, ")
+        assert f"{line['begin']} to {line['end']} ({line['steps']} step" in text
+        assert text.endswith(f": {line['message']}")
 
 
 def test_readings_are_those_of_the_file(model, data, tmp_path):
     _, printed, _ = detect(model, data, "--out", "-", "--every-step")
     frame = pd.read_csv(data, skipinitialspace=True)
 
-    for line, (_, row) in zip(printed.splitlines(), frame.iterrows(), strict=True):
+    for line, (_, row) in zip(steps_of(printed), frame.iterrows(), strict=True):
         for cause in json.loads(line)["channels"]:
             assert cause["reading"] == pytest.approx(row[cause["channel"]], rel=1e-6)
 
@@ -85,8 +111,9 @@ def test_parquet_gives_the_lines_of_csv(model, data, tmp_path):
     ]
 
     assert texts[0] == texts[1]
-    assert len(texts[0].splitlines()) == 200
-    assert texts[0].count('"instance": "second"') == 100
+    steps = steps_of(texts[0])
+    assert len(steps) == 200
+    assert "".join(steps).count('"instance": "second"') == 100
 
 
 def test_a_bad_cell_is_missing_in_parquet_as_in_csv(model, data, tmp_path):
@@ -237,7 +264,7 @@ def test_a_file_of_which_too_much_is_left_out_ends_with_code_1_and_why(model, da
     assert code == 1
     assert "torn.csv: 12 of 200 rows are left out, more than 0.05 of them: 12 of another" in err
     assert "the first is data row 101: it has 2 cells, the header 45" in err
-    assert len(out.read_text().splitlines()) == 188
+    assert len(steps_of(out.read_text())) == 188
     assert detect(model, *words, "--max-left-out", "0.06")[0] == 0
 
 

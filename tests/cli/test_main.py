@@ -28,7 +28,7 @@ def test_run_shows_progress_a_table_the_attacks_and_where_the_results_are(
     assert code == 0
     assert "cwa round 3/3: balanced accuracy" in out
     assert "balanced accuracy 0.8, and where it ended" in out
-    assert "alarms of cwa on each attack" in out
+    assert "alarms of cwa on each event" in out
     assert "metrics.jsonl" in out
     settings_used = json.loads((tmp_path / "cli" / "config.json").read_text())["settings"]
     assert {key: settings_used[key] for key in SMALL} == SMALL

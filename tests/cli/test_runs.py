@@ -167,8 +167,8 @@ def test_showing_a_run_tells_what_happened_and_what_privacy_has_cost(tmp_path):
     assert "epsilon at delta 1e-05, largest over the sites: cwa 4.5" in text
 
 
-def shown(path) -> str:
-    console = Console(record=True, width=400)
+def shown(path, width=400) -> str:
+    console = Console(record=True, width=width)
     show_run(path, console)
     return console.export_text()
 
@@ -182,8 +182,8 @@ def test_a_run_whose_promise_is_broken_says_so_in_its_last_line(tmp_path):
 
     lines = shown(path).splitlines()
 
-    assert any("false alarms (wanted)" in line for line in lines)
-    assert any("1.00% (0.5%)" in line for line in lines)
+    assert any("false alarms (0.5% wanted)" in line for line in lines)
+    assert any("1.00%" in line for line in lines)
     assert lines[-1] == (
         "cwa: the promised false-alarm rate is broken by more than a factor of 10: 100.00% of 400 "
         "settled normal steps had an alarm, 0.5% were wanted; most of its alarms may be false"
@@ -193,8 +193,28 @@ def test_a_run_whose_promise_is_broken_says_so_in_its_last_line(tmp_path):
 def test_a_run_without_stored_rates_has_a_dash_for_its_false_alarms(tmp_path):
     text = shown(make_run(tmp_path / "run"))
 
-    assert "false alarms (wanted)" in text
+    assert "false alarms (0.5% wanted)" in text
     assert "promised" not in text
+
+
+def test_a_method_is_one_line_on_a_terminal_of_80_columns(tmp_path):
+    path = make_run(tmp_path / "run")
+    rate = {"strategy": "fedavg", "site": "a", "wanted": 0.005, "observed": 0.0125}
+    (path / "calibration.json").write_text(json.dumps([{**rate, "normal_steps": 400}]))
+
+    lines = shown(path, width=80).splitlines()
+
+    (row,) = (line for line in lines if "fedavg" in line and "│" in line)
+    assert "not in 2" in row
+    assert "1.25%" in row
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_batadal_s_score_is_shown_of_its_plant_alone(tmp_path):
+    plants, files = make_run(tmp_path / "a"), make_run(tmp_path / "b", dataset="files")
+
+    assert " S " in shown(plants)
+    assert " S " not in shown(files)
 
 
 def test_an_unfinished_run_is_shown_by_how_far_it_is(tmp_path):

@@ -72,7 +72,7 @@ def test_a_law_that_needs_the_demand_to_expect_gets_it_and_no_other():
     )  # fmt: skip
 
     assert law.on_recording("series", "plant", None).tolist() == [[1.0]]
-    assert law.on_hour("laws", "hour", "kept", None)[0].tolist() == [1.0]
+    assert law.on_hour("laws", "hour", "kept", None)[0].tolist() == [-1.0]
     assert seen == [("series", "plant"), ("laws", "hour", "kept")]
 
 

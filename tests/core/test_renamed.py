@@ -27,9 +27,15 @@ def test_every_key_of_0_1_is_still_a_key_or_has_a_new_name():
         ("clip", 8.0, "clip is now data.clip; write data.clip=8.0"),
         ("twin", "none", 'twin is now twin.kind; write twin.kind="none"'),
         ("dp", True, "dp is now privacy.dp; write privacy.dp=true"),
+        (
+            "data.protocol",
+            "unseen-attacks",
+            "data.protocol: 'unseen-attacks' is now 'unseen-events'; "
+            'write data.protocol="unseen-events"',
+        ),
     ],
 )
-def test_an_old_key_is_refused_with_the_new_one(key, value, now):
+def test_an_old_key_or_value_is_refused_with_the_new_one(key, value, now):
     with pytest.raises(ConfigError) as raised:
         RunConfig.from_mapping({key: value})
 
@@ -45,4 +51,6 @@ def test_a_stored_run_of_0_1_is_read_as_it_was_meant():
     config = RunConfig.from_mapping(modern({**OLD, "twin-steps": 7, "kd-lambda": 0.25}))
 
     assert config.twin.steps == 7
+    assert OLD["protocol"] == "unseen-attacks"
+    assert config.data.protocol == "unseen-events"
     assert config.extra["dtkd.lambda"] == 0.25

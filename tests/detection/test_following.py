@@ -59,7 +59,7 @@ def append(following, content: bytes):
 
 def times(following):
     found = map(json.loads, following.out.read_text().splitlines())
-    return [line["time"] for line in found if "score" in line]
+    return [line["time"] for line in found if "event" not in line]
 
 
 def test_the_whole_file_at_once_gives_the_bytes_of_one_shot(bundle, following, lines, whole):
@@ -107,6 +107,41 @@ def once(bundle, following) -> str:
     """What one pass over the file gives."""
     _, found = score_file(bundle, OPTIONS, following.data)
     return "".join(f"{line}\n" for line in found)
+
+
+def test_an_alarm_that_is_open_waits_for_more_where_a_file_grows_and_not_where_it_ends(
+    bundle, following, lines, whole
+):
+    """The file ends with a step with an alarm; then come the others."""
+    found = list(map(json.loads, whole.splitlines()))
+    steps = [line for line in found if "event" not in line]
+    begins = next(line for line in found if "message" in line)
+    count = [step["time"] for step in steps].index(begins["time"]) + 1
+    append(following, b"".join(lines[: count + 1]))
+    _, once = score_file(bundle, OPTIONS, following.data)
+
+    run(bundle, following)
+
+    grown = following.out.read_text()
+    *same, over = once
+    assert "".join(f"{line}\n" for line in same) == grown
+    assert json.loads(over)["open"] is True
+    append(following, b"".join(lines[count + 1 :]))
+    run(bundle, following)
+    assert following.out.read_text() == whole
+
+
+def test_a_state_of_before_alarms_had_episodes_goes_on(bundle, following, lines, whole):
+    append(following, b"".join(lines[:11]))
+    run(bundle, following)
+    state = json.loads(state_path(following.out).read_bytes())
+    del state["detection"]["episodes"]
+    state_path(following.out).write_text(json.dumps(state))
+
+    append(following, b"".join(lines[11:]))
+    run(bundle, following)
+
+    assert following.out.read_text() == whole
 
 
 WRITTEN = [
@@ -403,7 +438,9 @@ def test_each_recording_of_a_file_is_scored_as_if_it_were_alone(bundle, followin
     counts = detection.counts
     assert (counts.rows, counts.skipped, counts.stretches, counts.gaps) == (60, 0, 2, 0)
     found = [json.loads(line) for line in following.out.read_text().splitlines()]
-    scored = [(line["instance"], line["time"], line["score"]) for line in found if "score" in line]
+    scored = [
+        (line["instance"], line["time"], line["score"]) for line in found if "event" not in line
+    ]
     assert [name for name, *_ in scored] == ["a"] * 30 + ["b"] * 30
     assert [rest for _, *rest in scored[:30]] == [rest for _, *rest in scored[30:]]
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.bundle.onnx_graph import score_graph
@@ -14,6 +15,7 @@ from dtfl_app.detection.once import score_file
 from dtfl_app.detector.models import ModelSpec, build_model, get_params
 from dtfl_app.detector.scoring import score, stack_windows
 from dtfl_app.evaluation.saved_model import evaluate_file
+from dtfl_app.results.episodes import alarm_episodes
 from dtfl_app.sites.batadal import read_batadal
 from dtfl_app.sites.batadal_sites import HOURLY
 from dtfl_app.sites.features import make_features
@@ -39,14 +41,35 @@ def test_the_graph_scores_dataset04_as_torch_does(kind, window, scaled):
     inputs = stack_windows(rows, instance, window)
     wanted = score(detector, inputs, instance, smoothing=1)
 
-    total, per_channel = OnnxModel(score_graph(kind, 43, window, get_params(detector))).score(
-        inputs
-    )
+    found = OnnxModel(score_graph(kind, 43, window, get_params(detector))).score(inputs)
 
-    assert total.shape == (4177,)
-    assert per_channel.shape == (4177, 43)
-    np.testing.assert_allclose(total, wanted.total, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(per_channel, wanted.per_channel, rtol=1e-5, atol=1e-5)
+    assert found.total.shape == (4177,)
+    assert found.per_channel.shape == (4177, 43)
+    np.testing.assert_allclose(found.total, wanted.total, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.per_channel, wanted.per_channel, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_what_an_autoencoder_expects_is_its_reconstruction_of_the_last_step(window, scaled):
+    rows, instance = scaled
+    detector = build_model(ModelSpec("autoencoder", 43, window, hidden=32, latent=8), seed=3)
+    inputs = stack_windows(rows, instance, window)
+    with torch.no_grad():
+        wanted = detector(torch.from_numpy(inputs)).numpy()[:, -43:]
+
+    found = OnnxModel(score_graph("autoencoder", 43, window, get_params(detector))).score(inputs)
+
+    np.testing.assert_allclose(found.expected, wanted, rtol=1e-5, atol=1e-5)
+    missed = (found.expected - inputs[:, -43:]).astype(np.float64) ** 2
+    np.testing.assert_allclose(found.per_channel, missed, rtol=1e-6, atol=1e-9)
+
+
+def test_a_classifier_expects_nothing(scaled):
+    detector = build_model(ModelSpec("classifier", 43, 1, hidden=32, latent=8), seed=3)
+
+    found = OnnxModel(score_graph("classifier", 43, 1, get_params(detector))).score(scaled[0][:9])
+
+    assert found.expected is None
 
 
 def test_the_same_parameters_give_the_same_bytes():
@@ -59,7 +82,7 @@ def test_the_same_parameters_give_the_same_bytes():
 def steps_of(folder, data):
     """Every step of a file, as the gateway writes it."""
     _, lines = score_file(read_folder(folder), DetectionOptions(every_step=True), data)
-    return pd.DataFrame([line for line in map(json.loads, lines) if "score" in line])
+    return pd.DataFrame([line for line in map(json.loads, lines) if "event" not in line])
 
 
 def assert_same(found, stored):
@@ -83,6 +106,20 @@ def test_all_kinds_of_evidence_give_the_run_s_own_alarms(everything, model, data
     assert_same(found, pd.read_csv(everything.path / "alarms" / "cwa.csv"))
     assert found["alarm"].sum() > 300
     assert {"instant", "plc", "pump"} <= set(found.loc[found["alarm"], "evidence"])
+
+
+def test_the_gateway_s_episodes_are_those_of_the_run_s_own_alarms(everything, model, dataset04):
+    _, lines = score_file(read_folder(model), DetectionOptions(), dataset04)
+    over = [line for line in map(json.loads, lines) if line.get("peak")]
+
+    stored = pd.read_csv(everything.path / "alarms" / "cwa.csv", parse_dates=["time"])
+    episodes = alarm_episodes(stored)
+
+    assert len(over) == len(episodes) > 10
+    for line, episode in zip(over, episodes, strict=True):
+        assert (pd.Timestamp(line["begin"]), line["steps"]) == (episode.begin, episode.steps)
+        assert pd.Timestamp(line["end"]) == episode.end
+        assert line["score"] / line["threshold"] == pytest.approx(episode.peak, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "classifier"])

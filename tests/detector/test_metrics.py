@@ -180,13 +180,13 @@ def test_events_come_in_order_of_appearance_with_their_length_and_delay():
     assert event_results(alarm, event) == [EventResult("b", 2, 1), EventResult("a", 3, None)]
 
 
-def test_settled_steps_begin_a_day_after_an_event_and_anew_with_a_recording():
-    """Hourly, an event at step 2; the second recording begins at step 30 and has none."""
+def test_settled_steps_begin_so_many_after_an_event_and_anew_with_a_recording():
+    """24 steps to settle, an event at step 2; the second recording, from step 30, has none."""
     label = np.zeros(40, np.int8)
     label[2], label[35] = 1, -1
     instance = np.array(["a"] * 30 + ["b"] * 10)
 
-    settled = settled_steps(label, instance, 3600.0)
+    settled = settled_steps(label, instance, 24)
 
     assert np.flatnonzero(settled).tolist() == [
         0,
@@ -204,3 +204,11 @@ def test_settled_steps_begin_a_day_after_an_event_and_anew_with_a_recording():
         38,
         39,
     ]
+
+
+def test_without_settling_every_normal_step_counts():
+    label = np.array([0, 1, 0, 0, -1, 0], np.int8)
+
+    settled = settled_steps(label, np.array(["a"] * 6), 0)
+
+    assert settled.tolist() == [True, False, True, True, False, True]

@@ -118,7 +118,7 @@ def test_a_plants_events_name_their_family():
 
 
 def test_other_protocols_have_no_groups():
-    assert event_groups(config(data__protocol="unseen-attacks")) is None
+    assert event_groups(config(data__protocol="unseen-events")) is None
 
 
 def test_families_are_refused_where_no_group_is_made():

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from dtfl_app.cli.main import app
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.evaluation.saved_model import evaluate_file, find_model
+from dtfl_app.results.episodes import alarm_episodes
 from dtfl_app.sites.batadal import DATASET04
 from tests.support.runs import Run
 
@@ -119,6 +120,12 @@ def test_the_command_prints_the_figures_and_stores_what_it_found(run, dataset04,
     metrics = run.lines("cwa")[-1].metrics
     assert f"{metrics.s:.4f}" in result.output
     assert "attack-7" in result.output
+    stored = pd.read_csv(out / "alarms.csv", parse_dates=["time"])
+    episodes = alarm_episodes(stored)
+    strongest = max(episodes, key=lambda episode: episode.peak)
+    assert f"{stored['alarm'].sum()} with an alarm in {len(episodes)} episodes" in result.output
+    assert f"{strongest.begin:%Y-%m-%d %H:%M}" in result.output
+    assert f"{strongest.peak:.3g}" in result.output
     assert json.loads((out / "metrics.json").read_text())["s"] == metrics.s
     assert len(pd.read_csv(out / "alarms.csv")) == 4177
 

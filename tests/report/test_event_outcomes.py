@@ -71,14 +71,14 @@ def test_a_timeline_has_the_alarms_and_events_of_its_stretch_in_hours():
     assert (name, part, line.threshold) == ("week", 0, 1.0)
     assert line.alarms == ((2.0, 3.0), (6.0, 10.0))
     assert line.events == (EventSpan("leak", 5.0, 10.0), EventSpan("theft", 15.0, 17.0))
-    np.testing.assert_array_equal(line.hours, np.arange(20.0))
+    np.testing.assert_array_equal(line.time, np.arange(20.0))
 
 
 def test_thinning_keeps_the_largest_score():
     """20 steps to 5 points of 4: the lone alarm in hour 2 is in the first."""
     ((_, _, line),) = timelines(alarms_of(first_alarm=None), steps=100, points=5)
 
-    np.testing.assert_array_equal(line.hours, [0.0, 4.0, 8.0, 12.0, 16.0])
+    np.testing.assert_array_equal(line.time, [0.0, 4.0, 8.0, 12.0, 16.0])
     np.testing.assert_array_equal(line.score, [2.0, 0.5, 0.5, 0.5, 0.5])
 
 
@@ -89,7 +89,7 @@ def test_a_long_instance_goes_on_in_a_second_part():
     assert [(name, part) for name, part, _ in parts] == [("week", 0), ("week", 1), ("week", 2)]
     assert parts[0][2].events == (EventSpan("leak", 5.0, 8.0),)
     assert parts[1][2].events == (EventSpan("leak", 8.0, 10.0), EventSpan("theft", 15.0, 16.0))
-    assert parts[1][2].hours[0] == 8.0
+    assert parts[1][2].time[0] == 8.0
 
 
 def test_instances_are_told_apart():

@@ -16,6 +16,7 @@ from dtfl_app.report.run_tables import (
     quality_table,
     setting_tables,
 )
+from dtfl_app.results.measures import measures_of, time_unit
 from dtfl_app.results.promises import Promise
 from tests.support.figures import figures
 from tests.support.run_folder import alarms_of, make_run
@@ -98,13 +99,33 @@ def test_an_events_row_says_when_it_was_found_and_by_what():
     table = event_table("events", "cwa", event_outcomes(alarms_of(first_alarm=1)))
 
     assert [cell.text for cell in table.rows[0]] == [
-        "leak", "2024-01-01 05:00", "5.0", "2024-01-01 06:00", "1.0", "80%",
+        "leak", "2024-01-01 05:00", "5.0", "2024-01-01 06:00", "1.0", "80%", "1",
         f"L_T1{NBSP}3, F_PU1{NBSP}1",
     ]  # fmt: skip
     assert [cell.text for cell in table.rows[1]] == [
-        "theft", "2024-01-01 15:00", "2.0", "missed", "-", "0%",
+        "theft", "2024-01-01 15:00", "2.0", "missed", "-", "0%", "0",
         f"no alarm; most often F_PU2{NBSP}2",
     ]  # fmt: skip
+
+
+def test_an_events_times_are_told_in_a_unit():
+    """The leak lasts 5 hours and is found after one: 300 and 60 minutes."""
+    outcomes = event_outcomes(alarms_of(first_alarm=1))
+
+    table = event_table("events", "cwa", outcomes, time_unit(60.0))
+
+    assert [column.title for column in table.columns][2] == "minutes"
+    assert [cell.text for cell in table.rows[0]][2:5:2] == ["300.0", "60.0"]
+
+
+def test_figures_are_those_that_the_data_set_defines(summaries):
+    minutes = measures_of("files", 60.0)
+
+    figures, alarms = figure_table(summaries, minutes), alarm_table(summaries, {}, minutes)
+
+    titles = [column.title for table in (figures, alarms) for column in table.columns]
+    assert not {"S", "S_TTD", "S_CLF", "s", "hours to detection"} & set(titles)
+    assert "minutes to detection" in titles
 
 
 def test_p_values_have_a_column_where_they_are_stored():

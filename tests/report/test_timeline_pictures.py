@@ -3,6 +3,7 @@ import re
 import pandas as pd
 
 from dtfl_app.report.timeline_pictures import timeline_pictures
+from dtfl_app.results.measures import time_unit
 from tests.support.run_folder import HOURS, alarms_of
 
 
@@ -19,8 +20,19 @@ def test_a_picture_names_its_instance_events_and_alarms():
     assert left_out == 0
     assert picture.title == "week"
     assert picture.caption == "Events: leak from hour 5 to 10; theft from hour 15 to 17."
-    assert "cwa: 2 stretches of alarms; fedavg: 1 stretches of alarms." in picture.svg
+    assert "cwa: 2 episodes; fedavg: 1 episode." in picture.svg
     assert picture.svg.count(">cwa</text>") == picture.svg.count(">fedavg</text>") == 1
+
+
+def test_times_are_told_in_the_unit_of_the_steps():
+    """The same steps, a minute apart: the leak lasts from minute 5 to 10."""
+    table = alarms_of(1)
+    table["time"] = pd.date_range("2024-01-01", periods=len(table), freq="min")
+
+    (picture,), _ = timeline_pictures({"cwa": table}, time_unit(60.0))
+
+    assert picture.caption == "Events: leak from minute 5 to 10; theft from minute 15 to 17."
+    assert ">minutes</text>" in picture.svg
 
 
 def test_a_long_recording_goes_on_in_a_second_picture():

@@ -71,7 +71,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_the_run_goes_on(results
 def test_a_line_is_recorded_and_handed_on_as_it_is(results):
     told = RoundLine("cwa", 1, loss=0.25)
 
-    assert Record(results, 3).on_round_end(told, line(0.0), NOTHING) is told
+    assert Record(results, 3, scored=True).on_round_end(told, line(0.0), NOTHING) is told
     assert [entry.loss for entry in read_lines(results.path / "metrics.jsonl")] == [0.25]
 
 

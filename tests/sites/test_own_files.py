@@ -78,6 +78,20 @@ def test_a_recordings_column_is_kept_and_else_gaps_cut_stretches(site, write):
     assert named["instance"].tolist() == ["a"] * 4 + ["b"] * 4
 
 
+def test_an_event_of_one_of_several_recordings_carries_its_name(site, write):
+    """Ten rows, those 4 to 7 flagged, 0 to 5 in recording a: one run of rows, two events."""
+    frame = station_frame(0, rows=10, surge=slice(4, 8))
+    recordings = ["a"] * 6 + ["b"] * 4
+
+    one, _ = load_own_file(write(frame.assign(instance="a")), site)
+    two, _ = load_own_file(write(frame.assign(instance=recordings)), site)
+
+    assert one["event"].tolist() == [""] * 4 + ["flagged-1"] * 4 + [""] * 2
+    assert two["event"].tolist() == (
+        [""] * 4 + ["a flagged-1"] * 2 + ["b flagged-1"] * 2 + [""] * 2
+    )
+
+
 def test_bad_readings_are_set_to_missing_and_a_pump_at_rest_is_kept(site, write):
     """700 rows: a dead level, one impossible flow, a pump that never runs."""
     frame = station_frame(0, rows=700).assign(**{"Tank 1 [m]": 3.0})

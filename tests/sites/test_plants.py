@@ -102,7 +102,7 @@ def test_a_held_out_plant_is_judged_and_takes_no_part(tmp_path):
 def test_a_plant_is_the_same_whether_others_are_held_out_or_not():
     everyone, left_out = (
         PlantsDataset(Path(), protocol=protocol)
-        for protocol in ("unseen-attacks", "leave-one-site-out")
+        for protocol in ("unseen-events", "leave-one-site-out")
     )
 
     assert left_out.sites(3) == everyone.sites(3) == ["plant-01", "plant-02", "plant-03"]
@@ -125,9 +125,7 @@ def test_a_held_out_plant_that_is_not_there_is_a_clear_error(options, message):
 
 
 def test_no_plant_is_held_out_where_all_take_part():
-    with pytest.raises(
-        ConfigError, match=r"'plant-01' with protocol 'unseen-attacks'; every plant"
-    ):
+    with pytest.raises(ConfigError, match=r"'plant-01' with protocol 'unseen-events'; every plant"):
         PlantsDataset(Path(), held_out="plant-01")
 
 

@@ -59,7 +59,7 @@ def test_the_channels_of_another_event_are_those_that_most_wells_hold(wells, cap
     assert dataset.channels == ("P-MON-CKP", "T-JUS-CKP", "QGL")
     why = "those that most wells have live readings of, and the simulated recordings throughout"
     assert dataset.describe(2) == (
-        "3W, recordings of real oil wells, unseen-attacks, event type 8 "
+        "3W, recordings of real oil wells, unseen-events, event type 8 "
         f"(hydrate-in-production-line), channels P-MON-CKP, T-JUS-CKP, QGL ({why})"
     )
     (line,) = (line for line in caplog.messages if "data.channels is empty" in line)

@@ -70,7 +70,8 @@ def test_the_page_ends_with_an_alarm_that_names_time_channels_and_model(
     shown = json.loads(next(line for line in printed.splitlines() if line.startswith('{"')))
     manifest = json.loads((folder / "north" / "model" / "manifest.json").read_text())
 
-    assert shown["alarm"] is True
+    assert (shown["event"], shown["state"]) == ("alarm", "begins")
+    assert shown["message"]
     assert shown["score"] > shown["threshold"]
     assert 0 < shown["p_value"] < 0.05
     assert shown["channels"]

@@ -127,7 +127,10 @@ def test_a_gateway_s_help_says_which_commands_it_has() -> None:
 def test_a_followed_file_loses_no_row_and_scores_none_twice_whatever_stops_it(
     model: Path, lines: list[bytes], one_shot: list[str], tmp_path: Path
 ) -> None:
-    """Dataset04 in blocks that end within rows; the process is stopped, killed, started again."""
+    """Dataset04 in blocks that end within rows; the process is stopped, killed, started again.
+
+    The last hour has an alarm: a finished file says that it is open, one that grows waits.
+    """
     data, out = tmp_path / "site.csv", tmp_path / "alarms.jsonl"
     content = b"".join(lines)
     stops = [signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGINT]
@@ -149,7 +152,9 @@ def test_a_followed_file_loses_no_row_and_scores_none_twice_whatever_stops_it(
             process.kill()
             process.wait()
 
-    assert out.read_text().splitlines() == one_shot[1:]
+    *same, last = one_shot[1:]
+    assert json.loads(last)["open"] is True
+    assert out.read_text().splitlines() == same
     times = [json.loads(line)["time"] for line in one_shot[1:] if '"event"' not in line]
     assert len(set(times)) == len(lines) - 1
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
