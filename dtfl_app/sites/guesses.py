@@ -31,6 +31,7 @@ _STATES = (
     ("STANDBY", "RUNNING"),
     ("NO", "YES"),
     ("INACTIVE", "ACTIVE"),
+    ("AUS", "EIN"),
 )
 _SEPARATORS = (",", ";", "\t")
 _FEW_ROWS = 50
