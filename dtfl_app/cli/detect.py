@@ -82,7 +82,7 @@ def detect(
         options = DetectionOptions(site, every_step, ignored, drift_window, max_left_out)
         target = out or Path(f"{data.stem}.alarms.jsonl")
         if follow_file:
-            _refuse_unfollowable(data, target)
+            _refuse_unfollowable(data, target, bundle)
             _follow(bundle, options, Following(data, target, interval, until_idle), reset)
         else:
             _once(bundle, options, data, target)
@@ -133,7 +133,7 @@ def _write(lines: Iterator[str], target: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _refuse_unfollowable(data: Path, target: Path) -> None:
+def _refuse_unfollowable(data: Path, target: Path, bundle: Bundle) -> None:
     if str(target) == "-":
         raise ConfigError(
             "--out -: a followed file needs a file of alarms, to go on after a restart"
@@ -141,6 +141,11 @@ def _refuse_unfollowable(data: Path, target: Path) -> None:
     if data.suffix.lower() == ".parquet":
         raise ConfigError(
             f"{data}: a Parquet file does not grow; leave --follow out, or give a CSV"
+        )
+    if bundle.site_schema.newest_first:
+        raise ConfigError(
+            f'{data}: the site schema says order = "newest-first", and a file that grows at its '
+            "top cannot be followed; leave --follow out, or have it written oldest first"
         )
 
 

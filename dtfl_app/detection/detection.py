@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +15,12 @@ from typing import Any
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.drift import ALARMS, DRIFT_WINDOW, DriftChange
-from dtfl_app.detection.left_out import CELLS, DAMAGED, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
-from dtfl_app.detection.lines import damage
+from dtfl_app.detection.left_out import CELLS, LEFT_OUT_SHARE, ORDER, TIME, LeftOut
 from dtfl_app.detection.rate_limited_log import RateLimitedLog
 from dtfl_app.detection.rows import RowReader, SensorRow
 from dtfl_app.detection.scorer import Counts, Outcome, Scorer, Step
 from dtfl_app.sites.cells import split_line
+from dtfl_app.sites.lines import DAMAGED, damage, fit_row
 
 __all__ = ["Detection", "DetectionOptions", "log"]
 
@@ -77,6 +77,7 @@ class Detection:
         self._reader: RowReader | None = None
         self._header_due = True
         self._row_number = 0
+        self._held: list[tuple[int, SensorRow]] = []
         self.left_out = LeftOut()
         self._csv = bundle.site_schema.csv
         self._skip = self._csv.header_row
@@ -116,13 +117,23 @@ class Detection:
         """Score complete lines of the file; return lines of output, without their ends."""
         return [text for line in lines for text in self._line(line)]
 
-    def rows(self, rows: Iterable[SensorRow]) -> list[str]:
-        """Score rows; return lines of output, without their ends."""
+    def rows(self, rows: Iterable[SensorRow | str]) -> list[str]:
+        """Score rows, or say why one has no time; return lines of output, without their ends."""
         found = []
         for row in rows:
             self._row_number += 1
-            found += self._row(row)
+            if isinstance(row, str):
+                self._leave_out(TIME, row)
+            else:
+                found += self._take(row)
         return found
+
+    def turned(self) -> Iterator[str]:
+        """Score the rows of a finished file whose newest row is the first; yield its output."""
+        for number, row in reversed(self._held):
+            self._row_number = number
+            yield from self._row(row)
+        self._held.clear()
 
     def state(self) -> dict[str, Any]:
         """All that later lines depend on, as plain values."""
@@ -153,10 +164,12 @@ class Detection:
         if self._skip:
             self._skip -= 1
             return []
+        line = line.rstrip(b"\r\n")
         if (damaged := damage(line)) is not None:
             return self._leave_out_line(*damaged)
-        encoding = self._csv.first_encoding if self._header_due else self._csv.encoding
-        text = line.decode(encoding, errors="replace").strip("\r\n")
+        dialect, first = self._csv, self._header_due
+        encoding = dialect.first_line_encoding if first else dialect.line_encoding
+        text = line.decode(encoding, errors="replace")
         if not text.strip():
             return []
         try:
@@ -173,9 +186,16 @@ class Detection:
         self._row_number += 1
         row = self._reader.read(cells)
         if isinstance(row, str):
-            self._leave_out(CELLS if len(cells) != len(self._reader.header) else TIME, row)
+            self._leave_out(TIME if fit_row(cells, self._reader.header) else CELLS, row)
             return []
-        return self._row(row)
+        return self._take(row)
+
+    def _take(self, row: SensorRow) -> list[str]:
+        """Score a row, or hold it until the older ones below it are there."""
+        if not self._bundle.site_schema.newest_first:
+            return self._row(row)
+        self._held.append((self._row_number, row))
+        return []
 
     def _leave_out_line(self, reason: str, why: str) -> list[str]:
         self._row_number += not self._header_due

@@ -66,7 +66,7 @@ def follow(
     Raises BundleError when the state beside the output is of another model, file or options.
     """
     detection = Detection(bundle, options, str(following.data))
-    source = Tail(following.data)
+    source = Tail(following.data, bundle.site_schema.csv)
     binding = {
         "format": _FORMAT,
         "model": bundle.version,

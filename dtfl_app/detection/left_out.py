@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CELLS", "DAMAGED", "ENDLESS", "LEFT_OUT_SHARE", "ORDER", "TIME", "LeftOut"]
+__all__ = ["CELLS", "LEFT_OUT_SHARE", "ORDER", "TIME", "LeftOut"]
 
 #: Share of a file's rows above which what is left out is an error: a few rows are torn by a power
 #: cut, one in twenty means that the file is read in the wrong way.
@@ -14,8 +14,6 @@ LEFT_OUT_SHARE = 0.05
 CELLS = "of another number of cells than the header"
 TIME = "without a time in the schema's format"
 ORDER = "not later than the one before"
-DAMAGED = "that are not text"
-ENDLESS = "without an end"
 
 
 class LeftOut:

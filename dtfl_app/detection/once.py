@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.lines import read_lines
 from dtfl_app.detection.rows import SensorRow
-from dtfl_app.sites.site_schema import SiteSchema
-from twin.schema import INSTANCE
+from dtfl_app.sites.site_schema import CsvDialect, SiteSchema
 
 __all__ = ["score_file"]
 
@@ -31,55 +27,36 @@ def score_file(
         raise DataError(f"{data}: no such file; check the path, or wait for it with --follow")
     if data.suffix.lower() == ".parquet":
         rows = _parquet_rows(data, bundle.site_schema, detection.scorer.missing)
-        return detection, (text for row in rows for text in detection.rows([row]))
-    return detection, _csv_output(data, detection)
+        return detection, _parquet_output(rows, detection)
+    return detection, _csv_output(data, detection, bundle.site_schema.csv)
 
 
-def _csv_output(data: Path, detection: Detection) -> Iterator[str]:
+def _csv_output(data: Path, detection: Detection, dialect: CsvDialect) -> Iterator[str]:
     try:
         with data.open("rb") as file:
-            for line in read_lines(file):
+            for line in read_lines(file, dialect):
                 yield from detection.lines([line])
     except OSError as error:
         raise DataError(f"{data}: cannot be read ({error})") from error
+    yield from detection.turned()
     if not detection.counts.rows and not detection.counts.skipped:
         raise DataError(f"{data}: the file holds no rows; expected a header and at least one")
 
 
-def _parquet_rows(data: Path, site_schema: SiteSchema, optional: list[str]) -> Iterator[SensorRow]:
-    names, columns = site_schema.schema.names, site_schema.columns
-    wanted = {name: columns[name] for name in names if name not in optional}
-    times, values, instances = _parquet_columns(data, site_schema, list(wanted.values()))
-    readings = np.full((len(times), len(names)), np.nan)
-    for place, name in enumerate(names):
-        if name in wanted:
-            readings[:, place] = values[wanted[name]]
-    for time, row, instance in zip(times, readings, instances, strict=True):
-        yield SensorRow(int(time), row, (), instance)
+def _parquet_output(rows: Iterator[SensorRow | str], detection: Detection) -> Iterator[str]:
+    for row in rows:
+        yield from detection.rows([row])
+    yield from detection.turned()
 
 
-def _parquet_columns(
-    data: Path, site_schema: SiteSchema, columns: list[str]
-) -> tuple[NDArray[np.int64], Mapping[str, NDArray[np.float64]], list[str]]:
-    """Times in ns, the numbers of each column, and the recording of each row."""
+def _parquet_rows(
+    data: Path, site_schema: SiteSchema, optional: list[str]
+) -> Iterator[SensorRow | str]:
     try:
         # Loaded only here: a gateway with CSV files needs none of it.
-        from dtfl_app.sites.readers import (  # noqa: PLC0415 - see above
-            parse_numbers,
-            parse_times,
-            read_table,
-            require_columns,
-        )
-
-        frame = read_table(data).reset_index(drop=True)
+        from dtfl_app.detection.parquet import parquet_rows  # noqa: PLC0415 - see above
     except ImportError as error:
         raise ConfigError(
             f"{data}: Parquet needs pandas and pyarrow ({error}); install them, or give a CSV file"
         ) from error
-    require_columns(frame, [site_schema.time, *columns], data)
-    times = parse_times(frame[site_schema.time], data, site_schema.time_forms)
-    numbers = parse_numbers(frame, columns, data, site_schema.csv.grammar)
-    instances = [""] * len(frame)
-    if INSTANCE in frame:
-        instances = frame[INSTANCE].astype("str").fillna("").tolist()
-    return times.astype(np.int64), {n: numbers[n].to_numpy() for n in columns}, instances
+    return parquet_rows(data, site_schema, optional)

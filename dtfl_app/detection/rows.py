@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.cells import MISSING, fitting_format, parse_time, repeated_columns
+from dtfl_app.sites.lines import fit_row
 from dtfl_app.sites.site_schema import SiteSchema
 from twin.schema import INSTANCE
 
@@ -72,19 +73,20 @@ class RowReader:
 
     def read(self, cells: Sequence[str]) -> SensorRow | str:
         """Read a row's cells; where it is none, say why."""
-        if len(cells) != len(self.header):
+        row = fit_row(cells, self.header)
+        if row is None:
             return f"it has {len(cells)} cells, the header {len(self.header)}"
-        time = self._read_time(cells[self._time])
+        time = self._read_time(row[self._time])
         if time is None:
-            return f"{cells[self._time]!r} is not a time in the format {self.form or self._formats}"
+            return f"{row[self._time]!r} is not a time in the format {self.form or self._formats}"
         readings, bad = np.full(self._width, np.nan), []
         for place, name, column in self._places:
-            value = self._grammar.read(cells[column])
+            value = self._grammar.read(row[column])
             if value is None:
                 bad.append(name)
             else:
                 readings[place] = value
-        return SensorRow(time, readings, tuple(bad), self._read_instance(cells))
+        return SensorRow(time, readings, tuple(bad), self._read_instance(row))
 
     def _read_instance(self, cells: Sequence[str]) -> str:
         name = "" if self._instance is None else cells[self._instance]

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.detection.lines import LONGEST_LINE
+from dtfl_app.detection.lines import LineCutter
+from dtfl_app.sites.dialect import CsvDialect
+from dtfl_app.sites.lines import LONGEST_LINE
 
 __all__ = ["Batch", "Tail"]
 
@@ -25,7 +26,6 @@ __all__ = ["Batch", "Tail"]
 _BLOCK = 65536
 # Bytes from a file's beginning that tell it from its successor: header, and the first times.
 _HEAD = 1024
-_ENDS = re.compile(rb"(?<=\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Batch:
 
     Parameters
     ----------
-    lines : complete lines, with their ends; none when nothing came.
+    lines : complete lines, with their ends, in UTF-8 of a file in UTF-16; none when nothing came.
     new_file : whether a new file begins with the first of them.
     cut : whether the file before ended in a line that was never finished.
     more : whether reading went on, if only through a line without an end.
@@ -52,10 +52,11 @@ class Tail:
     Parameters
     ----------
     path : the file; it need not be there yet.
+    dialect : how it is written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, dialect: CsvDialect) -> None:
+        self._path, self._dialect = path, dialect
         self._file: BinaryIO | None = None
         self._offset = 0
         self._head = (0, _digest(b""))
@@ -102,6 +103,9 @@ class Tail:
         lines, more = self._read()
         if more or new_file or not self._moved():
             return Batch(lines, new_file, more=more)
+        lines, more = self._read(last=True)
+        if more:
+            return Batch(lines, more=True)
         # The renamed file is read to its end; its successor is under its name, or will be.
         cut = self._unfinished()
         self.close()
@@ -139,30 +143,34 @@ class Tail:
         return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
 
     def _unfinished(self) -> bool:
-        return self._size() > self._offset
+        return self._size() > self._offset and not self._endless
 
-    def _read(self) -> tuple[tuple[bytes, ...], bool]:
-        """The next complete lines, and whether reading went on."""
+    def _read(self, last: bool = False) -> tuple[tuple[bytes, ...], bool]:
+        """The next complete lines, and whether reading went on; `last` if no more is to come."""
+        cutter = LineCutter(self._dialect, self._bytes(0, 2))
         if self._endless:
-            return (), self._pass_over()
+            return (), self._pass_over(cutter, last)
         block = self._bytes(self._offset, _BLOCK)
-        if len(block) == _BLOCK and b"\n" not in block:
-            block = self._bytes(self._offset, LONGEST_LINE)
-        complete = block[: block.rfind(b"\n") + 1]
-        if not complete and len(block) == LONGEST_LINE:
-            self._endless, complete = True, block
-        self._advance(len(complete))
-        # Not splitlines(): a carriage return alone is no end of a line.
-        lines = tuple(line for line in _ENDS.split(complete) if line)
-        return lines, bool(complete)
+        ends = cutter.ends(block, last)
+        if len(block) == _BLOCK and not ends:
+            block = self._bytes(self._offset, LONGEST_LINE + cutter.unit)
+            ends = cutter.ends(block, last)
+        if not ends and len(block) == LONGEST_LINE + cutter.unit:
+            self._endless = True
+            self._advance(LONGEST_LINE)
+            return (cutter.beginning(block),), True
+        self._advance(ends[-1] if ends else 0)
+        return tuple(cutter.cut(block, ends)), bool(ends)
 
-    def _pass_over(self) -> bool:
+    def _pass_over(self, cutter: LineCutter, last: bool) -> bool:
         """Go on to the end of a line whose beginning was handed on; whether anything came."""
         block = self._bytes(self._offset, LONGEST_LINE)
-        end = block.find(b"\n") + 1
-        self._endless = not end
-        self._advance(end or len(block))
-        return bool(block)
+        ends = cutter.ends(block, last)
+        self._endless = not ends
+        # The last unit may be a CR; whole ones alone are passed over.
+        passed = ends[0] if ends else len(block) - len(block) % cutter.unit - cutter.unit
+        self._advance(max(passed, 0))
+        return passed > 0
 
     def _advance(self, count: int) -> None:
         self._offset += count

@@ -25,6 +25,7 @@ CSV_KEYS = frozenset(
     }
 )
 _ASCII = bytes(range(128))
+_WIDE = {"utf-16", "utf-16-le", "utf-16-be"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class CsvDialect:
     thousands : the character between groups of three digits; "" = none.
     missing : words that mean "no reading", on top of the usual ones.
     states : words that stand for numbers, such as OFF for 0.
-    encoding : of its text, as Python calls it; one in which ASCII is as in ASCII.
+    encoding : of its text, as Python calls it; one in which ASCII is as in ASCII, or UTF-16.
     header_row : lines before the header, >= 0.
     skip_rows : lines between the header and the first row of readings, >= 0.
     """
@@ -53,9 +54,29 @@ class CsvDialect:
     skip_rows: int = 0
 
     @property
-    def first_encoding(self) -> str:
-        """Encoding of the file's beginning, where UTF-8 may have a byte-order mark."""
-        return "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
+    def wide(self) -> bool:
+        """Whether its text is in UTF-16."""
+        return codecs.lookup(self.encoding).name in _WIDE
+
+    @property
+    def line_encoding(self) -> str:
+        """Encoding of its lines as `detection.lines` hands them on."""
+        return "utf-8" if self.wide else self.encoding
+
+    @property
+    def first_line_encoding(self) -> str:
+        """Encoding of the first of them, which may have a byte-order mark."""
+        narrow = codecs.lookup(self.line_encoding).name
+        return "utf-8-sig" if narrow == "utf-8" else self.line_encoding
+
+    def codec(self, beginning: bytes) -> str:
+        """Encoding of a whole file whose first two bytes, if it has any, are these.
+
+        In UTF-16 they may be a byte-order mark, which is then the first character.
+        """
+        if codecs.lookup(self.encoding).name == "utf-16":
+            return "utf-16-be" if beginning == codecs.BOM_UTF16_BE else "utf-16-le"
+        return self.encoding if self.wide else self.first_line_encoding
 
     @property
     def grammar(self) -> CellGrammar:
@@ -111,13 +132,13 @@ def _mark(
 def _encoding(root: Mapping[str, Any], refuse: Callable[[str], NoReturn]) -> str:
     value = root.get("encoding", "utf-8")
     try:
-        plain = _ASCII.decode(value) == _ASCII.decode("ascii")
+        wide = codecs.lookup(value).name in _WIDE
+        known = wide or _ASCII.decode(value) == _ASCII.decode("ascii")
     except (LookupError, TypeError, UnicodeDecodeError):
-        plain = False
-    if not plain:
+        known = False
+    if not known:
         refuse(
-            f'encoding = {value!r}; expected one such as "utf-8", "cp1252" or "latin-1". A file in '
-            "UTF-16 cannot be followed line by line; save it as UTF-8"
+            f'encoding = {value!r}; expected one such as "utf-8", "cp1252", "latin-1" or "utf-16"'
         )
     return str(value)
 

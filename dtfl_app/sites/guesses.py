@@ -36,6 +36,7 @@ _STATES = (
 _SEPARATORS = (",", ";", "\t")
 _FEW_ROWS = 50
 _BLOCK = 2**20
+_BEGINNING = 1000
 _MOST_SKIPPED = 5
 _SENSOR_WORDS = {
     "sensor", "tag", "tagname", "channel", "point", "signal", "variable", "parameter", "metric",
@@ -48,25 +49,32 @@ _LONGEST_SHOWN = 40
 def guess_dialect(path: Path) -> CsvDialect:
     """Guess how a CSV file is written from its text: encoding, what is before the rows, marks."""
     plain = CsvDialect(encoding=_encoding(path))
-    with path.open(encoding=plain.first_encoding, errors="replace", newline="") as file:
-        lines = list(islice(file, _FEW_ROWS))
+    with path.open("rb") as raw:
+        codec = plain.codec(raw.read(2))
+    with path.open(encoding=codec, errors="replace", newline="") as file:
+        lines = [line.removeprefix("\ufeff") for line in islice(file, _FEW_ROWS)]
     before = _before_header(lines)
     marks = replace(_marks(lines[before:]), encoding=plain.encoding, header_row=before)
     return replace(marks, skip_rows=_after_header(lines[before + 1 :], marks))
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8 if the whole text is; else what Windows writes in the west of Europe."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as file:
+    """UTF-8 if the whole text is; UTF-16 if it begins so; else what Windows writes in the west."""
+    with path.open("rb") as file:
+        beginning = file.read(_BEGINNING)
+        if beginning[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            return "utf-16"
+        # Every other byte of plain text is zero.
+        for encoding, zeros in (("utf-16-be", beginning[::2]), ("utf-16-le", beginning[1::2])):
+            if 2 * zeros.count(0) > len(zeros):
+                return encoding
+        file.seek(0)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
             while block := file.read(_BLOCK):
                 decoder.decode(block)
-    except UnicodeDecodeError:
-        with path.open("rb") as file:
-            wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
-        # Reading says what is to be done about UTF-16.
-        return "utf-8" if wide else "cp1252"
+        except UnicodeDecodeError:
+            return "cp1252"
     return "utf-8"
 
 

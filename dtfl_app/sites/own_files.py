@@ -21,9 +21,11 @@ from dtfl_app.sites.own_labels import read_labels
 from dtfl_app.sites.quality import QualityReport, clean
 from dtfl_app.sites.readers import (
     assemble_series,
+    flagged_events,
     parse_numbers,
     parse_times,
     read_table,
+    recordings,
     require_columns,
 )
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
@@ -139,10 +141,7 @@ def read_own_file(path: Path, site: SiteSchema, name: str = "") -> OwnFile:
 
 def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     """Parse a file's rows by the schema; DataError or SchemaError at what cannot be parsed."""
-    frame = read_table(path, site.csv, text=(site.time,))
-    if frame.index.name == site.time:
-        frame = frame.reset_index()
-    frame = frame.reset_index(drop=True)
+    frame = read_table(path, site.csv, text=(site.time, INSTANCE))
     columns = [site.columns[channel] for channel in site.schema.names]
     require_columns(frame, [site.time, *columns], path)
     require_wide(frame[list(_unused(frame, site)) + columns], columns, path)
@@ -150,13 +149,28 @@ def read_raw(path: Path, site: SiteSchema, name: str) -> RawFile:
     if bool(numbers.isna().all(axis=None)):
         raise DataError(f"{path}: every reading of every channel is empty; nothing to learn from")
     time = parse_times(frame[site.time], path, site.time_forms)
-    return RawFile(
+    raw = RawFile(
         time,
         pd.DataFrame({channel: numbers[site.columns[channel]] for channel in site.schema.names}),
-        frame[INSTANCE].astype("str").fillna("") if INSTANCE in frame else None,
+        recordings(frame[INSTANCE]) if INSTANCE in frame else None,
         *read_labels(frame, time, site, path, name),
         np.arange(1, len(frame) + 1),
         _unused(frame, site),
+    )
+    return _turned(raw, site) if site.newest_first else raw
+
+
+def _turned(raw: RawFile, site: SiteSchema) -> RawFile:
+    """The last row first; runs of flagged rows are numbered anew."""
+    label, event = raw.label[::-1], raw.event[::-1]
+    return replace(
+        raw,
+        time=raw.time[::-1],
+        values=raw.values[::-1].reset_index(drop=True),
+        instance=None if raw.instance is None else raw.instance[::-1].reset_index(drop=True),
+        label=label,
+        event=flagged_events(label) if isinstance(site.labels, LabelColumn) else event,
+        rows=raw.rows[::-1],
     )
 
 
@@ -212,7 +226,12 @@ def _require_forward(raw: RawFile, site: SiteSchema, path: Path) -> None:
             "their zone (2024-10-27T02:00:00+01:00)"
         )
     elif bad.size > len(raw.time) // 2:
-        mend = "sort the rows by time, oldest first"
+        mend = (
+            'the schema says order = "newest-first"; leave that out if the first row is the oldest'
+            if site.newest_first
+            else "sort the rows by time, oldest first, or, if the first row is the newest, say so "
+            'in the schema: order = "newest-first"'
+        )
     else:
         mend = (
             "correct or remove the rows, or give each recording a name in a column "

@@ -81,7 +81,7 @@ def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
     """This site's events with their times, names made different."""
     # It is written like the site's file, but nothing stands before or below its header.
     dialect = replace(site.csv, header_row=0, skip_rows=0)
-    frame = read_table(path, dialect, least=0, text=(_START, _END))
+    frame = read_table(path, dialect, least=0, text=(_START, _END), short_rows=True)
     require_columns(frame, [_START, _END, EVENT], path)
     formats = (*site.time_forms, "ISO8601")
     start, end = (parse_times(frame[column], path, formats) for column in (_START, _END))

@@ -5,27 +5,28 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 
 from __future__ import annotations
 
-import codecs
-import csv
+import itertools
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.cells import (
     ISO8601,
-    MISSING,
     CellGrammar,
     fitting_format,
     parse_time,
     repeated_columns,
 )
+from dtfl_app.sites.csv_table import UNNAMED, csv_chunks
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.stretches import stretch_names
 from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
@@ -36,9 +37,12 @@ __all__ = [
     "flagged_events",
     "parse_numbers",
     "parse_times",
+    "read_chunks",
     "read_numbers",
     "read_series",
     "read_table",
+    "read_times",
+    "recordings",
     "require_columns",
     "require_readings",
 ]
@@ -48,8 +52,6 @@ __all__ = [
 Column: TypeAlias = "list[str] | NDArray[np.object_] | pd.Series[Any]"
 
 
-#: What a column without a name is called, before its number: the row numbers of an exported frame.
-UNNAMED = "Unnamed:"
 _USUAL = CsvDialect()
 _PLAIN = CellGrammar()
 # Times that pandas reads as the grammar does, only faster.
@@ -65,88 +67,54 @@ _PLAIN_ISO = (
     r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-9]{2}"
     r"(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 )
+# What pandas calls a level of an index that has no name, in a file.
+_NO_NAME = re.compile("__index_level_[0-9]+__")
 _NO_TIME = np.iinfo(np.int64).min
-_BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
-_WIDTHS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+# Rows of a Parquet file that are read at a time.
+_BATCH = 2**16
+# Bytes that tell UTF-16, in which every other one is zero.
+_BEGINNING = 100
 
 
-def _read_csv(path: Path, dialect: CsvDialect, text: Collection[str]) -> pd.DataFrame:
-    with path.open(encoding=dialect.first_encoding, newline="") as file:
-        _skip(file, dialect.header_row)
-        header = _header(file, dialect)
-        _skip(file, dialect.skip_rows)
-        frame = _rows(file, dialect, [i for i, name in enumerate(header) if name in text], header)
-    if not isinstance(frame.index, pd.RangeIndex):
-        wide = len(header) + frame.index.nlevels
-        raise DataError(
-            f"{path}: data row 1 has {wide} cells, the header {len(header)}; expected as many. "
-            f"Export it again without a separator at the end of its rows; {_BEFORE_HEADER}"
-        )
-    frame.columns = pd.Index([name or f"{UNNAMED} {i}" for i, name in enumerate(header)])
-    return frame
+def _parquet_chunks(
+    path: Path, dialect: CsvDialect, text: Collection[str], short_rows: bool
+) -> Iterator[pd.DataFrame]:
+    """Yield a Parquet file's rows, its index as columns; one without a name has none."""
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        kept = [
+            name
+            for name in schema.names
+            if not (_NO_NAME.fullmatch(name) and pa.types.is_integer(schema.field(name).type))
+        ]
+        batches = file.iter_batches(_BATCH, columns=kept)
+        none = pa.RecordBatch.from_pylist([], schema.empty_table().select(kept).schema)
+        for batch in itertools.chain([next(batches, none)], batches):
+            # What pandas says of its index is left aside: that is a column as any other.
+            yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
 
 
-def _skip(file: TextIO, lines: int) -> None:
-    for _ in range(lines):
-        next(file, "")
-
-
-def _header(file: TextIO, dialect: CsvDialect) -> list[str]:
-    """Names of the columns: the first line that is not blank."""
-    for cells in csv.reader(file, delimiter=dialect.separator, skipinitialspace=True):
-        names = [cell.strip() for cell in cells]
-        if names not in ([], [""]):
-            return names
-    raise ValueError("it has no header")
-
-
-def _rows(file: TextIO, dialect: CsvDialect, text: list[int], header: list[str]) -> pd.DataFrame:
-    """The lines below the header, columns by their number; those in `text` are left as texts."""
-    names = list(range(len(header)))
-    try:
-        return pd.read_csv(
-            file,
-            header=None,
-            names=names,
-            dtype=dict.fromkeys(text, "str"),
-            sep=dialect.separator,
-            decimal=dialect.decimal,
-            skipinitialspace=True,
-            keep_default_na=False,
-            na_values=sorted(MISSING),
-            low_memory=False,
-        )
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame(columns=names, index=pd.RangeIndex(0))
-    except pd.errors.ParserError as error:
-        if (found := _WIDTHS.search(str(error))) is None:
-            raise
-        _, line, cells = found.groups()
-        raise ValueError(
-            f"line {line} below the header has {cells} cells, the header {len(header)}; "
-            f"{_BEFORE_HEADER}"
-        ) from error
-
-
-def _read_parquet(path: Path, dialect: CsvDialect, text: Collection[str]) -> pd.DataFrame:
-    return pd.read_parquet(path)
-
-
-_READERS: dict[str, Callable[[Path, CsvDialect, Collection[str]], pd.DataFrame]] = {
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
+_READERS: dict[str, Callable[[Path, CsvDialect, Collection[str], bool], Iterator[pd.DataFrame]]] = {
+    ".csv": csv_chunks,
+    ".parquet": _parquet_chunks,
 }
 
 
-def read_table(
-    path: Path, dialect: CsvDialect = _USUAL, least: int = 1, text: Collection[str] = ()
-) -> pd.DataFrame:
-    """Read a .csv or .parquet file; column names come back without surrounding spaces.
+def read_chunks(
+    path: Path,
+    dialect: CsvDialect = _USUAL,
+    text: Collection[str] = (),
+    short_rows: bool = False,
+) -> Iterator[pd.DataFrame]:
+    """Read a .csv or .parquet file some megabytes at a time; at least one chunk, rows from 0.
 
-    The columns called so in `text` stay texts in a CSV file, whatever is in them.
+    Every chunk has the same columns, with names as of `read_table`, and their rows one after
+    another are those of `read_table`. Whether a column is of numbers or of texts is decided chunk
+    by chunk, so that `read_numbers` gives of each what it gives of the whole, to the bit, and
+    `parse_times` does where it is told one format, the one that fits the first row. Columns called
+    so in `text` are texts in all.
 
-    Raises DataError when the file is missing, of another kind, damaged, without a header, with
-    fewer than `least` rows, 0 or 1, or with two columns of one name.
+    Parameters and errors as of `read_table`; an error of row n comes with the chunk that has it.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -156,26 +124,60 @@ def read_table(
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected a header and at least one row")
     try:
-        frame = reader(path, dialect, text)
+        for chunk in reader(path, dialect, text, short_rows):
+            chunk.columns = pd.Index([str(name).strip() for name in chunk.columns])
+            if repeated := repeated_columns(list(chunk.columns)):
+                raise SchemaError(f"{path}: {repeated}")
+            yield chunk
     except UnicodeDecodeError as error:
         raise DataError(_strange_text(path, error)) from error
     except (ValueError, OSError) as error:
         raise DataError(
             f"{path}: damaged, or not a {path.suffix} file ({error}); fetch or export it again"
         ) from error
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-    if repeated := repeated_columns(list(frame.columns)):
-        raise SchemaError(f"{path}: {repeated}")
+
+
+def read_table(
+    path: Path,
+    dialect: CsvDialect = _USUAL,
+    least: int = 1,
+    text: Collection[str] = (),
+    short_rows: bool = False,
+) -> pd.DataFrame:
+    """Read a .csv or .parquet file; column names come back without surrounding spaces.
+
+    The columns called so in `text` stay texts in a CSV file, whatever is in them. With `short_rows`
+    the last cells of a row may be left away. A column of Parquet's index is one as any other.
+
+    Raises DataError when the file is missing, of another kind, damaged, without a header, with
+    fewer than `least` rows, 0 or 1, or with two columns of one name.
+    """
+    chunks = list(read_chunks(path, dialect, text, short_rows))
+    if mixed := _mixed_columns(chunks):
+        chunks = list(read_chunks(path, dialect, [*text, *mixed], short_rows))
+    frame = pd.concat(chunks, ignore_index=True) if len(chunks) > 1 else chunks[0]
     if len(frame) < least:
         raise DataError(f"{path}: the file holds no rows; expected at least one sample")
     return frame
 
 
+def _mixed_columns(chunks: list[pd.DataFrame]) -> list[str]:
+    """Columns that hold texts, or truth values, in some chunks and something else in others."""
+    kinds = [{name: _kind(chunk[name]) for name in chunk.columns} for chunk in chunks]
+    return [name for name in kinds[0] if len({kind[name] for kind in kinds}) > 1]
+
+
+def _kind(column: pd.Series[Any]) -> str:
+    if pd.api.types.is_bool_dtype(column):
+        return "truth"
+    return "number" if pd.api.types.is_numeric_dtype(column) else str(column.dtype)
+
+
 def _strange_text(path: Path, error: UnicodeDecodeError) -> str:
     with path.open("rb") as file:
-        wide = file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        wide = b"\0" in file.read(_BEGINNING)
     if wide:
-        return f"{path}: its text is in UTF-16; save it as UTF-8, which can be followed as it grows"
+        return f'{path}: its text is in UTF-16; say so in the site schema: encoding = "utf-16"'
     return (
         f"{path}: its text is not in {error.encoding} ({error.reason}); say in the site schema what"
         ' it is in, e.g. encoding = "cp1252" (Windows, Western Europe), or save it as UTF-8'
@@ -222,7 +224,10 @@ def read_numbers(
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         meant = np.isin(numbers, list(grammar.codes))
         return (np.where(meant, np.nan, numbers) if meant.any() else numbers), np.empty(0, np.intp)
-    place, cells = pd.factorize(column)
+    try:
+        place, cells = pd.factorize(column)
+    except TypeError:  # lists in Parquet
+        place, cells = pd.factorize(column.astype("str"))
     found = [_read_cell(cell, grammar) for cell in cells]
     # The last one is where factorize's -1 for an empty cell leads to.
     values = np.array([*(np.nan if x is None else x for x in found), np.nan])
@@ -246,7 +251,7 @@ def parse_times(
     Raises DataError at the first cell that does not fit it.
     """
     first = str(column.iloc[0]) if len(column) else ""
-    parsed = _to_times(column, fitting_format(first, formats) or formats[0])
+    parsed = read_times(column, fitting_format(first, formats) or formats[0])
     bad = np.flatnonzero(np.isnat(parsed))
     if bad.size:
         row = int(bad[0])
@@ -258,7 +263,8 @@ def parse_times(
     return parsed
 
 
-def _to_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
+def read_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:
+    """Return time stamps as `parse_times` does, NaT where one is not in the format."""
     if pd.api.types.is_datetime64_any_dtype(column):
         return _without_zone(pd.to_datetime(column, utc=True))
     # Digits alone are a date written without dashes, not nanoseconds since 1970.
@@ -282,7 +288,15 @@ def _plain_times(form: str) -> str:
 
 
 def _without_zone(times: pd.Series[pd.Timestamp]) -> NDArray[np.datetime64]:
-    return times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    plain = times.dt.tz_localize(None)
+    # Coarser ones than ns reach further than 64 bits of ns do.
+    held = plain.between(pd.Timestamp.min.ceil("s"), pd.Timestamp.max.floor("s"))
+    return plain.where(held).to_numpy(dtype="datetime64[ns]")
+
+
+def recordings(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the name of each row's recording, "" where it has none."""
+    return column.astype("str").str.strip().fillna("")
 
 
 def require_readings(values: pd.DataFrame, path: Path) -> None:
@@ -327,7 +341,7 @@ def read_series(path: Path, schema: Schema) -> pd.DataFrame:
     -------
     Labelled series (see ``twin.schema``), validated against `schema`.
     """
-    frame = read_table(path, text=(TIME,)).reset_index(drop=True)
+    frame = read_table(path, text=(TIME,))
     require_columns(frame, [TIME, *schema.names], path)
     values = parse_numbers(frame, schema.names, path)
     if bool(values.isna().all(axis=None)):

@@ -76,8 +76,9 @@ def draft_schema(path: Path) -> Draft:
     """
     marks = _marks(path)
     frame = read_table(path, marks)
-    frame = frame if frame.index.name is None else frame.reset_index()
     column, form, time = _clock(frame, path)
+    newest_first = bool(_median_step(time) < np.timedelta64(0))
+    time = time[::-1] if newest_first else time
     others = [c for c in frame.columns if c not in {column, INSTANCE}]
     dialect = guess_words([frame[c] for c in others], marks)
     reasons = {c: _reason(frame[c], dialect) for c in others}
@@ -109,6 +110,7 @@ def draft_schema(path: Path) -> Draft:
         _labels(frame[label], label) if label else None,
         csv=dialect,
         time_unit=unit,
+        newest_first=newest_first,
     )
     return Draft(_commented(site, frame, path, left_out), left_out)
 
@@ -183,12 +185,16 @@ def _times(column: pd.Series[Any], path: Path, form: str) -> NDArray[np.datetime
 
 
 def _unevenness(time: NDArray[np.datetime64]) -> float:
-    """Share of steps that are not the median one; 2 where time does not go forward at all."""
-    steps = np.diff(time)
+    """Share of steps that are not the median one; 2 where time goes neither forward nor back."""
+    steps, median = np.diff(time), _median_step(time)
     if not steps.size:
         return 0.0
-    median = np.median(steps)
-    return float((steps != median).mean()) if median > np.timedelta64(0) else 2.0
+    return float((steps != median).mean()) if median != np.timedelta64(0) else 2.0
+
+
+def _median_step(time: NDArray[np.datetime64]) -> np.timedelta64:
+    steps = np.diff(time)
+    return np.timedelta64(np.median(steps)) if steps.size else np.timedelta64(0, "ns")
 
 
 def _period(time: NDArray[np.datetime64], path: Path) -> float:

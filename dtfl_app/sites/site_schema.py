@@ -16,6 +16,7 @@
     encoding = "cp1252"               # of the text; default "utf-8"
     header-row = 2                    # lines before the header; default 0
     skip-rows = 1                     # lines after it that are no readings, e.g. units; default 0
+    order = "newest-first"            # of the rows; default "oldest-first"
 
     [[channel]]
     name = "level"                    # what all sites call it
@@ -63,10 +64,13 @@ _ROOT = {
     "time",
     "time-formats",
     "time-unit",
+    "order",
     "channel",
     "labels",
     *CSV_KEYS,
 }
+# By whether the newest row is the first.
+_ORDERS = ("oldest-first", "newest-first")
 _CHANNEL = {"name", "column", "unit", "kind", "low", "high"}
 _LABEL_COLUMN = {"column", "normal", "abnormal", "unlabelled"}
 _RESERVED = {INSTANCE, TIME, LABEL, EVENT}
@@ -114,6 +118,7 @@ class SiteSchema:
     twin : what the digital twin of such sites is, where the run's settings do not say.
     csv : how the file is written, if it is a CSV; a table of events is written likewise.
     time_unit : "s" or "ms" where times are numbers since 1970; "" where `time_formats` hold.
+    newest_first : whether a file's first row is its latest.
     """
 
     schema: Schema
@@ -124,6 +129,7 @@ class SiteSchema:
     twin: TwinKind = "none"
     csv: CsvDialect = field(default_factory=CsvDialect)
     time_unit: str = ""
+    newest_first: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", {n: n for n in self.schema.names} | {**self.columns})
@@ -143,6 +149,7 @@ class SiteSchema:
             **({"time-unit": self.time_unit} if self.time_unit else {}),
             **({} if self.time_unit else {"time-formats": list(self.time_formats)}),
             **dialect_table(self.csv),
+            **({"order": _ORDERS[True]} if self.newest_first else {}),
         }
         channels = [
             "[[channel]]\n" + _lines(_table(channel, self.columns[channel.name]))
@@ -206,6 +213,7 @@ def read_site_schema(path: Path) -> SiteSchema:
         reader.twin(found),
         read_dialect(found, reader.refuse),
         reader.time_unit(found),
+        reader.newest_first(found),
     )
 
 
@@ -256,6 +264,12 @@ class _Reader:
         if value and "time-formats" in table:
             self.refuse("time-unit and time-formats are both there; expected one of them")
         return str(value)
+
+    def newest_first(self, table: Mapping[str, Any]) -> bool:
+        value = table.get("order", _ORDERS[False])
+        if value not in _ORDERS:
+            self.refuse(f"order = {value!r}; expected one of {list(_ORDERS)}")
+        return bool(value == _ORDERS[True])
 
     def numbers(
         self, table: Mapping[str, Any], key: str, default: tuple[float, ...]

@@ -156,8 +156,6 @@ def read_threew_raw(
 def _read_file(path: Path, channels: Sequence[str]) -> pd.DataFrame:
     names = threew_schema(channels).names
     frame = read_table(path)
-    if frame.index.name == _TIME:
-        frame = frame.reset_index()
     require_columns(frame, [_TIME, *names, _CLASS], path)
     classes = parse_numbers(frame, [_CLASS], path)[_CLASS]
     instance = _instances(frame, path)

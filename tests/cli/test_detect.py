@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from dtfl_app.bundle.folder import read_folder
 from dtfl_app.cli.main import app
 from tests.support.places import REPOSITORY
 
@@ -85,6 +87,69 @@ def test_parquet_gives_the_lines_of_csv(model, data, tmp_path):
     assert texts[0] == texts[1]
     assert len(texts[0].splitlines()) == 200
     assert texts[0].count('"instance": "second"') == 100
+
+
+def test_a_bad_cell_is_missing_in_parquet_as_in_csv(model, data, tmp_path):
+    """A word in row 7, and in row 9 no time."""
+    frame = pd.read_csv(data, skipinitialspace=True, dtype="str")
+    frame.loc[6, "L_T1"] = "broken"
+    frame.loc[8, "DATETIME"] = "yesterday"
+    frame.to_csv(tmp_path / "site.csv", index=False)
+    frame.set_index("DATETIME").to_parquet(tmp_path / "site.parquet")
+
+    found = [
+        detect(model, tmp_path / name, "--out", "-", "--every-step")
+        for name in ("site.csv", "site.parquet")
+    ]
+
+    assert found[0][:2] == found[1][:2]
+    for code, lines, told in found:
+        assert (code, len(lines.splitlines())) == (0, 199)
+        assert "1 rows left out, 1 readings missing" in told
+        assert "channel L_T1: a cell is not a number; taken as missing" in told
+        assert "the first is data row 9: 'yesterday' is not a time" in told
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_with_its_newest_row_first_is_scored_in_the_order_of_time(
+    model, data, tmp_path, ending
+):
+    """The row that is left out keeps its number in the file: the last but one of 200."""
+    lines = data.read_text().splitlines()
+    lines[2] = "yesterday" + lines[2][lines[2].index(",") :]
+    names = {"up": lines, "down": [lines[0], *lines[:0:-1]]}
+    for name, text in names.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(text))
+        frame = pd.read_csv(tmp_path / f"{name}.csv", skipinitialspace=True, dtype="str")
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    schema = replace(read_folder(model).site_schema, newest_first=True).to_toml()
+    (tmp_path / "site.toml").write_text(schema)
+    words = ["--out", "-", "--every-step"]
+    code, printed, _ = detect(model, tmp_path / f"up.{ending}", *words)
+
+    words += ["--schema", tmp_path / "site.toml"]
+    found = detect(model, tmp_path / f"down.{ending}", *words)
+
+    assert found[:2] == (code, printed) and code == 0
+    assert len(printed.splitlines()) == 199
+    assert "1 rows left out" in found[2]
+    assert "the first is data row 199: 'yesterday'" in found[2]
+
+
+def test_a_file_that_grows_at_its_top_is_not_followed(model, data, tmp_path):
+    """And what was found before, in another order, is left alone."""
+    schema = replace(read_folder(model).site_schema, newest_first=True).to_toml()
+    (tmp_path / "site.toml").write_text(schema)
+    out = tmp_path / "alarms.jsonl"
+    out.write_text("earlier")
+
+    code, _, told = detect(
+        model, data, "--follow", "--reset", "--out", out, "--schema", tmp_path / "site.toml"
+    )
+
+    assert code == 2
+    assert "grows at its top cannot be followed" in told
+    assert out.read_text() == "earlier"
 
 
 def test_the_file_of_alarms_is_called_after_the_data(model, data, tmp_path, monkeypatch):

@@ -13,9 +13,9 @@ from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.errors import BundleError, DataError
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.following import Following, follow, state_path
-from dtfl_app.detection.lines import LONGEST_LINE
 from dtfl_app.detection.once import score_file
 from dtfl_app.sites.dialect import CsvDialect
+from dtfl_app.sites.lines import LONGEST_LINE
 
 # Every step is written, and drift is looked for in so few steps that there is some.
 OPTIONS = DetectionOptions(every_step=True, drift_window=10)
@@ -103,13 +103,81 @@ def test_any_cut_into_chunks_with_restarts_gives_the_bytes_of_one_shot(
     shutil.rmtree(folder)
 
 
-def test_line_ends_and_marks_of_other_systems_change_nothing(bundle, following, lines, whole):
-    windows = b"\xef\xbb\xbf" + b"".join(lines).replace(b"\n", b"\r\n") + b"\r\n"
-    append(following, windows)
+def once(bundle, following) -> str:
+    """What one pass over the file gives."""
+    _, found = score_file(bundle, OPTIONS, following.data)
+    return "".join(f"{line}\n" for line in found)
 
-    run(bundle, following)
+
+WRITTEN = [
+    ("\r\n", "utf-8-sig"),
+    ("\r", "cp1252"),
+    ("\r\r\n", "utf-8"),
+    ("mixed", "utf-8-sig"),
+    ("\r\n", "utf-16"),
+    ("\r", "utf-16-be"),
+    ("mixed", "utf-16-le"),
+]
+
+
+@pytest.mark.parametrize("cuts", [[], [1, 60, 61, 3000, 9999], list(range(4000, 4009))])
+@pytest.mark.parametrize(("end", "encoding"), WRITTEN)
+def test_line_ends_and_encodings_of_other_systems_change_nothing(
+    end, encoding, cuts, bundle, following, lines, whole
+):
+    """Whole, or in pieces with a restart after each, which end within a row, an end or a letter."""
+    ends = ["\r", "\n", "\r\n", "\r\n\r\n"] if end == "mixed" else [end]
+    rows = [line.decode().strip() + ends[i % len(ends)] for i, line in enumerate(lines)]
+    # An old Mac's last row is complete where something follows.
+    content = ("".join(rows) + ends[0] * 2).encode(encoding)
+    own = CsvDialect(encoding=encoding.removesuffix("-sig"))
+    bundle = replace(bundle, site_schema=replace(bundle.site_schema, csv=own))
+    for start, stop in zip([0, *cuts], [*cuts, len(content)], strict=True):
+        append(following, content[start:stop])
+        run(bundle, following)
+
+    detection = run(bundle, following)
+
+    assert following.out.read_text() == whole == once(bundle, following)
+    assert detection.counts.skipped == 0
+
+
+def test_an_old_macs_last_row_is_read_before_the_file_that_replaces_it(
+    bundle, following, lines, whole
+):
+    append(following, b"".join(lines[:31]).replace(b"\r", b"").replace(b"\n", b"\r"))
+    asked = []
+
+    def stopped(seconds):
+        asked.append(seconds)
+        if len(asked) == 4:
+            following.data.rename(following.data.with_suffix(".1"))
+            append(following, b"".join([lines[0], *lines[31:]]))
+        return len(asked) > 8
+
+    detection = follow(bundle, OPTIONS, Following(following.data, following.out), stopped)
 
     assert following.out.read_text() == whole
+    assert detection.counts.skipped == 0
+
+
+def test_separators_at_the_ends_of_rows_change_nothing(bundle, following, lines, whole):
+    ends = [b"\n", *[b",\n", b" , ,\n"] * 40]
+    append(following, b"".join(line.strip() + e for line, e in zip(lines, ends, strict=True)))
+
+    detection = run(bundle, following)
+
+    assert following.out.read_text() == whole == once(bundle, following)
+    assert detection.counts.skipped == 0
+
+
+def test_a_carriage_return_within_a_row_leaves_two_halves_out(bundle, following, lines, whole):
+    append(following, b"".join(lines[:20]) + b"1,2\r3,4\n" + b"".join(lines[20:]))
+
+    detection = run(bundle, following)
+
+    assert following.out.read_text() == whole == once(bundle, following)
+    assert detection.counts.skipped == 2
 
 
 @pytest.mark.parametrize("cut", [3, 25, 60, 400, 5000])
@@ -128,8 +196,7 @@ def test_lines_about_the_header_are_passed_by_as_the_schema_says(
 
     assert following.out.read_text() == whole
     assert detection.counts.skipped == 0
-    _, once = score_file(own, OPTIONS, following.data)
-    assert "".join(f"{line}\n" for line in once) == whole
+    assert once(own, following) == whole
 
 
 def test_a_line_that_is_not_finished_waits_for_its_end(bundle, following, lines):
@@ -247,7 +314,7 @@ DAMAGES = {
     "no end within 1 MiB": b"7" * (2 * LONGEST_LINE + 99) + b"\n",
     "no end within 1 MiB, by one byte": b"7" * LONGEST_LINE + b"\n",
     "a cell of 200 kB": b"7" * 200_000 + b"\n",
-    "a carriage return alone": b"1,2\r3,4\n",
+    "no end within 1 MiB, but for carriage returns": b"7" * LONGEST_LINE + b"\r\n",
 }
 
 
@@ -267,8 +334,7 @@ def test_behind_damage_reading_goes_on_wherever_the_process_stops(
     assert following.out.read_text() == whole
     assert detection.counts.skipped == detection.left_out.total == 1
     assert "the first is data row 20: it" in str(detection.left_out)
-    _, once = score_file(bundle, OPTIONS, following.data)
-    assert "".join(f"{line}\n" for line in once) == whole
+    assert once(bundle, following) == whole
 
 
 def test_damage_is_said_once(bundle, following, lines, caplog):

@@ -144,9 +144,27 @@ def test_times_with_their_zone_go_through_the_night_of_the_change(site, write):
     assert series["time"].iloc[0] == pd.Timestamp("2024-10-26 22:00")
 
 
-def test_newest_first_is_told_to_be_sorted(site, write):
-    with pytest.raises(DataError, match="sort the rows by time, oldest first"):
-        load_own_file(write(station_frame(0, rows=20)[::-1]), site)
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_file_with_its_newest_row_first_is_turned_round(site, write, ending):
+    """Its rows keep their numbers; flagged runs and recordings are those of the turned file."""
+    frame = station_frame(0, rows=20, surge=slice(4, 6)).assign(instance=["a"] * 9 + ["b"] * 11)
+    frame.loc[15, "flag"] = 1
+    upright = read_own_file(write(frame, ending), site)
+
+    found = read_own_file(write(frame[::-1], ending), replace(site, newest_first=True))
+
+    pd.testing.assert_frame_equal(found.series, upright.series)
+    assert found.rows.tolist() == list(range(20, 0, -1))
+    assert upright.series["event"].unique().tolist() == ["", "flagged-1", "flagged-2"]
+
+
+def test_the_wrong_order_is_refused_with_its_key(site, write):
+    frame = station_frame(0, rows=20)
+
+    with pytest.raises(DataError, match=r'sort the rows .*order = "newest-first"'):
+        load_own_file(write(frame[::-1]), site)
+    with pytest.raises(DataError, match=r'data row 19, .*says order = "newest-first"; leave that'):
+        load_own_file(write(frame), replace(site, newest_first=True))
 
 
 def test_another_sampling_period_than_the_schemas_is_refused(site, write):

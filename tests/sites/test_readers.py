@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from dtfl_app.core.errors import DataError, SchemaError
-from dtfl_app.sites.readers import parse_times, read_series, read_table
+from dtfl_app.sites.cells import CellGrammar
+from dtfl_app.sites.csv_table import UNNAMED
+from dtfl_app.sites.readers import (
+    parse_times,
+    read_chunks,
+    read_numbers,
+    read_series,
+    read_table,
+)
 from twin.schema import Schema
 
 HEADER = "time,level,flow\n"
@@ -82,8 +90,13 @@ def test_a_stated_time_zone_becomes_utc(tmp_path):
         (HEADER + "01/02/2024,1,2\n", r"data row 1, column 'time': '01/02/2024' is not a time"),
         (HEADER + "1704067200,1,2\n", r"data row 1, column 'time': .*1704067200.* is not a time"),
         (HEADER + "2024-01-01,,\n2024-01-02,,\n", r"every reading of every channel is empty"),
-        (HEADER + "2024-01-01,1,2,\n", r"data row 1 has 4 cells, the header 3"),
-        (HEADER + "2024-01-01,1,2\n2024-01-02,1,2,3\n", r"line 2 below the header has 4 cells"),
+        (HEADER + "2024-01-01,1,2,3\n", r"data row 1: it has 4 cells, the header 3"),
+        (HEADER + "2024-01-01,1,2\n\n2024-01-02,1,2,3\n", r"data row 2: it has 4 cells, the"),
+        (HEADER + "2024-01-01,1,2\n2024-01-02,1\n", r"data row 2: it has 2 cells, the header 3"),
+        (HEADER + '2024-01-01,1,"2\n"\n2024-01-02,1,2\n', r"data row 2: it has 1 cells"),
+        (HEADER + "2024-01-01,1,2\n2024-01-02,\0\0,2\n", r"data row 2: it holds 2 NUL bytes"),
+        (HEADER + "2024-01-01,1," + "2" * 200_000, r"data row 1: it cannot be cut into cells"),
+        (HEADER + "2024-01-01,1," + "2" * 2**20, r"data row 1: it does not end within 1048576"),
         ("time,level,flow,level\n2024-01-01,1,2,3\n", r"columns 2 and 4 are both called 'level'"),
         ("time,level,flow,label\n2024-01-01,1,2,256\n", r"column 'label': 256 is no label"),
     ],
@@ -97,6 +110,67 @@ def test_bad_files_are_refused_naming_file_row_and_column(
         read_series(path, schema)
 
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("times", ["", "2024-01-01,"])
+@pytest.mark.parametrize("ends", [",", ",,", ", ,"])
+def test_separators_at_the_ends_of_rows_move_no_column(tmp_path, schema, ends, times):
+    """Without a name in the header, with one time column or two; blank cells have no name."""
+    header = ("day," if times else "") + HEADER
+    rows = [f"{times}2024-01-01 00:0{minute},{minute},7{ends}\n" for minute in (0, 1, 2)]
+    path = write(tmp_path, header + "".join(rows))
+
+    assert read_series(path, schema)[["level", "flow"]].to_numpy().tolist() == [
+        [0.0, 7.0],
+        [1.0, 7.0],
+        [2.0, 7.0],
+    ]
+    unnamed = [name for name in read_table(path).columns if name.startswith(UNNAMED)]
+    assert len(unnamed) == ends.count(",")
+
+
+def test_a_column_without_a_name_may_end_early(tmp_path, schema):
+    path = write(tmp_path, "time,level,flow,\n2024-01-01,1,2\n2024-01-02,3,4,note\n")
+
+    assert read_series(path, schema)["flow"].tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_chunks_are_the_table(tmp_path, monkeypatch, form):
+    """Of some ten rows each: numbers, texts, states, words among numbers, and cells left empty."""
+    count = 500
+    words = {"code": ["01", "x"], "state": ["True", "OFF"], "value": ["1.10", "Bad"], "none": ["a"]}
+    columns = {"number": [repr(0.1 + i) for i in range(count)], "whole": ["7"] * count}
+    columns |= {name: [found[0]] * count for name, found in words.items()}
+    columns["none"] = [""] * count
+    for name, found in words.items():
+        columns[name][-1] = found[-1]
+    whole = pd.DataFrame(columns)
+    if form == "csv":
+        whole.to_csv(tmp_path / "site.csv", index=False)
+        whole = read_table(tmp_path / "site.csv")
+        monkeypatch.setattr("dtfl_app.sites.csv_table._BLOCK", 400)
+    else:
+        monkeypatch.setattr("dtfl_app.sites.readers._BATCH", 10)
+        whole["number"] = whole["number"].astype(float)
+        whole.to_parquet(tmp_path / "site.parquet")
+
+    chunks = list(read_chunks(tmp_path / f"site.{form}"))
+
+    assert len(chunks) > 20
+    pd.testing.assert_frame_equal(read_table(tmp_path / f"site.{form}"), whole)
+    for name in whole:
+        together = np.concatenate([read_numbers(chunk[name], CellGrammar())[0] for chunk in chunks])
+        np.testing.assert_array_equal(together, read_numbers(whole[name], CellGrammar())[0])
+    assert "".join(chunks[0]["number"].map(repr)) == "".join(
+        whole["number"][: len(chunks[0])].map(repr)
+    )
+
+
+def test_rows_without_any_are_one_chunk_with_its_columns(tmp_path):
+    path = write(tmp_path, HEADER)
+
+    assert [list(chunk.columns) for chunk in read_chunks(path)] == [["time", "level", "flow"]]
 
 
 def test_another_encoding_is_refused_with_the_key_that_helps(tmp_path, schema):

@@ -1,5 +1,7 @@
 """A first schema guessed from a file reads back, and the file passes its check."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +10,10 @@ from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.detection.rows import RowReader
 from dtfl_app.sites.batadal import DATASET04
 from dtfl_app.sites.cells import split_line
-from dtfl_app.sites.own_files import read_raw
+from dtfl_app.sites.own_files import load_own_file, read_raw
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, read_site_schema
+from dtfl_app.sites.site_schema import CsvDialect, LabelColumn, SiteSchema, read_site_schema
 from tests.support.station import station_frame
 from twin.schema import Channel, Schema
 
@@ -199,6 +201,18 @@ def test_numbers_since_1970_are_found_to_be_the_time(drafted, unit, scale, endin
         assert row.time == raw.time.astype(np.int64)[0]
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M %p"])
+def test_the_newest_row_first_is_found(drafted, form):
+    times = pd.date_range("2024-01-30", periods=900, freq="7min").strftime(form)
+    frame = pd.DataFrame({"when": times, "x": np.linspace(0, 5, 900)})
+
+    site, path = drafted(frame[::-1])
+
+    assert (site.newest_first, site.schema.period_s) == (True, 420.0)
+    assert check_file(path, site).exit_code == 0
+    assert not drafted(frame)[0].newest_first
+
+
 EXPORTED = [
     "# exported by historian",
     "# site: north",
@@ -223,12 +237,18 @@ def test_encoding_lines_before_the_header_and_a_row_of_units_are_found(tmp_path)
     assert read_raw(path, site, "plant").rows[-1] == 20
 
 
-def test_utf_16_is_refused_with_what_to_do(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_found(tmp_path, encoding):
     path = tmp_path / "plant.csv"
-    path.write_text("\n".join(EXPORTED), encoding="utf-16")
+    path.write_bytes("time,level °C\r\n2024-01-01,1\r\n2024-01-02,2\r\n".encode(encoding))
 
-    with pytest.raises(DataError, match=r"plant\.csv: its text is in UTF-16; save it as UTF-8"):
-        draft_schema(path)
+    (tmp_path / "site.toml").write_text(draft_schema(path).toml, encoding="utf-8")
+
+    site = read_site_schema(tmp_path / "site.toml")
+    assert site.csv.encoding == encoding
+    assert load_own_file(path, site)[0]["level-°C"].tolist() == [1.0, 2.0]
+    with pytest.raises(DataError, match="UTF-16"):
+        load_own_file(path, replace(site, csv=CsvDialect()))
 
 
 def test_sensors_below_one_another_are_refused_with_the_way_to_do_it(tmp_path):
@@ -302,7 +322,7 @@ def test_a_channel_that_never_moves_is_left_to_the_owner(drafted, tmp_path):
         (pd.DataFrame({"t": ["noon", "later"], "x": [1.0, 2.0]}), "no column holds times in one"),
         (pd.DataFrame({"t": ["2024-01-01", "2024-01-02"]}), "no column of numbers"),
         (
-            pd.DataFrame({"t": ["2024-01-02", "2024-01-01"], "x": [1.0, 2.0]}),
+            pd.DataFrame({"t": ["2024-01-01", "2024-01-01"], "x": [1.0, 2.0]}),
             "does not go forward",
         ),
     ],
