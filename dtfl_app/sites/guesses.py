@@ -79,17 +79,23 @@ def _encoding(path: Path) -> str:
 
 
 def _before_header(lines: Sequence[str]) -> int:
-    """Lines of one cell, or that begin with "#", before one as wide as most; else 0."""
+    """Lines of one cell, or that begin with "#", before one at least as wide as most; else 0."""
     found = []
     for separator in _SEPARATORS:
-        widths = [len(split_line(line, separator)) for line in lines]
+        widths = [_width(line, separator) for line in lines]
         wide = Counter(width for width in widths if width > 1).most_common(1)
         if wide:
-            start = widths.index(wide[0][0])
+            start = next(place for place, width in enumerate(widths) if width >= wide[0][0])
             plain = (w <= 1 or line.startswith("#") for w, line in zip(widths, lines, strict=True))
             if all(islice(plain, start)):
                 found.append(start)
     return min(found, default=0)
+
+
+def _width(line: str, separator: str) -> int:
+    """Cells of a line; a separator may end rows and not their header."""
+    cells = split_line(line, separator)
+    return len(cells) - (len(cells) > 1 and not cells[-1])
 
 
 def _after_header(lines: Sequence[str], dialect: CsvDialect) -> int:
@@ -104,10 +110,11 @@ def _marks(lines: Sequence[str]) -> CsvDialect:
     """Guess separator, decimal and thousands from a header and the first rows below it."""
     separator = max(_SEPARATORS, key="".join(lines[:1]).count)
     text = "".join(lines[1:])
+    cells = [cell for line in lines[1:] for cell in split_line(line, separator)]
     inside = rf"(?:^|[{separator}\"])\s*[+-]?\d{{1,3}}"
     if re.search(rf"{inside}(?:,\d{{3}})+\.\d", text, re.M):
         return CsvDialect(separator, ".", ",")
-    comma = separator != "," and re.search(r"\d,\d", text)
+    comma = _decimal_commas(cells, quoted=separator == ",")
     decimal = "," if comma else "."
     if comma and re.search(rf"{inside}(?:\.\d{{3}})+,\d", text, re.M):
         return CsvDialect(separator, ",", ".")
@@ -115,6 +122,17 @@ def _marks(lines: Sequence[str]) -> CsvDialect:
         if re.search(rf"{inside}(?:{written}\d{{3}})+(?:[{decimal}{separator}\"]|$)", text, re.M):
             return CsvDialect(separator, decimal, mark)
     return CsvDialect(separator, decimal)
+
+
+def _decimal_commas(cells: Sequence[str], *, quoted: bool) -> bool:
+    """Whether more numbers have a comma before their decimals than a point.
+
+    Where commas separate cells, too, three digits behind one of a quoted number may be thousands.
+    """
+    commas = [cell for cell in cells if re.fullmatch(r"[+-]?[\d.'\s]*,\d+", cell)]
+    points = sum(bool(re.fullmatch(r"[+-]?[\d,'\s]*\.\d+", cell)) for cell in cells)
+    sure = not quoted or any(re.search(r"(^[+-]?0|,\d{1,2}$|,\d{4,}$)", cell) for cell in commas)
+    return sure and len(commas) > points
 
 
 def guess_words(columns: Iterable[pd.Series[Any]], dialect: CsvDialect) -> CsvDialect:

@@ -58,7 +58,6 @@ def test_a_table_of_events_lies_beside_the_schema(tmp_path):
         ('column = "flag"', 'column = "flag"\nnormal = [0, 1]', r"\[1.0\] stand in two lists"),
         ('column = "flag"', "", "expected either column or events"),
         ('time = "when"', 'separator = ";;"', "separator = ';;'; expected one character"),
-        ('time = "when"', 'decimal = ","', "separator and decimal are both ','"),
         ('time = "when"', 'thousands = "."', "thousands and decimal are both '.'"),
         ('time = "when"', 'missing = "-"', "missing = '-'; expected words"),
         ('time = "when"', 'states = { OFF = "0" }', "expected numbers, e.g. states = { OFF = 0"),
