@@ -5,7 +5,8 @@ each is held against the readings that were written.
 """
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from pathlib import Path
@@ -18,7 +19,8 @@ from flwr.app import Context, RecordDict
 import server_app
 from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.bundle.folder import read_folder
-from dtfl_app.detection.detection import DetectionOptions
+from dtfl_app.core.errors import DataError, DTFLError
+from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.following import Following, follow
 from dtfl_app.detection.once import score_file
 from dtfl_app.evaluation.saved_model import evaluate_file
@@ -59,6 +61,30 @@ QUOTES = ("where needed", "everywhere")
 # A separator behind each row's last cell, and lines without anything in between.
 TAILS = ("", "rows", "header and rows")
 BLANK_EVERY = (0, 10)
+
+# What is no file of this site, and what every door says of it.
+REFUSED: dict[str, tuple[Callable[[str], str], str]] = {
+    "two columns of one name": (
+        lambda text: text.replace("Pumpe", "Durchfluß [m³/h]"),
+        r"columns 3 and 4 are both called 'Durchfluß \[m³/h\]'; expected every name once",
+    ),
+    "a column of another name": (
+        lambda text: text.replace("Pumpe", "Pump"),
+        r"columns \['Pumpe'\] are missing; expected .* found \['Zeit', .*, 'Pump'\]",
+    ),
+    "readings below one another": (
+        lambda text: "Zeit,tag,value\n2024-01-30 20:00:00,a,1\n2024-01-30 20:00:00,b,1\n",
+        r"columns \['Füllstand \[m\]', .*\] are missing; .* found \['Zeit', 'tag', 'value'\]",
+    ),
+    "other times": (
+        lambda text: text.replace("2024-01-", "2024-Jan-"),
+        r"data row 1.*'2024-Jan-30 20:00:00' is not a time",
+    ),
+    "newest first, unsaid": (
+        lambda text: "\n".join([text.split("\n")[0], *text.split("\n")[-2:0:-1], ""]),
+        r"data row 2.* 2024-01-30T20:58:00",
+    ),
+}
 
 CHANNELS = (
     Channel("level", "m", "level", -5.0, 50.0),
@@ -269,6 +295,39 @@ def test_every_door_reads_what_was_written(writing: Writing, doors: Doors, tmp_p
             assert cause["reading"] == (
                 None if np.isnan(row[cause["channel"]]) else row[cause["channel"]]
             )
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_file_of_the_site_is_refused_alike_by_every_door(
+    case: str, doors: Doors, tmp_path: Path
+) -> None:
+    change, text = REFUSED[case]
+    path, own = tmp_path / "site.csv", tmp_path / "site.toml"
+    write(path, Writing())
+    site = drafted(path)
+    own.write_text(site.to_toml())
+    path.write_text(change(path.read_text()))
+    bundle = doors.bundle.for_site(own)
+
+    found = [finding for finding in check_file(path, site).findings if finding.level == "stop"]
+    assert [bool(re.search(text, finding.what)) for finding in found] == [True]
+    with pytest.raises(DTFLError, match=text):
+        load_own_file(path, site)
+    with pytest.raises(DTFLError, match=text):
+        evaluate_file(doors.run, doors.model, path)
+    with pytest.raises(DTFLError, match=text):
+        refuse_left_out(*score_file(bundle, OPTIONS, path))
+    with pytest.raises(DTFLError, match=text):
+        following = Following(path, tmp_path / "out.jsonl", until_idle=1e-9)
+        refuse_left_out(follow(bundle, OPTIONS, following, lambda seconds: False))
+
+
+def refuse_left_out(detection: Detection, lines: Iterable[str] = ()) -> None:
+    """As the command does, once all lines are written."""
+    for _ in lines:
+        pass
+    if told := detection.too_much_left_out():
+        raise DataError(told)
 
 
 def detected_once(bundle: Bundle, path: Path) -> list[str]:
