@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -97,7 +98,7 @@ class Schema:
     period_s: float
 
     def __post_init__(self) -> None:
-        repeated = sorted({n for n in self.names if self.names.count(n) > 1})
+        repeated = sorted(n for n, times in Counter(self.names).items() if times > 1)
         if repeated:
             raise SchemaError(f"schema {self.name!r}: channel names occur twice: {repeated}")
         if not self.channels or self.period_s <= 0:

@@ -63,15 +63,20 @@ def check(
 
 @site_app.command()
 def draft(
-    file: Annotated[Path, typer.Argument(help="the site's .csv or .parquet file")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help=".csv or .parquet files of one make")
+    ],
 ) -> None:
-    """Print a first site schema guessed from a file, with comments on what to check.
+    """Print a first site schema guessed from a file or several, with comments on what to check.
 
-    Columns of the file that it does not take are named on standard error, with the reason.
+    Columns that it does not take are named on standard error, with the reason; so are guesses that
+    nothing in the files decides.
     """
     with clear_errors():
-        found = draft_schema(file)
+        found = draft_schema(*files)
     typer.echo(found.toml, nl=False)
+    for guess in found.unsure:
+        typer.echo(f"guess: {guess}", err=True)
     for reason in found.left_out:
         typer.echo(f"left out: {reason}", err=True)
 

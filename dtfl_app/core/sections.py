@@ -194,8 +194,9 @@ class DataSettings:
     )
     partition: str = setting(
         "auto",
-        "batadal: how the plant's year becomes K sites; auto = time-blocks",
-        choices=("auto", "time-blocks", "attack-per-site", "dirichlet"),
+        "batadal: how the plant's year becomes K sites; auto = time-blocks; threew: auto = a site "
+        "per well, recordings = a site per recording",
+        choices=("auto", "time-blocks", "attack-per-site", "dirichlet", "recordings"),
     )
     dirichlet_alpha: float = setting(0.5, "skew of the dirichlet partition", above=0.0)
     protocol: str = setting(
@@ -229,7 +230,11 @@ class DataSettings:
     event: int = setting(
         2, "threew: event type of the recordings (docs/evaluation.md)", low=1, high=9
     )
-    channels: str = setting("", "threew: channels, separated by commas; empty = P-TPT,T-TPT")
+    channels: str = setting(
+        "",
+        "threew: channels, separated by commas; empty = P-TPT,T-TPT; of an event type other than 2 "
+        "what its recordings hold",
+    )
     seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
     calibration_share: float = setting(
         0.2, "share of each site's rows kept to set the threshold", above=0.0, high=0.9

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -242,9 +243,10 @@ def split_line(line: str, separator: str = ",") -> list[str]:
 
 def repeated_columns(names: Sequence[str]) -> str:
     """Say which columns of a header have one name, and where; "" where all differ."""
+    often = Counter(names)
     for name in names:
-        places = [place for place, other in enumerate(names, 1) if other == name]
-        if name and len(places) > 1:
+        if name and often[name] > 1:
+            places = [place for place, other in enumerate(names, 1) if other == name]
             return (
                 f"columns {' and '.join(map(str, places))} are both called {name!r}; expected "
                 "every name once, or nobody knows which is meant. Rename all but one"

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dtfl_app.core.errors import DataError
 from dtfl_app.sites.findings import FileFinding
-from dtfl_app.sites.own_files import OwnFile
-from dtfl_app.sites.quality import frozen
-from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest, run_numbers
+from dtfl_app.sites.quality import clean_channel
+from dtfl_app.sites.recordings import Recordings, run_lengths
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest
 from twin.schema import Channel, out_of_range
 
-__all__ = ["ChannelSummary", "channel_findings", "summarise"]
+__all__ = ["ChannelCheck", "ChannelRows", "ChannelSummary", "check_channel"]
 
 # Above this share, what is missing begins to matter.
 _MUCH_MISSING = 0.05
@@ -52,9 +53,60 @@ class ChannelSummary:
     first_outside: int | None
 
 
-def summarise(found: OwnFile, channel: Channel, column: str) -> ChannelSummary:
-    """Return the figures of one channel of a file."""
-    values = _values(found, channel)
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelRows:
+    """One channel of a file, in the order of the file's clock.
+
+    Parameters
+    ----------
+    channel : what was measured.
+    values : its readings as delivered, shape (n,); NaN = missing.
+    recordings : those that the n rows are of.
+    rows : number of each row in the file, from 1, shape (n,).
+    """
+
+    channel: Channel
+    values: NDArray[np.float64]
+    recordings: Recordings
+    rows: NDArray[np.intp]
+
+    def first(self, chosen: NDArray[np.bool_]) -> int | None:
+        """Number in the file of the first chosen row; None without one."""
+        return int(self.rows[np.argmax(chosen)]) if chosen.any() else None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelCheck:
+    """What is found in one channel of a file.
+
+    Parameters
+    ----------
+    summary : its figures.
+    as_cleaned : findings where training takes the file.
+    as_delivered : findings where it refuses the file, so that nothing is set to missing.
+    refused : why training refuses the channel; None where it does not.
+    """
+
+    summary: ChannelSummary
+    as_cleaned: tuple[FileFinding, ...]
+    as_delivered: tuple[FileFinding, ...]
+    refused: DataError | None
+
+
+def check_channel(read: ChannelRows, column: str, site: str) -> ChannelCheck:
+    """Look at one channel, which the file of `site` calls `column`."""
+    summary, refused = _summarise(read, column), None
+    delivered = tuple(_findings(read, read.values))
+    try:
+        kept, _ = clean_channel(site, read.channel, read.values, read.recordings)
+    except DataError as error:
+        kept, refused = read.values, error
+    cleaned = delivered if kept is read.values else tuple(_findings(read, kept))
+    return ChannelCheck(summary, cleaned, delivered, refused)
+
+
+def _summarise(read: ChannelRows, column: str) -> ChannelSummary:
+    channel, values = read.channel, read.values
     readings = values[~np.isnan(values)]
     outside = out_of_range(values, channel.low, channel.high)
     smallest, median, largest = (
@@ -70,94 +122,82 @@ def summarise(found: OwnFile, channel: Channel, column: str) -> ChannelSummary:
         smallest,
         median,
         largest,
-        _longest_run(values),
-        int(frozen(found.series, values).sum()),
+        _longest_run(readings),
+        int(read.recordings.frozen(values).sum()),
         int(outside.sum()),
-        _first_row(found, outside),
+        read.first(outside),
     )
 
 
-def channel_findings(
-    found: OwnFile, channel: Channel, kept: NDArray[np.float64]
-) -> Iterator[FileFinding]:
+def _findings(read: ChannelRows, kept: NDArray[np.float64]) -> Iterator[FileFinding]:
     """Yield what is odd in the readings of one channel, and what was done about it.
 
     `kept` : the channel's readings as `quality.clean` left them, shape (n,).
     """
-    values = _values(found, channel)
+    channel, values = read.channel, read.values
     missing, outside = np.isnan(values), out_of_range(values, channel.low, channel.high)
     if missing.any():
-        yield _missing(found, channel.name, missing)
+        yield _missing(read, missing)
     if outside.any():
-        yield _outside(found, channel, outside, kept)
+        yield _outside(read, outside, kept)
     dead = np.isnan(kept) & ~missing & ~outside
     if dead.any():
         yield FileFinding(
             "look",
             channel.name,
             f"never changes in a whole recording: {dead.sum()} readings, first data row "
-            f"{_first_row(found, dead)}",
+            f"{read.first(dead)}",
             "sets them to missing: a dead sensor",
             'check the sensor; what may rest is of kind "status", or "flow" where it rests at 0',
         )
     elif not at_rest(channel.kind, values[~missing]).all():
-        yield from _stuck(found, channel.name, values)
+        yield from _stuck(read, values[~missing])
 
 
-def _missing(found: OwnFile, name: str, missing: NDArray[np.bool_]) -> FileFinding:
+def _missing(read: ChannelRows, missing: NDArray[np.bool_]) -> FileFinding:
     much = missing.mean() > _MUCH_MISSING
     return FileFinding(
         "look" if much else "note",
-        name,
-        f"{missing.mean():.1%} missing, first data row {_first_row(found, missing)}",
+        read.channel.name,
+        f"{missing.mean():.1%} missing, first data row {read.first(missing)}",
         _AS_MEAN,
         "fill gaps at the source, or leave the channel out of the schema" if much else "nothing",
     )
 
 
 def _outside(
-    found: OwnFile, channel: Channel, outside: NDArray[np.bool_], kept: NDArray[np.float64]
+    read: ChannelRows, outside: NDArray[np.bool_], kept: NDArray[np.float64]
 ) -> FileFinding:
-    first = int(np.flatnonzero(outside)[0])
-    reading = found.series[channel.name].iloc[first]
+    channel, reading = read.channel, read.values[np.argmax(outside)]
     return FileFinding(
         "look",
         channel.name,
         f"{outside.sum()} readings outside {channel.low:g} to {channel.high:g} {channel.unit}, "
-        f"first {reading:g} in data row {found.rows[first]}",
+        f"first {reading:g} in data row {read.first(outside)}",
         "sets them to missing" if np.isnan(kept[outside]).all() else "refuses the file",
         "check unit and sensor; widen low and high if such readings are possible",
     )
 
 
-def _stuck(found: OwnFile, name: str, values: NDArray[np.float64]) -> Iterator[FileFinding]:
-    """Readings that stay equal and are kept."""
-    readings, stuck = values[~np.isnan(values)], frozen(found.series, values)
+def _stuck(read: ChannelRows, readings: NDArray[np.float64]) -> Iterator[FileFinding]:
+    """Readings, those that are not missing, that stay equal and are kept."""
+    stuck = read.recordings.frozen(read.values)
     constant = readings.size > 1 and bool((readings == readings[0]).all())
     if constant or stuck.any():
         what = (
             f"never changes from {readings[0]:g}"
             if constant
-            else f"stuck for {_longest_run(values)} readings, first from data row "
-            f"{_first_row(found, stuck)}"
+            else f"stuck for {_longest_run(readings)} readings, first from data row "
+            f"{read.first(stuck)}"
         )
         yield FileFinding(
             "look",
-            name,
+            read.channel.name,
             what,
             f"keeps what does not fill a recording of {FROZEN_SAMPLES} readings or more",
             "check the sensor; nothing, if the plant was at rest",
         )
 
 
-def _values(found: OwnFile, channel: Channel) -> NDArray[np.float64]:
-    return found.series[channel.name].to_numpy(dtype=np.float64)
-
-
-def _longest_run(values: NDArray[np.float64]) -> int:
-    present = values[~np.isnan(values)]
-    return int(np.bincount(run_numbers(present)).max()) if present.size else 0
-
-
-def _first_row(found: OwnFile, chosen: NDArray[np.bool_]) -> int | None:
-    return int(found.rows[np.flatnonzero(chosen)[0]]) if chosen.any() else None
+def _longest_run(readings: NDArray[np.float64]) -> int:
+    return int(run_lengths(readings).max()) if readings.size else 0

@@ -30,6 +30,7 @@ __all__ = [
     "concat",
     "feature_spans",
     "make_features",
+    "window_ends",
 ]
 
 _SEPARATOR = ":"
@@ -154,7 +155,7 @@ def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Fe
     becomes. A stretch shorter than a window gives none, so the result may be empty.
     """
     window, step = spec.rows(schema)
-    ends = _window_ends(series, schema, window, step)  # shape: (n,)
+    ends = window_ends(series, schema, window, step)  # shape: (n,)
     columns = [series[name].to_numpy(dtype=np.float64) for name in schema.names]
     values = np.empty((len(ends), len(columns) * len(spec.statistics)), dtype=np.float32)
     for start in range(0, len(ends), _BATCH):
@@ -170,8 +171,15 @@ def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Fe
     )
 
 
-def _window_ends(series: pd.DataFrame, schema: Schema, window: int, step: int) -> NDArray[np.intp]:
-    """Rows at which a window ends: every `step` rows from the first full window of a stretch."""
+def window_ends(series: pd.DataFrame, schema: Schema, window: int, step: int) -> NDArray[np.intp]:
+    """Return the rows at which a window ends, from the first full one of each stretch on.
+
+    Parameters
+    ----------
+    series : labelled; of its columns only instance and time count.
+    schema : says how long a period is.
+    window, step : length and distance of windows, in rows.
+    """
     # A gateway that scores row by row needs the names and statistics here, not pandas' 60 MB.
     import pandas as pd  # noqa: PLC0415 - see above
 

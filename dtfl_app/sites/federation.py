@@ -17,7 +17,7 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.node_config import OwnData
-from dtfl_app.sites.features import Features, FeatureSpec, make_features
+from dtfl_app.sites.features import Features, FeatureSpec, make_features, window_ends
 from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.partition import split_calibration
 from dtfl_app.sites.quality import QualityReport
@@ -31,6 +31,7 @@ __all__ = [
     "build_site",
     "chosen_features",
     "refuse_partition",
+    "split_site",
 ]
 
 
@@ -223,18 +224,34 @@ def build_site(
 ) -> SiteData:
     """Split one site's labelled series and compute the features of both parts.
 
-    The split comes first, so no window holds readings of both. Raises DataError when nothing is
-    left to train on.
+    Raises DataError when nothing is left to train on.
     """
-    window = spec.rows(schema)[0]
-    train, calibration = split_calibration(series, calibration_share, per, least=window)
+    train, calibration = split_site(name, series, schema, spec, calibration_share, per)
     features = make_features(train, schema, spec)
-    if not len(features):
+    return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)
+
+
+def split_site(
+    name: str,
+    series: pd.DataFrame,
+    schema: Schema,
+    spec: FeatureSpec,
+    calibration_share: float,
+    per: Literal["stretch", "label"] = "stretch",
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split one site's labelled series into rows to train on and rows to calibrate on.
+
+    The split comes before features, so no window holds readings of both. Readings do not matter
+    and may be left out of `series`. Raises DataError when no window is left to train on.
+    """
+    window, step = spec.rows(schema)
+    train, calibration = split_calibration(series, calibration_share, per, least=window)
+    if not window_ends(train, schema, window, step).size:
         raise DataError(
             f"site {name!r}: {len(train)} training rows give no window of {spec.window_s:g} s; "
             "use a shorter window or fewer sites"
         )
-    return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)
+    return train, calibration
 
 
 def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
@@ -247,10 +264,11 @@ def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
     )
 
 
-def refuse_partition(config: RunConfig) -> None:
+def refuse_partition(config: RunConfig, allowed: tuple[str, ...] = ("auto",)) -> None:
     """Raise ConfigError where the run config would cut up sites that are what they are."""
-    if config.data.partition != "auto":
+    if config.data.partition not in allowed:
         raise ConfigError(
             f"run config: data.partition = {config.data.partition!r}, but the sites of "
-            f"{config.run.dataset} are what they are; leave partition at 'auto'"
+            f"{config.run.dataset} are what they are; leave partition at "
+            f"{' or '.join(map(repr, allowed))}"
         )

@@ -19,7 +19,7 @@ from dtfl_app.sites.cells import split_line
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.readers import read_numbers
 
-__all__ = ["guess_dialect", "guess_words", "require_wide", "why_no_channel"]
+__all__ = ["guess_dialect", "guess_words", "names_sensors", "require_wide", "why_no_channel"]
 
 # Two words for off and on; true and false are numbers everywhere.
 _STATES = (
@@ -174,13 +174,17 @@ def _state_words(often: Counter[str]) -> dict[str, float]:
     return max(pairs, key=lambda found: (len(found), sum(often[word] for word in found)))
 
 
+def names_sensors(column: str) -> bool:
+    """Whether a column is called as one that names the sensor of each row."""
+    return re.sub(r"[\s_-]|(name|id)$", "", column.casefold()) in _SENSOR_WORDS
+
+
 def require_wide(frame: pd.DataFrame, values: Collection[str], path: Path) -> None:
     """Raise SchemaError where one column of values holds several sensors, named in another one."""
     if len(values) != 1:
         return
     for column in frame.columns:
-        plain = re.sub(r"[\s_-]|(name|id)$", "", str(column).casefold())
-        if plain not in _SENSOR_WORDS or pd.api.types.is_numeric_dtype(frame[column]):
+        if not names_sensors(str(column)) or pd.api.types.is_numeric_dtype(frame[column]):
             continue
         often = frame[column].value_counts()
         if len(often) > 1 and int(often.min()) > 1:
@@ -204,7 +208,7 @@ def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
             f"{bad.size} of {len(column)} cells are not numbers, first {cell!r} in data row "
             f"{int(bad[0]) + 1}; {dialect.grammar.advice(cell)}"
         )
-    readings = numbers[~np.isnan(numbers)]
+    readings = numbers[np.isfinite(numbers)]
     if not readings.size:
         return "it holds no reading"
     if (mixed := _mixed(column, dialect)) is not None:

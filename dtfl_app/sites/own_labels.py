@@ -3,32 +3,62 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.sites.label_column import LabelReader
 from dtfl_app.sites.readers import (
     flagged_events,
-    parse_numbers,
     parse_times,
     read_table,
     require_columns,
 )
-from dtfl_app.sites.site_schema import EventTable, LabelColumn, SiteSchema
+from dtfl_app.sites.site_schema import EventTable, SiteSchema
 from twin.schema import ABNORMAL, EVENT, NORMAL, UNLABELLED
 
-__all__ = ["SITE", "read_labels"]
+__all__ = ["SITE", "Labels", "MissedEvent", "label_cells", "read_labels", "shown"]
 
 #: Column of an event table that says whose event it is; empty = every site's.
 SITE = "site"
-_START, _END = "start", "end"
+_START, _END, _OWN = "start", "end", "own"
 
-Labels = tuple[NDArray[np.int8], NDArray[np.object_]]
+
+@dataclass(frozen=True, slots=True)
+class MissedEvent:
+    """An event of a table that covers no row of a file.
+
+    Parameters
+    ----------
+    name : as in the table.
+    start, end : as read, ISO 8601.
+    outside : whether it is before the file's first row or after its last.
+    own : whether the table says that it is this site's; otherwise it may be another's.
+    """
+
+    name: str
+    start: str
+    end: str
+    outside: bool
+    own: bool
+
+    def __str__(self) -> str:
+        where = "outside the recording" if self.outside else "between two rows"
+        return f"{self.name!r}, {self.start} to {self.end}, {where}"
+
+
+class Labels(NamedTuple):
+    """Label and event of each of n rows, as in ``twin.schema``, and the events that have no row."""
+
+    label: NDArray[np.int8]
+    event: NDArray[np.object_]
+    missed: tuple[MissedEvent, ...] = ()
 
 
 def read_labels(
@@ -53,28 +83,40 @@ def read_labels(
     if isinstance(site.labels, EventTable):
         return _from_table(_events(site.labels.path, site, name), time)
     if site.labels is None or site.labels.column not in frame:
-        return np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object)
-    numbers = parse_numbers(frame, [site.labels.column], path, site.csv.grammar)
-    label = _from_column(numbers, site.labels, path)
-    return label, flagged_events(label)
+        return Labels(np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object))
+    column = frame[site.labels.column]
+    label = _from_column(column, LabelReader(site.labels, site.csv.grammar), path)
+    return Labels(label, flagged_events(label))
 
 
-def _from_column(numbers: pd.DataFrame, labels: LabelColumn, path: Path) -> NDArray[np.int8]:
-    values = numbers[labels.column]
-    label = np.full(len(values), UNLABELLED, dtype=np.int8)
-    label[values.isin(labels.normal)] = NORMAL
-    label[values.isin(labels.abnormal)] = ABNORMAL
-    known = values.isna() | values.isin([*labels.normal, *labels.abnormal, *labels.unlabelled])
-    strange = np.flatnonzero(~known)
-    if strange.size:
-        row = int(strange[0])
+def label_cells(
+    column: pd.Series[Any], reader: LabelReader
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return the label of each cell, and which cells are no label and count as unlabelled."""
+    place, cells = pd.factorize(column)
+    # The last one is where factorize's -1 for an empty cell leads to.
+    found = [reader.read(cell) for cell in (*cells, "")]
+    labels = np.array([UNLABELLED if one is None else one for one in found], np.int8)
+    return labels[place], np.array([one is None for one in found])[place]
+
+
+def _from_column(column: pd.Series[Any], reader: LabelReader, path: Path) -> NDArray[np.int8]:
+    label, strange = label_cells(column, reader)
+    if strange.any():
+        row, labels = int(np.flatnonzero(strange)[0]), reader.labels
         raise DataError(
-            f"{path}: data row {row + 1}, column {labels.column!r}: {values[row]:g} is no label "
-            f"({strange.size} such rows); expected one of normal {list(labels.normal)}, abnormal "
-            f"{list(labels.abnormal)}, unlabelled {list(labels.unlabelled)}, or an empty cell; "
-            "list the value under [labels] in the schema"
+            f"{path}: data row {row + 1}, column {labels.column!r}: {shown(column.iloc[row])} is "
+            f"no label ({strange.sum()} such rows); expected one of normal {list(labels.normal)}, "
+            f"abnormal {list(labels.abnormal)}, unlabelled {list(labels.unlabelled)}, or an empty "
+            "cell; list the value under [labels] in the schema: a number, or a word, in which * "
+            "stands for any letters"
         )
     return label
+
+
+def shown(cell: object) -> str:
+    """Return a cell as a message has it: a text in quotes."""
+    return f"{cell:g}" if isinstance(cell, Real) else repr(str(cell))
 
 
 def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
@@ -92,9 +134,10 @@ def _events(path: Path, site: SiteSchema, name: str) -> pd.DataFrame:
             f"{path}: data row {row + 1}: the event ends at {frame[_END][row]}, before its start "
             f"at {frame[_START][row]}; correct one of them"
         )
-    events = pd.DataFrame({_START: start, _END: end, EVENT: _texts(frame[EVENT])})
+    events = pd.DataFrame({_START: start, _END: end, EVENT: _texts(frame[EVENT]), _OWN: False})
     if SITE in frame:
-        events = events[_texts(frame[SITE]).isin(["", name])]
+        whose = _texts(frame[SITE])
+        events = events.assign(**{_OWN: whose == name})[whose.isin(["", name])]
     return events.assign(**{EVENT: _numbered(events[EVENT].to_list())})
 
 
@@ -115,8 +158,14 @@ def _numbered(names: list[str]) -> list[str]:
 def _from_table(events: pd.DataFrame, time: NDArray[np.datetime64]) -> Labels:
     label = np.full(len(time), NORMAL, dtype=np.int8)
     event = np.full(len(time), "", dtype=object)
-    for start, end, name in zip(events[_START], events[_END], events[EVENT], strict=True):
-        inside = (time >= start.to_datetime64()) & (time <= end.to_datetime64())
+    missed = []
+    columns = (events[name] for name in (_START, _END, EVENT, _OWN))
+    for start, end, name, own in zip(*columns, strict=True):
+        first, last = start.to_datetime64(), end.to_datetime64()
+        inside = (time >= first) & (time <= last)
         label[inside] = ABNORMAL
         event[inside] = [f"{before}+{name}" if before else name for before in event[inside]]
-    return label, event
+        if not inside.any():
+            outside = not time.size or bool(last < time.min() or first > time.max())
+            missed.append(MissedEvent(name, start.isoformat(), end.isoformat(), outside, bool(own)))
+    return Labels(label, event, tuple(missed))

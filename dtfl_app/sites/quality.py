@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest, run_numbers
+from dtfl_app.sites.recordings import Recordings
+from dtfl_app.sites.stretches import at_rest
 from twin.schema import INSTANCE, Channel, Schema, out_of_range
 
 __all__ = [
@@ -18,11 +19,12 @@ __all__ = [
     "QualityReport",
     "assess",
     "clean",
-    "frozen",
+    "clean_channel",
 ]
 
 # When most readings are impossible the unit is wrong; a broken sensor spoils fewer.
 _WRONG_UNIT_SHARE = 0.5
+_UNTOUCHED = "kept as delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,31 @@ class QualityReport:
 
 def assess(site: str, series: pd.DataFrame, schema: Schema) -> QualityReport:
     """Report on the readings without touching them."""
-    kept = np.zeros(len(series), dtype=bool)
-    channels = (_quality(series, channel, kept, "kept as delivered") for channel in schema.channels)
+    kept, recordings = np.zeros(len(series), dtype=bool), Recordings.of(series[INSTANCE])
+    channels = (
+        _quality(channel, _values(series, channel), recordings, kept, _UNTOUCHED)
+        for channel in schema.channels
+    )
     return QualityReport(site, len(series), tuple(channels))
 
 
 def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, QualityReport]:
-    """Set readings that say nothing to missing, and report it.
+    """Set readings that say nothing to missing, and report it; see `clean_channel`."""
+    recordings, kept, channels = Recordings.of(series[INSTANCE]), {}, []
+    for channel in schema.channels:
+        values = _values(series, channel)
+        found, quality = clean_channel(site, channel, values, recordings)
+        channels.append(quality)
+        # Columns that stay as they are, are shared with `series`.
+        if found is not values or series[channel.name].dtype != values.dtype:
+            kept[channel.name] = found
+    return series.assign(**kept), QualityReport(site, len(series), tuple(channels))
+
+
+def clean_channel(
+    site: str, channel: Channel, values: NDArray[np.float64], recordings: Recordings
+) -> tuple[NDArray[np.float64], ChannelQuality]:
+    """Set readings of one channel that say nothing to missing, and report it.
 
     These are: a channel that holds one value over a whole recording of at least `FROZEN_SAMPLES`
     readings (a dead sensor), and readings outside the physical range (0 Pa for "not connected").
@@ -80,49 +100,43 @@ def clean(site: str, series: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame
     that stays at 0. Values that stay equal for a part of a recording are reported and kept: a well
     at rest, or a simulation in steady state, looks just like that.
 
+    Parameters
+    ----------
+    site : its name, for messages.
+    channel : what was measured.
+    values : its readings, shape (n,); returned as they are where nothing is to be removed.
+    recordings : those that the n rows are of.
+
     Raises SchemaError when more than half of what is left of a channel is out of range: then it is
     the unit that is wrong.
     """
-    cleaned = series.copy()
-    channels = []
-    for channel in schema.channels:
-        values = series[channel.name].to_numpy(dtype=np.float64)
-        dead = _constant_recordings(series, values) & ~at_rest(channel.kind, values)
-        broken = out_of_range(values, channel.low, channel.high) & ~dead
-        _reject_wrong_unit(site, channel, values[~dead & (values != 0)])
-        removed = dead | broken
-        cleaned[channel.name] = np.where(removed, np.nan, values)
-        channels.append(_quality(series, channel, removed, _describe(series, dead, broken)))
-    return cleaned, QualityReport(site, len(series), tuple(channels))
+    dead = recordings.constant(values) & ~at_rest(channel.kind, values)
+    broken = out_of_range(values, channel.low, channel.high) & ~dead
+    _reject_wrong_unit(site, channel, values[~dead & (values != 0)])
+    removed = dead | broken
+    quality = _quality(channel, values, recordings, removed, _describe(recordings, dead, broken))
+    return np.where(removed, np.nan, values) if removed.any() else values, quality
+
+
+def _values(series: pd.DataFrame, channel: Channel) -> NDArray[np.float64]:
+    return series[channel.name].to_numpy(dtype=np.float64)
 
 
 def _quality(
-    series: pd.DataFrame, channel: Channel, removed: NDArray[np.bool_], done: str
+    channel: Channel,
+    values: NDArray[np.float64],
+    recordings: Recordings,
+    removed: NDArray[np.bool_],
+    done: str,
 ) -> ChannelQuality:
-    values = series[channel.name].to_numpy(dtype=np.float64)
     return ChannelQuality(
         channel.name,
         missing=float(np.isnan(values).mean()),
-        frozen=float(frozen(series, values).mean()),
+        frozen=float(recordings.frozen(values).mean()),
         impossible=float(out_of_range(values, channel.low, channel.high).mean()),
         removed=float(removed.mean()),
         done=done,
     )
-
-
-def frozen(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which of n readings repeat for `FROZEN_SAMPLES` or more within a recording."""
-    # NaN differs from itself, so a missing reading is a run of its own.
-    run = run_numbers(pd.factorize(series[INSTANCE])[0], values)
-    return np.bincount(run)[run] >= FROZEN_SAMPLES
-
-
-def _constant_recordings(series: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    readings = pd.Series(values).groupby(series[INSTANCE].to_numpy())
-    constant = (readings.transform("min") == readings.transform("max")) & (
-        readings.transform("count") >= FROZEN_SAMPLES
-    )
-    return constant.to_numpy() & ~np.isnan(values)
 
 
 def _reject_wrong_unit(site: str, channel: Channel, values: NDArray[np.float64]) -> None:
@@ -136,11 +150,11 @@ def _reject_wrong_unit(site: str, channel: Channel, values: NDArray[np.float64])
         )
 
 
-def _describe(series: pd.DataFrame, dead: NDArray[np.bool_], broken: NDArray[np.bool_]) -> str:
+def _describe(recordings: Recordings, dead: NDArray[np.bool_], broken: NDArray[np.bool_]) -> str:
     parts = []
     if dead.any():
-        count = series.loc[dead, INSTANCE].nunique()
+        count = np.unique(recordings.number[dead]).size
         parts.append(f"set to missing in {count} recordings in which it never changes")
     if broken.any():
         parts.append(f"{broken.sum()} impossible readings set to missing")
-    return "; ".join(parts) or "kept as delivered"
+    return "; ".join(parts) or _UNTOUCHED

@@ -35,6 +35,8 @@ __all__ = [
     "UNNAMED",
     "assemble_series",
     "flagged_events",
+    "not_a_number",
+    "not_a_time",
     "parse_numbers",
     "parse_times",
     "read_chunks",
@@ -45,6 +47,7 @@ __all__ = [
     "recordings",
     "require_columns",
     "require_readings",
+    "require_rows",
 ]
 
 
@@ -156,8 +159,8 @@ def read_table(
     if mixed := _mixed_columns(chunks):
         chunks = list(read_chunks(path, dialect, [*text, *mixed], short_rows))
     frame = pd.concat(chunks, ignore_index=True) if len(chunks) > 1 else chunks[0]
-    if len(frame) < least:
-        raise DataError(f"{path}: the file holds no rows; expected at least one sample")
+    if least:
+        require_rows(len(frame), path)
     return frame
 
 
@@ -182,6 +185,12 @@ def _strange_text(path: Path, error: UnicodeDecodeError) -> str:
         f"{path}: its text is not in {error.encoding} ({error.reason}); say in the site schema what"
         ' it is in, e.g. encoding = "cp1252" (Windows, Western Europe), or save it as UTF-8'
     )
+
+
+def require_rows(rows: int, path: Path) -> None:
+    """Raise DataError where a file has no rows."""
+    if not rows:
+        raise DataError(f"{path}: the file holds no rows; expected at least one sample")
 
 
 def require_columns(frame: pd.DataFrame, names: Iterable[str], path: Path) -> None:
@@ -209,11 +218,18 @@ def _parse_column(column: pd.Series[Any], path: Path, grammar: CellGrammar) -> N
     parsed, bad = read_numbers(column, grammar)
     if bad.size:
         row = int(bad[0])
-        raise DataError(
-            f"{path}: data row {row + 1}, column {column.name!r}: {column.iloc[row]!r} is not a "
-            f"number ({bad.size} such cells); {grammar.advice(str(column.iloc[row]))}"
-        )
+        raise not_a_number(path, str(column.name), row, column.iloc[row], bad.size, grammar)
     return parsed
+
+
+def not_a_number(
+    path: Path, column: str, row: int, cell: object, count: int, grammar: CellGrammar
+) -> DataError:
+    """The error of a column with `count` cells that are no number, `cell` in row 0.. the first."""
+    return DataError(
+        f"{path}: data row {row + 1}, column {column!r}: {cell!r} is not a number "
+        f"({count} such cells); {grammar.advice(str(cell))}"
+    )
 
 
 def read_numbers(
@@ -255,12 +271,19 @@ def parse_times(
     bad = np.flatnonzero(np.isnat(parsed))
     if bad.size:
         row = int(bad[0])
-        raise DataError(
-            f"{path}: data row {row + 1}, column {column.name!r}: {column.iloc[row]!r} is not a "
-            f"time; expected one format throughout, of {list(formats)}. A site schema says "
-            "another one with time-formats or time-unit"
-        )
+        raise not_a_time(path, str(column.name), row, column.iloc[row], formats)
     return parsed
+
+
+def not_a_time(
+    path: Path, column: str, row: int, cell: object, formats: tuple[str, ...]
+) -> DataError:
+    """The error of a column of times whose `cell` in row 0.. is the first that is none."""
+    return DataError(
+        f"{path}: data row {row + 1}, column {column!r}: {cell!r} is not a time; expected one "
+        f"format throughout, of {list(formats)}, in the years 1678 to 2261. A site schema says "
+        "another format with time-formats or time-unit"
+    )
 
 
 def read_times(column: pd.Series[Any], form: str) -> NDArray[np.datetime64]:

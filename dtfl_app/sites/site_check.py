@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,16 +13,18 @@ import numpy as np
 import pandas as pd
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.channel_check import ChannelSummary, channel_findings, summarise
-from dtfl_app.sites.federation import build_site
+from dtfl_app.sites.channel_check import ChannelCheck, ChannelRows, ChannelSummary, check_channel
+from dtfl_app.sites.doubts import missed_events, turned_clock
+from dtfl_app.sites.features import window_ends
+from dtfl_app.sites.federation import split_site
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
-from dtfl_app.sites.own_files import OwnFile, RawFile, order, read_raw, steps_of
-from dtfl_app.sites.quality import QualityReport, clean
+from dtfl_app.sites.own_files import OwnFile, RawFile, ignored_labels, order, read_spooled, steps_of
 from dtfl_app.sites.readers import assemble_series
+from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.stretches import interruptions
-from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, TIME, UNLABELLED
+from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
 
 __all__ = ["FileSummary", "SiteCheck", "check_file"]
 
@@ -106,22 +109,39 @@ def check_file(path: Path, site: SiteSchema, name: str = "") -> SiteCheck:
     name : the site's name; the file's, without its ending, where none is given.
     """
     name, schema = name or path.stem, site.schema
-    findings: list[FileFinding] = []
-    try:
-        raw = read_raw(path, site, name)
-    except DataError as error:
-        refused = (_refused(error),)
-        return SiteCheck(str(path), schema.name, schema.digest(), None, (), refused)
+    with ExitStack() as stack:
+        try:
+            raw = stack.enter_context(read_spooled(path, site, name))
+        except DataError as error:
+            refused = (_refused(error),)
+            return SiteCheck(str(path), schema.name, schema.digest(), None, (), refused)
+        return _check(raw, site, path, name)
+
+
+def _check(raw: RawFile, site: SiteSchema, path: Path, name: str) -> SiteCheck:
+    schema, findings = site.schema, list[FileFinding]()
     found = _ordered(raw, site, path, name, findings)
     summary = _summary(raw, found, site)
-    findings += _column_findings(raw)
+    findings += _column_findings(raw, site)
     findings += _clock_findings(raw, found, site, summary)
-    findings += _label_findings(site, summary)
-    cleaned = _as_trained(found, site, name, findings)
+    findings += [*turned_clock(raw), *_label_findings(site, summary), *missed_events(raw)]
+    channels = [
+        check_channel(read, site.columns[read.channel.name], name)
+        for read in _channels(found, schema)
+    ]
+    cleaned = _as_trained(channels, found, site, name, findings)
+    for channel in channels:
+        findings += channel.as_cleaned if cleaned else channel.as_delivered
+    summaries = tuple(channel.summary for channel in channels)
+    return SiteCheck(str(path), schema.name, schema.digest(), summary, summaries, tuple(findings))
+
+
+def _channels(found: OwnFile, schema: Schema) -> Iterator[ChannelRows]:
+    """One channel after the other, so that the readings of no other are in memory."""
+    recordings = Recordings.of(found.series[INSTANCE])
     for channel in schema.channels:
-        findings += channel_findings(found, channel, cleaned[channel.name].to_numpy(np.float64))
-    channels = tuple(summarise(found, c, site.columns[c.name]) for c in schema.channels)
-    return SiteCheck(str(path), schema.name, schema.digest(), summary, channels, tuple(findings))
+        assert found.late is not None
+        yield ChannelRows(channel, found.late.read(channel.name), recordings, found.rows)
 
 
 def _ordered(
@@ -136,17 +156,23 @@ def _ordered(
 
 
 def _as_trained(
-    found: OwnFile, site: SiteSchema, name: str, findings: list[FileFinding]
-) -> pd.DataFrame:
-    """The readings as training has them; as delivered where it refuses them."""
+    channels: Sequence[ChannelCheck],
+    found: OwnFile,
+    site: SiteSchema,
+    name: str,
+    findings: list[FileFinding],
+) -> bool:
+    """Add what training says of the file; whether it takes the readings at all."""
     try:
-        cleaned, quality = clean(name, found.series, site.schema)
+        for channel in channels:
+            if channel.refused is not None:
+                raise channel.refused
         if all(finding.level != "stop" for finding in findings):
-            findings += _training_findings(cleaned, quality, site)
-        return cleaned
+            findings += _training_findings(found.series, name, site)
     except DataError as error:
         findings.append(_refused(error))
-        return found.series
+        return False
+    return True
 
 
 def _refused(error: DataError) -> FileFinding:
@@ -156,14 +182,14 @@ def _refused(error: DataError) -> FileFinding:
 def _in_file_order(raw: RawFile, name: str) -> OwnFile:
     """The rows as they are, so that readings can be looked at whatever the clock does."""
     instance = [name] * len(raw.rows)
-    series = assemble_series(raw.time, raw.values, instance, raw.label, list(raw.event))
-    return OwnFile(series, raw.rows, raw.rows[raw.repeats()])
+    series = assemble_series(raw.time, raw.values, instance, raw.label, raw.event)
+    return OwnFile(series, raw.rows, raw.rows[raw.repeats()], raw.late)
 
 
 def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
     steps, label = steps_of(raw), found.series["label"]
     gaps = _gaps(raw, found, site)
-    names = dict.fromkeys(str(event) for event in found.series[EVENT] if event)
+    names = [str(event) for event in found.series[EVENT].unique() if event]
     return FileSummary(
         rows=len(raw.rows),
         first=str(raw.time.min().astype("datetime64[s]")),
@@ -190,11 +216,17 @@ def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, flo
     return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
 
 
-def _column_findings(raw: RawFile) -> Iterator[FileFinding]:
-    if raw.unused:
-        number = counted(len(raw.unused), "column")
+def _column_findings(raw: RawFile, site: SiteSchema) -> Iterator[FileFinding]:
+    labels = ignored_labels(raw, site)
+    if labels:
         yield FileFinding(
-            "note", "file", f"{number} that the schema does not use: {', '.join(raw.unused)}",
+            "note", "labels", f"columns that look like labels: {', '.join(labels)}",
+            "ignores them: the table of events has the labels", "nothing",
+        )  # fmt: skip
+    if unused := [name for name in raw.unused if name not in labels]:
+        number = counted(len(unused), "column")
+        yield FileFinding(
+            "note", "file", f"{number} that the schema does not use: {', '.join(unused)}",
             "leaves them out", "add a [[channel]] for each that is a sensor, if it is wanted",
         )  # fmt: skip
 
@@ -248,14 +280,13 @@ def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[FileFind
         )  # fmt: skip
 
 
-def _training_findings(
-    cleaned: pd.DataFrame, quality: QualityReport, site: SiteSchema
-) -> Iterator[FileFinding]:
+def _training_findings(series: pd.DataFrame, name: str, site: SiteSchema) -> Iterator[FileFinding]:
     """Split and window the file as a site does before round 1; DataError where that fails."""
-    name, spec = quality.site, each_reading(site.schema)
-    site.schema.validate(cleaned, name)
-    data = build_site(name, cleaned, site.schema, spec, _CALIBRATION_SHARE, quality)
-    scores = int((data.features_cal.label < 1).sum())
+    schema, spec = site.schema, each_reading(site.schema)
+    rows = series[[INSTANCE, TIME, LABEL, EVENT]]
+    _, calibration = split_site(name, rows, schema, spec, _CALIBRATION_SHARE)
+    ends = window_ends(calibration, schema, *spec.rows(schema))
+    scores = int((calibration[LABEL].to_numpy()[ends] < ABNORMAL).sum())
     if scores < _FEW_SCORES:
         level: Level = "note" if scores else "look"
         yield FileFinding(

@@ -28,8 +28,8 @@
 
     [labels]                          # leave it out where nothing is labelled
     column = "ATT_FLAG"               # with values as listed below; others are refused
-    normal = [0]
-    abnormal = [1]
+    normal = [0, "benign"]            # numbers and words; letters' case and spaces do not count
+    abnormal = [1, "attack*"]         # "*" stands for any letters
     unlabelled = [-999]
 
     [labels]                          # or: a table of events, start and end inclusive
@@ -51,6 +51,7 @@ from typing import Any, Literal, NoReturn, get_args
 from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.cells import EPOCHS, ISO8601, require_format
 from dtfl_app.sites.dialect import CSV_KEYS, CsvDialect, dialect_table, read_dialect
+from dtfl_app.sites.label_column import LABEL_KEYS, LabelColumn, label_table, read_label_column
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
 __all__ = ["CsvDialect", "EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
@@ -72,24 +73,7 @@ _ROOT = {
 # By whether the newest row is the first.
 _ORDERS = ("oldest-first", "newest-first")
 _CHANNEL = {"name", "column", "unit", "kind", "low", "high"}
-_LABEL_COLUMN = {"column", "normal", "abnormal", "unlabelled"}
 _RESERVED = {INSTANCE, TIME, LABEL, EVENT}
-
-
-@dataclass(frozen=True, slots=True)
-class LabelColumn:
-    """Labels stand in a column of the site's file.
-
-    Parameters
-    ----------
-    column : its name.
-    normal, abnormal, unlabelled : the numbers that mean so; an empty cell is unlabelled.
-    """
-
-    column: str
-    normal: tuple[float, ...] = (0.0,)
-    abnormal: tuple[float, ...] = (1.0,)
-    unlabelled: tuple[float, ...] = (-1.0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +146,7 @@ class SiteSchema:
             return []
         if isinstance(self.labels, EventTable):
             return ["[labels]\n" + _lines({"events": self.labels.path.name})]
-        label = {
-            "column": self.labels.column,
-            "normal": list(map(float, self.labels.normal)),
-            "abnormal": list(map(float, self.labels.abnormal)),
-            "unlabelled": list(map(float, self.labels.unlabelled)),
-        }
-        return ["[labels]\n" + _lines(label)]
+        return ["[labels]\n" + _lines(label_table(self.labels))]
 
 
 def _table(channel: Channel, column: str) -> dict[str, object]:
@@ -271,17 +249,6 @@ class _Reader:
             self.refuse(f"order = {value!r}; expected one of {list(_ORDERS)}")
         return bool(value == _ORDERS[True])
 
-    def numbers(
-        self, table: Mapping[str, Any], key: str, default: tuple[float, ...]
-    ) -> tuple[float, ...]:
-        value = table.get(key, list(default))
-        sound = isinstance(value, list) and all(
-            isinstance(v, int | float) and not isinstance(v, bool) for v in value
-        )
-        if not sound:
-            self.refuse(f"[labels]: {key} = {value!r}; expected numbers, e.g. {key} = [0]")
-        return tuple(float(v) for v in value)
-
     def tables(self, table: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
         value = table.get(key)
         if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
@@ -318,18 +285,8 @@ class _Reader:
         if "events" in table:
             self.known(table, {"events"}, "[labels]")
             return EventTable(self.path.parent / self.text(table, "events", "[labels]"))
-        self.known(table, _LABEL_COLUMN, "[labels]")
-        usual = LabelColumn(self.text(table, "column", "[labels]"))
-        found = LabelColumn(
-            usual.column,
-            self.numbers(table, "normal", usual.normal),
-            self.numbers(table, "abnormal", usual.abnormal),
-            self.numbers(table, "unlabelled", usual.unlabelled),
-        )
-        listed = [*found.normal, *found.abnormal, *found.unlabelled]
-        if twice := sorted({value for value in listed if listed.count(value) > 1}):
-            self.refuse(f"[labels]: {twice} stand in two lists; expected each value in one")
-        return found
+        self.known(table, set(LABEL_KEYS), "[labels]")
+        return read_label_column(table, self.text(table, "column", "[labels]"), self.refuse)
 
     def twin(self, found: Mapping[str, Any]) -> TwinKind:
         value = found.get("twin", "none")

@@ -63,7 +63,9 @@ def stretch_names(time: NDArray[np.datetime64], period_s: float, name: str) -> l
     part = np.concatenate([[0], np.cumsum(interruptions(time, period_s))])
     if part[-1] == 0:
         return [name] * len(time)
-    return [f"{name}{_PART}{i + 1}" for i in part]
+    # Rows of a stretch share one text.
+    names = [f"{name}{_PART}{i + 1}" for i in range(int(part[-1]) + 1)]
+    return [names[i] for i in part]
 
 
 def recording_of(instance: str) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "EVENT_NAMES",
     "read_threew",
     "read_threew_raw",
+    "recording_name",
     "threew_schema",
     "well_of",
 ]
@@ -63,7 +64,7 @@ CHANNELS: dict[str, Channel] = {
     )
 }
 
-# Filled and alive in measured and simulated wells alike; P-PDG is dead in some wells.
+#: Of event type 2: filled and alive in measured and simulated wells; P-PDG is dead in some wells.
 DEFAULT_CHANNELS = ("P-TPT", "T-TPT")
 
 EVENT_NAMES: dict[int, str] = {
@@ -92,12 +93,20 @@ def threew_schema(channels: Sequence[str] = DEFAULT_CHANNELS) -> Schema:
     return Schema("3w", tuple(CHANNELS[name] for name in channels), period_s=1.0)
 
 
+def recording_name(instance: str) -> str:
+    """Return the name of a recording, or of that which a part is of, without its event type.
+
+    "2/WELL-00011_20140929170028/part-2" is of "WELL-00011_20140929170028".
+    """
+    return recording_of(instance).rsplit("/", 1)[-1]
+
+
 def well_of(instance: str) -> str:
     """Return the well of a recording, or of a part of one.
 
     "2/WELL-00011_20140929170028/part-2" is of "WELL-00011".
     """
-    return recording_of(instance).rsplit("/", 1)[-1].split("_", 1)[0]
+    return recording_name(instance).split("_", 1)[0]
 
 
 def read_threew(
@@ -134,10 +143,14 @@ def read_threew_raw(
     channels: Sequence[str] = DEFAULT_CHANNELS,
     source: str = "WELL",
     events: Sequence[int] = (2,),
+    optional: bool = False,
 ) -> pd.DataFrame:
-    """As `read_threew`, with all readings as delivered, so that a site can report on them."""
+    """As `read_threew`, with all readings as delivered, so that a site can report on them.
+
+    `optional` : a channel that a file has no column of is missing throughout, and no error.
+    """
     if not path.is_dir():
-        return _read_file(path, channels)
+        return _read_file(path, channels, optional)
     files = [
         file
         for event in events
@@ -150,12 +163,14 @@ def read_threew_raw(
             f"{path}: no recording {source}*.csv or {source}*.parquet in {folders}; expected the "
             "published 3W folder, one folder per event type"
         )
-    return pd.concat([_read_file(file, channels) for file in files], ignore_index=True)
+    return pd.concat([_read_file(file, channels, optional) for file in files], ignore_index=True)
 
 
-def _read_file(path: Path, channels: Sequence[str]) -> pd.DataFrame:
+def _read_file(path: Path, channels: Sequence[str], optional: bool) -> pd.DataFrame:
     names = threew_schema(channels).names
     frame = read_table(path)
+    if optional:
+        frame = frame.assign(**{name: np.nan for name in names if name not in frame})
     require_columns(frame, [_TIME, *names, _CLASS], path)
     classes = parse_numbers(frame, [_CLASS], path)[_CLASS]
     instance = _instances(frame, path)

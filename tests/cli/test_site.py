@@ -71,6 +71,20 @@ def test_a_draft_is_printed_as_it_can_be_stored(folder):
     assert invoke("site", "check", folder / "judge.csv").exit_code == 1  # the pump never runs
 
 
+def test_several_files_are_drafted_at_once_and_what_is_unsure_is_on_standard_error(folder):
+    for name in ("north", "south"):
+        path = folder / f"{name}.csv"
+        path.write_text(path.read_text().replace("30/01/2024", "05/01/2024"))
+        kept = path.read_text().splitlines()[:200]
+        path.write_text("\n".join(kept))
+
+    result = invoke("site", "draft", folder / "north.csv", folder / "south.csv")
+
+    assert result.exit_code == 0
+    assert "# A first schema for north.csv, south.csv, guessed from 398 rows" in result.stdout
+    assert 'guess: time-formats = ["%d/%m/%Y %H:%M"] is a guess' in result.stderr
+
+
 def test_columns_that_a_draft_does_not_take_are_named_on_standard_error(folder):
     text = (folder / "north.csv").read_text().splitlines()
     (folder / "more.csv").write_text(

@@ -104,6 +104,41 @@ def test_outside_the_official_periods_the_flag_of_the_file_counts(tmp_path, head
     assert series["event"].tolist() == ["", "flagged-1", "flagged-1", "", "flagged-2", ""]
 
 
+def test_flags_in_words_are_ignored_where_the_table_decides_and_that_is_said_once(
+    tmp_path, data_dir, dataset04, caplog
+):
+    """A copy whose flags are "benign" and "attack1" to "attack7", as one that is passed around."""
+    copy = pd.read_csv(data_dir / "batadal" / DATASET04, skipinitialspace=True)
+    words = dataset04["event"].str.replace("-", "").replace("", "benign").tolist()
+    path = tmp_path / "copy.csv"
+    copy.assign(**{copy.columns[-1]: words}).to_csv(path, index=False)
+
+    with caplog.at_level("INFO"):
+        first, second = read_batadal(path), read_batadal(path)
+
+    columns = ["time", *SCADA.names, "label", "event"]
+    pd.testing.assert_frame_equal(first[columns], dataset04[columns])
+    pd.testing.assert_frame_equal(first, second)
+    (line,) = (line for line in caplog.messages if "is ignored" in line)
+    assert "copy.csv: column ATT_FLAG is ignored" in line and "'benign'" in line
+
+
+def test_the_official_files_say_nothing_of_their_flags(data_dir, caplog):
+    with caplog.at_level("INFO"):
+        read_batadal(data_dir / "batadal" / DATASET04)
+
+    assert caplog.messages == []
+
+
+def test_words_of_flags_count_outside_the_official_periods(tmp_path, head):
+    times = pd.date_range("2020-01-01", periods=4, freq="h")
+    flags = ["Benign", "A ttack", "attack8", None]
+    path = tmp_path / "own.csv"
+    head.head(4).assign(DATETIME=times, ATT_FLAG=flags).to_csv(path, index=False)
+
+    assert read_batadal(path)["label"].tolist() == [0, 1, 1, -1]
+
+
 def test_outside_the_official_periods_a_file_without_flag_is_unlabelled(tmp_path, head):
     times = pd.date_range("2020-01-01", periods=48, freq="h")
     path = tmp_path / "own.csv"
@@ -127,7 +162,11 @@ def test_an_interruption_starts_a_new_instance(tmp_path, head):
         (lambda f: f.assign(P_J269=f["P_J269"] * 9.81), SchemaError, r"'P_J269': .* outside"),
         (lambda f: f.assign(F_PU1=f["F_PU1"] * 3.6), SchemaError, r"'F_PU1': .* L/s"),
         (lambda f: f.assign(S_V2=["?", *f["S_V2"][1:]]), DataError, r"data row 1, column 'S_V2'"),
-        (lambda f: f.assign(ATT_FLAG=7), DataError, r"'ATT_FLAG': 7 is no known flag"),
+        (
+            lambda f: f.assign(ATT_FLAG=7, DATETIME=pd.date_range("2020", periods=48, freq="h")),
+            DataError,
+            r"data row 1, column 'ATT_FLAG': 7 is no known flag",
+        ),
         (lambda f: f.assign(DATETIME="soon"), DataError, r"column 'DATETIME': 'soon' is not a"),
         (lambda f: f.iloc[[0, 0]], SchemaError, r"time goes back or repeats"),
         (

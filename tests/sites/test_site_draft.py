@@ -291,6 +291,118 @@ def test_a_public_file_is_drafted_whole(data_dir, tmp_path):
     assert check_file(path, site).exit_code <= 1
 
 
+def two_files(folder, **more):
+    """North, and south with readings of twice the span and other words; `more` goes into south."""
+    north = station_frame(0, rows=900)
+    north["P1"] = np.where(north.index % 7 < 4, "ON", "OFF")
+    north.loc[[3, 4], "P1"] = "No Data"
+    south = north.copy()
+    for column in ("Tank 1 [m]", "Q"):
+        middle = south[column].mean()
+        south[column] = (middle + 2 * (south[column] - middle)).round(3)
+    south["P1"] = np.where(south.index % 9 < 4, "running", "stopped")
+    south.loc[[7, 8], "P1"] = "-"
+    south["flag"] = (south.index > 800) * 2
+    paths = folder / "north.csv", folder / "south.csv"
+    for frame, path in zip((north, south.assign(**more)), paths, strict=True):
+        frame.to_csv(path, index=False)
+    return paths
+
+
+def test_several_files_give_one_schema_over_all(tmp_path):
+    north, south = two_files(tmp_path, extra=1.0)
+    draft = draft_schema(north, south)
+    (tmp_path / "schema.toml").write_text(draft.toml)
+
+    site = read_site_schema(tmp_path / "schema.toml")
+
+    assert site.csv.states == {"ON": 1.0, "OFF": 0.0, "running": 1.0, "stopped": 0.0}
+    assert site.csv.missing == ("No Data", "-")
+    assert site.labels == LabelColumn("flag", abnormal=(2.0,))
+    assert draft.left_out == ('column "extra": north.csv does not have it',)
+    assert "# A first schema for north.csv, south.csv, guessed from 1800 rows" in draft.toml
+    level = site.schema.channels[0]
+    assert level.low <= pd.read_csv(south)["Tank 1 [m]"].min()
+    for path in (north, south):
+        assert check_file(path, site).exit_code <= 1
+
+
+def test_a_range_guessed_from_one_file_fits_the_next_sites(tmp_path):
+    """A guess that is too narrow makes missing readings of good ones, or refuses the file."""
+    north, south = two_files(tmp_path, P1="ON", flag=0)
+    (tmp_path / "schema.toml").write_text(draft_schema(north).toml)
+    site = read_site_schema(tmp_path / "schema.toml")
+
+    found = check_file(south, site)
+
+    assert found.exit_code <= 1
+    assert [channel.outside for channel in found.channels] == [0, 0, 0]
+    level, flow, pump = site.schema.channels
+    assert (level.low, level.high) == (0.0, 20.0)
+    assert (flow.kind, flow.low, flow.high) == ("other", -20.0, 60.0)
+    assert (pump.low, pump.high) == (0.0, 1.0)
+    assert (
+        "low and high are a wide guess. Correct them from the data sheet"
+        in (tmp_path / "schema.toml").read_text()
+    )
+
+
+def test_a_column_that_cannot_be_read_is_named_with_its_file_and_row_there(tmp_path):
+    extra = ["1.5"] * 899 + ["1.2.3"]
+    north, south = two_files(tmp_path, Q=extra)
+
+    (reason,) = draft_schema(north, south).left_out
+
+    assert reason.startswith(
+        "column \"Q\": in south.csv 1 of 900 cells are not numbers, first '1.2.3' in data row 900;"
+    )
+
+
+def test_files_that_are_written_differently_take_a_draft_each(tmp_path):
+    north, south = two_files(tmp_path)
+    pd.read_csv(south).to_csv(south, index=False, sep=";")
+
+    with pytest.raises(DataError, match=r"south\.csv: it is not written as .*north\.csv is"):
+        draft_schema(north, south)
+
+
+def test_files_of_two_orders_take_a_draft_each(tmp_path):
+    north, south = two_files(tmp_path)
+    pd.read_csv(south)[::-1].to_csv(south, index=False)
+
+    with pytest.raises(
+        DataError, match=r"south\.csv: its newest row is the first, that of .*north"
+    ):
+        draft_schema(north, south)
+    assert 'order = "newest-first"' in draft_schema(south).toml
+
+
+def test_a_second_label_is_left_out_and_named(drafted):
+    frame = station_frame(0, rows=900, surge=slice(300, 400)).rename(columns={"flag": "anomaly"})
+    frame["changepoint"] = (frame.index == 300) * 1.0
+
+    site, path = drafted(frame)
+
+    assert site.labels == LabelColumn("anomaly")
+    assert [channel.name for channel in site.schema.channels] == ["Tank-1", "Q", "P1"]
+    (reason,) = draft_schema(path).left_out
+    assert reason.startswith(
+        "column \"changepoint\": it looks like a second label beside 'anomaly'"
+    )
+
+
+def test_words_of_a_label_are_drafted_and_read_back(drafted):
+    frame = station_frame(0, rows=900, surge=slice(300, 400))
+    frame["flag"] = np.where(frame["flag"] == 1, "Attack", "Normal")
+    frame.loc[350, "flag"] = "A ttack"
+
+    site, path = drafted(frame)
+
+    assert site.labels == LabelColumn("flag", ("Normal",), ("Attack",), ())
+    summary = check_file(path, site).summary
+    assert (summary.normal, summary.abnormal, summary.events) == (800, 100, ("flagged-1",))
+
+
 def test_names_that_may_not_be_are_changed(drafted):
     frame = pd.DataFrame(
         {
@@ -312,7 +424,7 @@ def test_a_channel_that_never_moves_is_left_to_the_owner(drafted, tmp_path):
 
     text = (tmp_path / "schema.toml").read_text()
 
-    assert "# It never changes from 0 in this file: set kind, low and high" in text
+    assert "# It never changes from 0 here: set kind, low and high" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,182 @@
+"""Which column of a file holds its times, and in which form: guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dtfl_app.core.errors import DataError
+from dtfl_app.sites.cells import EPOCHS, ISO8601, parse_time
+from dtfl_app.sites.readers import parse_times
+
+__all__ = ["Clock", "guess_clock", "guess_period", "turned", "unevenness"]
+
+# Day before month is the custom of most countries, but not of those that write am and pm.
+_DATES = (
+    *("%d/%m/%Y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y"),
+    *("%m/%d/%Y", "%m/%d/%y", "%m.%d.%Y", "%m.%d.%y", "%m-%d-%Y"),
+    *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y"),
+)
+_TIMES = (" %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %H", "")
+_HALF_DAYS = (" %I:%M:%S %p", " %I:%M %p")
+_MONTH_FIRST = sorted(_DATES, key=lambda date: not date.startswith("%m"))
+_FORMATS = (
+    ISO8601,
+    *(date + time for time in _TIMES for date in _DATES),
+    *(date + time for time in _HALF_DAYS for date in _MONTH_FIRST),
+)
+_SHOWN = ("%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%d-%b-%y %H:%M:%S")
+# Numbers that are seconds since 1970 in the years 2001 to 2065: few sensors read so.
+_EPOCH_FROM, _EPOCH_TO = 1e9, 3e9
+_FEW_ROWS = 50
+
+Times = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clock:
+    """A file's, or several files', time.
+
+    Parameters
+    ----------
+    column : its name.
+    form : as `cells.parse_time` takes it.
+    times : of each file.
+    turned : the form with day and month in the other order, where all times fit that too and are as
+        even by it; "" where the times decide.
+    """
+
+    column: str
+    form: str
+    times: tuple[Times, ...]
+    turned: str = ""
+
+    @property
+    def backwards(self) -> tuple[bool, ...]:
+        """Whether time goes backwards, of each file."""
+        return tuple(bool(_median_step(time) < np.timedelta64(0)) for time in self.times)
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether time goes backwards in every file."""
+        return all(self.backwards)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    unevenness: float
+    place: int
+    clock: Clock
+
+
+def guess_clock(frames: Sequence[pd.DataFrame], path: Path) -> Clock:
+    """Return the column of times and their form: of several readings the most even one.
+
+    Parameters
+    ----------
+    frames : the files' columns; all have the same.
+    path : the first file, for messages.
+
+    Raises DataError where no column holds times throughout.
+    """
+    found = _readings(frames, _texts(frames), path) or _readings(frames, _epochs(frames), path)
+    if not found:
+        raise DataError(
+            f"{path}: no column holds times in one format throughout; expected ISO 8601 "
+            f"(2024-03-01T12:00:00) or one such as {list(_SHOWN)}. If the format is another, "
+            "write the schema by hand (time-formats with the directives of strptime, or time-unit)"
+        )
+    best = min(found, key=lambda one: (one.unevenness, one.place))
+    other = turned(best.clock.form)
+    for one in found:
+        alike = one.unevenness == best.unevenness and one.clock.column == best.clock.column
+        if other and one.clock.form == other and alike:
+            return Clock(best.clock.column, best.clock.form, best.clock.times, other)
+    return best.clock
+
+
+def turned(form: str) -> str:
+    """Return a form with its day and month changed over; "" where it has not both as numbers."""
+    if "%d" not in form or "%m" not in form:
+        return ""
+    return form.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
+
+
+def _readings(
+    frames: Sequence[pd.DataFrame], candidates: Iterable[tuple[str, str]], path: Path
+) -> list[_Reading]:
+    """The candidates that hold times throughout."""
+    found = []
+    for place, (column, form) in enumerate(candidates):
+        first = frames[0][column]
+        # Most columns and formats fail on the first row already, or on one soon after.
+        text = first.dtype == object or pd.api.types.is_string_dtype(first)
+        if text and parse_time(str(first.iloc[0]), form) is None:
+            continue
+        if _times(first.head(_FEW_ROWS), path, form) is None:
+            continue
+        times = [_times(frame[column], path, form) for frame in frames]
+        sound = tuple(time for time in times if time is not None)
+        if len(sound) == len(times):
+            uneven = float(np.mean([unevenness(time) for time in sound]))
+            found.append(_Reading(uneven, place, Clock(column, form, sound)))
+    return found
+
+
+def _texts(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    texts = [c for c in frames[0].columns if not pd.api.types.is_numeric_dtype(frames[0][c])]
+    return [(column, form) for column in texts for form in _FORMATS]
+
+
+def _epochs(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    """Columns of numbers that may be times since 1970, and in which unit."""
+    return [
+        (column, form)
+        for column in frames[0].columns
+        if all(pd.api.types.is_numeric_dtype(frame[column]) for frame in frames)
+        for form, ns in EPOCHS.values()
+        if all(
+            float(frame[column].min()) * ns / 10**9 >= _EPOCH_FROM
+            and float(frame[column].max()) * ns / 10**9 <= _EPOCH_TO
+            for frame in frames
+        )
+    ]
+
+
+def _times(column: pd.Series[Any], path: Path, form: str) -> Times | None:
+    try:
+        return parse_times(column, path, (form,))
+    except DataError:
+        return None
+
+
+def unevenness(time: Times) -> float:
+    """Return the share of steps that are not the median one; 2 where that is 0."""
+    steps, median = np.diff(time), _median_step(time)
+    if not steps.size:
+        return 0.0
+    return float((steps != median).mean()) if median != np.timedelta64(0) else 2.0
+
+
+def _median_step(time: Times) -> np.timedelta64:
+    steps = np.diff(time)
+    return np.timedelta64(np.median(steps)) if steps.size else np.timedelta64(0, "ns")
+
+
+def guess_period(clock: Clock, path: Path) -> float:
+    """Return the median step forward, in s; DataError where time never goes forward."""
+    sign = -1 if clock.newest_first else 1
+    steps = np.concatenate([sign * np.diff(time) / np.timedelta64(1, "s") for time in clock.times])
+    forward = steps[steps > 0]
+    if not forward.size:
+        raise DataError(
+            f"{path}: its time does not go forward from any row to the next, so it has no sampling "
+            "period; sort the rows by time, oldest first"
+        )
+    return round(float(np.median(forward)), 6)
