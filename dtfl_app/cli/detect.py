@@ -157,12 +157,14 @@ def _summarise(detection: Detection, seconds: float, target: Path) -> None:
     )  # fmt: skip
     log.info(
         "%d rows left out, %d readings missing, %d impossible, %d stretches, %d gaps, "
-        "%.2f ms per row",
+        "%d rows filled in, %.2f ms per row",
         counts.skipped, counts.missing, counts.impossible, counts.stretches, counts.gaps,
-        1000 * seconds / max(counts.rows, 1),
+        counts.filled, 1000 * seconds / max(counts.rows, 1),
     )  # fmt: skip
     if detection.left_out.total:
         log.warning("left out: %s", detection.left_out)
+    if told := detection.no_step():
+        log.warning("%s", told)
     distances = detection.scorer.drift.distances()
     told = ", ".join(f"{kind} {distance:.2f}" for kind, distance in distances.items())
     log.info("distance of normal operation from calibration: %s", told or "no step without alarm")

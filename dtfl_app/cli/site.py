@@ -122,10 +122,15 @@ def _show(found: SiteCheck, console: Console) -> None:
 def _lines(summary: FileSummary) -> list[str]:
     period = "-" if summary.period_s is None else f"{summary.period_s:g} s"
     named = ", ".join(summary.events[:_SHOWN]) + (", ..." if summary.events[_SHOWN:] else "")
+    filled = ""
+    if summary.filled_rows:
+        gaps, rows = counted(summary.filled_gaps, "gap"), counted(summary.filled_rows, "row")
+        filled = f", {gaps} filled with {rows}"
     events = counted(len(summary.events), "event") + (f": {named}" if named else "")
     return [
         f"{summary.rows} rows from {summary.first} to {summary.last}, every {period} (median); "
-        f"{counted(summary.gaps, 'gap')}, {counted(summary.repeated, 'repeated row')}",
+        f"{counted(summary.gaps, 'gap')}{filled}, {counted(summary.repeated, 'repeated row')}; "
+        f"longest stretch {counted(summary.longest_stretch, 'row')}",
         f"labels: {summary.normal} normal, {summary.abnormal} abnormal, {summary.unlabelled} "
         f"unlabelled; {events}",
     ]

@@ -151,6 +151,8 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
         dataset, data = kind.from_own_file(config, node.data)
     if data.quality.repeated:
         log.info("site %s: %d repeated rows left out", data.name, data.quality.repeated)
+    if data.quality.filled:
+        log.info("site %s: gaps filled with %d rows", data.name, data.quality.filled)
     return Site(config, data, open_physics(config, dataset))
 
 

@@ -113,6 +113,24 @@ class Detection:
         if enough and (told := self.too_much_left_out()):
             self._warnings.warn("share", "%s", told)
 
+    def no_step(self) -> str:
+        """Say why nothing is scored, where gaps leave no stretch as long as a window; else ""."""
+        counts, window = self.counts, self.scorer.window
+        if counts.steps or not counts.stretches or counts.longest_stretch >= window:
+            return ""
+        return (
+            f"{self._where}: nothing is scored: a window takes {window} rows, and the longest of "
+            f"{counts.stretches} stretches without a gap has {counts.longest_stretch}. Give a file "
+            "with longer ones, or, where single rows are missing, a site schema that has gaps "
+            "filled (--schema, max-gap-s)"
+        )
+
+    def warn_of_no_step(self) -> None:
+        """Log it, once an hour, where a growing file has rows enough for two windows."""
+        enough = self.counts.rows >= 2 * self.scorer.window
+        if enough and (told := self.no_step()):
+            self._warnings.warn("window", "%s", told)
+
     def lines(self, lines: Iterable[bytes]) -> list[str]:
         """Score complete lines of the file; return lines of output, without their ends."""
         return [text for line in lines for text in self._line(line)]
@@ -210,8 +228,16 @@ class Detection:
     def _row(self, row: SensorRow) -> list[str]:
         for name in row.bad:
             self._warnings.warn(name, "channel %s: a cell is not a number; taken as missing", name)
+        found = []
+        for time, readings in self.scorer.missing_rows(row.time, row.readings, row.instance):
+            outcome = self.scorer.step(time, readings, row.instance, filled=True)
+            found += self._said(SensorRow(time, readings, (), row.instance), outcome)
         outcome = self.scorer.step(row.time, row.readings, row.instance)
         self._tell(row, outcome)
+        return found + self._said(row, outcome)
+
+    def _said(self, row: SensorRow, outcome: Outcome) -> list[str]:
+        """Lines of output about a row."""
         step = outcome.step
         found = []
         if step is not None and (step.verdict.alarm or self._options.every_step):

@@ -88,6 +88,7 @@ def follow(
             batch = source.poll()
             _score(detection, batch, output, source)
             detection.warn_of_left_out()
+            detection.warn_of_no_step()
             if batch.more:
                 idle_since, pause = time.monotonic(), 0.0
                 continue

@@ -60,16 +60,19 @@ class RowReader:
         self._grammar = site_schema.csv.grammar
         columns, names = site_schema.columns, site_schema.schema.names
         wanted = [site_schema.time, *(columns[n] for n in names if n not in optional)]
-        if missing := [name for name in wanted if name not in self.header]:
+        # Of a thousand columns each is looked up once.
+        place = {column: number for number, column in enumerate(self.header)}
+        if missing := [name for name in wanted if name not in place]:
             raise SchemaError(
                 f"{where}: columns {missing} are missing; expected {wanted}, found {self.header}. "
                 "Rename or add them, or describe the file's own columns in a site schema (--schema)"
             )
-        self._time = self.header.index(site_schema.time)
-        present = [(n, columns[n]) for n in names if columns[n] in self.header]
-        self._places = [(names.index(n), n, self.header.index(c)) for n, c in present]
+        self._time = place[site_schema.time]
+        self._places = [
+            (number, n, place[columns[n]]) for number, n in enumerate(names) if columns[n] in place
+        ]
         self._width = len(names)
-        self._instance = self.header.index(INSTANCE) if INSTANCE in self.header else None
+        self._instance = place.get(INSTANCE)
 
     def read(self, cells: Sequence[str]) -> SensorRow | str:
         """Read a row's cells; where it is none, say why."""

@@ -22,7 +22,7 @@ from dtfl_app.detection.model import OnnxModel
 from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
 from dtfl_app.sites.features import channel_of
-from dtfl_app.sites.stretches import longest_step_ns
+from dtfl_app.sites.stretches import fill_gaps, longest_step_ns
 from twin.schema import Schema, out_of_range
 
 __all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
@@ -98,6 +98,8 @@ class Counts:
     impossible : readings outside the physical range.
     stretches : uninterrupted stretches of rows.
     gaps : stretches that begin because time is missing, and not with a recording.
+    filled : rows made up to fill gaps; they are among no other of these but what came out.
+    longest_stretch : rows of the longest stretch, those made up included.
     steps, alarms, episodes : time steps, those with an alarm, and runs of these.
     """
 
@@ -107,6 +109,8 @@ class Counts:
     impossible: int = 0
     stretches: int = 0
     gaps: int = 0
+    filled: int = 0
+    longest_stretch: int = 0
     steps: int = 0
     alarms: int = 0
     episodes: int = 0
@@ -114,9 +118,10 @@ class Counts:
 
 @dataclass(slots=True)
 class _Place:
-    """Where in the recording the scorer is."""
+    """Where in the recording the scorer is; `readings` as delivered, of the last row."""
 
     last: int | None = None
+    readings: Floats | None = None
     instance: str | None = None
     alarm: bool = False
     counts: Counts = field(default_factory=Counts)
@@ -146,6 +151,7 @@ class Scorer:
         schema, plan = bundle.site_schema.schema, bundle.features
         self._bundle, self._kinds = bundle, bundle.kinds
         self._longest_step_ns = longest_step_ns(schema.period_s)
+        self._schema, self._filling = schema, bundle.site_schema.gaps
         self._low = np.array([channel.low for channel in schema.channels])
         self._high = np.array([channel.high for channel in schema.channels])
         self._names, self._absent = schema.names, _absent(bundle, schema, ignored)
@@ -170,11 +176,32 @@ class Scorer:
         return self._place.counts
 
     @property
+    def window(self) -> int:
+        """Rows that a time step takes."""
+        return self._windows.samples
+
+    @property
     def missing(self) -> list[str]:
         """Channels that are taken as missing from the start."""
         return [name for name, gone in zip(self._names, self._absent, strict=True) if gone]
 
-    def step(self, time: int, readings: Floats, instance: str = "") -> Outcome:
+    def missing_rows(
+        self, time: int, readings: Floats, instance: str = ""
+    ) -> list[tuple[int, Floats]]:
+        """Return times and readings of the rows to take in before a row, to fill the gap there.
+
+        Parameters as of `step`.
+        """
+        step_ns, before = self._step_ns(time, instance), self._place.readings
+        if step_ns is None or step_ns <= self._longest_step_ns or before is None:
+            return []
+        times = np.array([time - step_ns, time])
+        made = fill_gaps(times, np.stack([before, readings]), self._schema, self._filling)
+        return list(zip(made.time.tolist(), made.values, strict=True))
+
+    def step(
+        self, time: int, readings: Floats, instance: str = "", *, filled: bool = False
+    ) -> Outcome:
         """Take in a row.
 
         Parameters
@@ -182,6 +209,7 @@ class Scorer:
         time : ns since 1970.
         readings : in the schema's units and order, shape (c,); NaN = missing.
         instance : recording that it belongs to; another one than before begins a stretch.
+        filled : whether it is one of the `missing_rows`.
         """
         place, counts = self._place, self._place.counts
         step_ns = self._step_ns(time, instance)
@@ -191,10 +219,13 @@ class Scorer:
         gap = step_ns is not None and step_ns > self._longest_step_ns
         if gap or step_ns is None:
             self._restart()
-        place.last, place.instance = time, instance
-        counts.rows += 1
+        place.last, place.readings, place.instance = time, readings, instance
         counts.gaps += gap
-        counts.missing += int(np.count_nonzero(np.isnan(readings)))
+        if filled:
+            counts.filled += 1
+        else:
+            counts.rows += 1
+            counts.missing += int(np.count_nonzero(np.isnan(readings)))
         impossible = out_of_range(readings, self._low, self._high)
         step, drift = self._score(time, np.where(impossible | self._absent, np.nan, readings))
         names: tuple[str, ...] = ()
@@ -207,6 +238,7 @@ class Scorer:
         """All that later rows depend on, as plain values."""
         return {
             "last": self._place.last,
+            "readings": None if self._place.readings is None else self._place.readings.tolist(),
             "instance": self._place.instance,
             "alarm": self._place.alarm,
             "counts": asdict(self._place.counts),
@@ -219,10 +251,12 @@ class Scorer:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state` of a scorer that was made alike."""
-        # A state of before recordings were told apart names none.
-        instance = state.get("instance")
+        # A state of before recordings were told apart names none, one of before gaps were filled
+        # has no readings.
+        instance, readings = state.get("instance"), state.get("readings")
+        kept = None if readings is None else np.array(readings, dtype=np.float64)
         counts = Counts(**state["counts"])
-        self._place = _Place(state["last"], instance, state["alarm"], counts)
+        self._place = _Place(state["last"], kept, instance, state["alarm"], counts)
         self._windows.restore(state["windows"])
         for kind, mean in self._means.items():
             mean.restore(state["means"][kind.name])
@@ -254,6 +288,8 @@ class Scorer:
         if self._frozen:
             readings = self._frozen.step(readings)
         made = self._windows.step(readings)
+        counts = self._place.counts
+        counts.longest_stretch = max(counts.longest_stretch, self._windows.position)
         if made is None:
             return None, ()
         features, inputs = made

@@ -74,19 +74,21 @@ class InputWindows:
     plan : how features are made.
     scaler : the federation's.
     schema : the channels.
+
+    `samples`, rows of a window, and `position`, rows of the stretch so far, are attributes.
     """
 
     def __init__(self, plan: FeaturePlan, scaler: Scaler, schema: Schema) -> None:
         self._plan, self._scaler = plan, scaler
-        self._samples, self._step = plan.spec.rows(schema)
+        self.samples, self._step = plan.spec.rows(schema)
         self._unread = np.array([name in plan.unread for name in plan.names])
-        self._position = 0
-        self._rows: deque[Floats] = deque(maxlen=self._samples)
+        self.position = 0
+        self._rows: deque[Floats] = deque(maxlen=self.samples)
         self._scaled: deque[NDArray[np.float32]] = deque(maxlen=plan.window)
 
     def restart(self) -> None:
         """Begin a stretch."""
-        self._position = 0
+        self.position = 0
         self._rows.clear()
         self._scaled.clear()
 
@@ -98,8 +100,8 @@ class InputWindows:
         Features in physical units, shape (d,), and the model's input, shape (1, w*d).
         """
         self._rows.append(readings)
-        complete = self._position - (self._samples - 1)
-        self._position += 1
+        complete = self.position - (self.samples - 1)
+        self.position += 1
         if complete < 0 or complete % self._step:
             return None
         features = self._features()
@@ -111,16 +113,16 @@ class InputWindows:
     def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
         return {
-            "position": self._position,
+            "position": self.position,
             "rows": [row.tolist() for row in self._rows],
             "scaled": [row.tolist() for row in self._scaled],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state`."""
-        self._position = state["position"]
+        self.position = state["position"]
         rows = [np.array(row, dtype=np.float64) for row in state["rows"]]
-        self._rows = deque(rows, maxlen=self._samples)
+        self._rows = deque(rows, maxlen=self.samples)
         scaled = [np.array(row, dtype=np.float32) for row in state["scaled"]]
         self._scaled = deque(scaled, maxlen=self._plan.window)
 

@@ -21,8 +21,8 @@ from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
 from dtfl_app.results.saved_models import SavedModel, load_model
 from dtfl_app.sites.catalogue import find_dataset
-from dtfl_app.sites.features import Features, make_features
-from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.features import Features
+from dtfl_app.sites.federation import FederatedDataset, evaluation_features
 
 __all__ = ["FileEvaluation", "evaluate_file", "file_evidence", "find_model"]
 
@@ -125,10 +125,7 @@ def _settings(run: Path, data_dir: str) -> RunConfig:
 
 def _read(dataset: FederatedDataset, path: Path) -> Features:
     series = dataset.read_file(path)
-    features = make_features(series, dataset.schema, dataset.feature_spec)
-    if not len(features):
-        raise DataError(f"{path}: {len(series)} rows give no feature window; give a longer file")
-    return features
+    return evaluation_features(str(path), series, dataset.schema, dataset.feature_spec)
 
 
 def _evaluator(

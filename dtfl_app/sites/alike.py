@@ -47,6 +47,13 @@ class Alike:
         """The files' names, for a sentence."""
         return ", ".join(path.name for path in self.paths)
 
+    @property
+    def title(self) -> str:
+        """What the schema may be called: as the file, or as the folder that all lie in."""
+        folders = {path.resolve().parent for path in self.paths}
+        alone = len(self.paths) == 1 or len(folders) > 1
+        return self.paths[0].stem if alone else folders.pop().name or self.paths[0].stem
+
     def whole(self, column: str) -> pd.Series[Any]:
         """A column of all files, one below the other."""
         parts = [frame[column] for frame in self.frames]

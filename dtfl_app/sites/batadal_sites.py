@@ -13,13 +13,14 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import ATTACKS, DATASET03, DATASET04, SCADA, read_batadal
 from dtfl_app.sites.batadal_attacks import family_of
-from dtfl_app.sites.features import Features, FeatureSpec, make_features
+from dtfl_app.sites.features import Features, FeatureSpec
 from dtfl_app.sites.federation import (
     FederatedDataset,
     OwnTwin,
     SiteData,
     build_site,
     chosen_features,
+    evaluation_features,
 )
 from dtfl_app.sites.folders import resolve_data_dir
 from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
@@ -150,7 +151,8 @@ class BatadalDataset(FederatedDataset):
 
     def load_evaluation(self, k: int) -> Features:
         """Load the labelled hours that no site holds, whatever `k` is."""
-        return make_features(self._series()[1], SCADA, self.feature_spec)
+        name, series = self.evaluation_file, self._series()[1]
+        return evaluation_features(name, series, SCADA, self.feature_spec)
 
     def describe(self, k: int) -> str:
         """Say in one line what the data is."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.findings import FileFinding
 from dtfl_app.sites.quality import clean_channel
-from dtfl_app.sites.recordings import Recordings, run_lengths
-from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest
+from dtfl_app.sites.recordings import Recordings
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest, run_lengths
 from twin.schema import Channel, out_of_range
 
 __all__ = ["ChannelCheck", "ChannelRows", "ChannelSummary", "check_channel"]
@@ -70,6 +70,12 @@ class ChannelRows:
     recordings: Recordings
     rows: NDArray[np.intp]
 
+    @property
+    def readings(self) -> NDArray[np.float64]:
+        """Those that are not missing."""
+        missing = np.isnan(self.values)
+        return self.values[~missing] if missing.any() else self.values
+
     def first(self, chosen: NDArray[np.bool_]) -> int | None:
         """Number in the file of the first chosen row; None without one."""
         return int(self.rows[np.argmax(chosen)]) if chosen.any() else None
@@ -107,7 +113,7 @@ def check_channel(read: ChannelRows, column: str, site: str) -> ChannelCheck:
 
 def _summarise(read: ChannelRows, column: str) -> ChannelSummary:
     channel, values = read.channel, read.values
-    readings = values[~np.isnan(values)]
+    missing, readings = np.isnan(values), read.readings
     outside = out_of_range(values, channel.low, channel.high)
     smallest, median, largest = (
         (float(f(readings)) if readings.size else None) for f in (np.min, np.median, np.max)
@@ -118,7 +124,7 @@ def _summarise(read: ChannelRows, column: str) -> ChannelSummary:
         channel.unit,
         channel.low,
         channel.high,
-        float(np.isnan(values).mean()),
+        float(missing.mean()),
         smallest,
         median,
         largest,
@@ -150,8 +156,8 @@ def _findings(read: ChannelRows, kept: NDArray[np.float64]) -> Iterator[FileFind
             "sets them to missing: a dead sensor",
             'check the sensor; what may rest is of kind "status", or "flow" where it rests at 0',
         )
-    elif not at_rest(channel.kind, values[~missing]).all():
-        yield from _stuck(read, values[~missing])
+    elif not at_rest(channel.kind, read.readings).all():
+        yield from _stuck(read)
 
 
 def _missing(read: ChannelRows, missing: NDArray[np.bool_]) -> FileFinding:
@@ -179,9 +185,9 @@ def _outside(
     )
 
 
-def _stuck(read: ChannelRows, readings: NDArray[np.float64]) -> Iterator[FileFinding]:
-    """Readings, those that are not missing, that stay equal and are kept."""
-    stuck = read.recordings.frozen(read.values)
+def _stuck(read: ChannelRows) -> Iterator[FileFinding]:
+    """Readings that stay equal and are kept."""
+    readings, stuck = read.readings, read.recordings.frozen(read.values)
     constant = readings.size > 1 and bool((readings == readings[0]).all())
     if constant or stuck.any():
         what = (

@@ -95,6 +95,6 @@ def remark(channel: Channel, values: pd.Series[Any]) -> str:
             f"possible.{ask}"
         )
     return (
-        f"# The readings are {values.min():g} to {values.max():g}; low and high are a wide guess. "
-        f"Correct them from the data sheet to what is physically possible.{ask}"
+        f"# It reads {values.min():g} to {values.max():g} here; low and high are a wide guess: "
+        f"take what is physically possible from the data sheet.{ask}"
     )

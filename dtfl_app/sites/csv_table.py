@@ -26,7 +26,7 @@ UNNAMED = "Unnamed:"
 # What a byte-order mark is in the text.
 _MARK = "\ufeff"
 # Characters of text that are parsed at a time.
-_BLOCK = 2**23
+_BLOCK = 2**22
 _BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.statistics import STATISTICS
-from dtfl_app.sites.stretches import interruptions, run_numbers
+from dtfl_app.sites.stretches import changes, interruptions, lengths_between
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Schema
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ __all__ = [
     "channel_of",
     "concat",
     "feature_spans",
+    "longest_stretch",
     "make_features",
+    "no_window",
     "window_ends",
 ]
 
@@ -154,8 +157,7 @@ def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Fe
     the ones they name; where none is there, the feature is NaN and the scaler decides what it
     becomes. A stretch shorter than a window gives none, so the result may be empty.
     """
-    window, step = spec.rows(schema)
-    ends = window_ends(series, schema, window, step)  # shape: (n,)
+    window, ends = spec.rows(schema)[0], window_ends(series, schema, spec)  # shape: (n,)
     columns = [series[name].to_numpy(dtype=np.float64) for name in schema.names]
     values = np.empty((len(ends), len(columns) * len(spec.statistics)), dtype=np.float32)
     for start in range(0, len(ends), _BATCH):
@@ -171,24 +173,50 @@ def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Fe
     )
 
 
-def window_ends(series: pd.DataFrame, schema: Schema, window: int, step: int) -> NDArray[np.intp]:
+def longest_stretch(series: pd.DataFrame, schema: Schema) -> int:
+    """Return how many rows the longest uninterrupted stretch of a labelled series has."""
+    return int(_stretch_lengths(series, schema).max(initial=0))
+
+
+def no_window(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> str:
+    """Say why a labelled series gives no window, and what to do."""
+    longest, stretches = longest_stretch(series, schema), _stretch_lengths(series, schema).size
+    return (
+        f"no window of {spec.window_s:g} s: the longest of its {stretches} "
+        f"uninterrupted stretches has {longest} rows ({longest * schema.period_s:g} s); use a "
+        "shorter window (features.window-s), or, where single rows are missing, have the gaps "
+        "filled (max-gap-s in the site schema)"
+    )
+
+
+def _stretch_lengths(
+    series: pd.DataFrame, schema: Schema, part: NDArray[np.bool_] | None = None
+) -> NDArray[np.intp]:
+    breaks = interruptions(series[TIME].to_numpy(), schema.period_s)
+    breaks |= changes(Recordings.of(series[INSTANCE]).number)
+    if part is not None:
+        breaks |= changes(part)
+    return lengths_between(breaks, len(series))
+
+
+def window_ends(
+    series: pd.DataFrame, schema: Schema, spec: FeatureSpec, part: NDArray[np.bool_] | None = None
+) -> NDArray[np.intp]:
     """Return the rows at which a window ends, from the first full one of each stretch on.
 
     Parameters
     ----------
     series : labelled; of its columns only instance and time count.
-    schema : says how long a period is.
-    window, step : length and distance of windows, in rows.
+    schema, spec : say how long a period, a window and a step are.
+    part : which rows are of another part than the rest, shape (n,): no window has rows of both.
     """
-    # A gateway that scores row by row needs the names and statistics here, not pandas' 60 MB.
-    import pandas as pd  # noqa: PLC0415 - see above
-
-    instance = pd.factorize(series[INSTANCE])[0]
-    gaps = interruptions(series[TIME].to_numpy(), schema.period_s)
-    stretch = run_numbers(instance, np.concatenate([[0], np.cumsum(gaps)]))
-    position = np.arange(len(series)) - np.searchsorted(stretch, stretch)
-    complete = position - (window - 1)
-    return np.flatnonzero((complete >= 0) & (complete % step == 0))
+    window, step = spec.rows(schema)
+    length = _stretch_lengths(series, schema, part)
+    windows = np.maximum((length - window) // step + 1, 0)
+    first = np.cumsum(length) - length + window - 1
+    before = np.cumsum(windows) - windows
+    ends = np.repeat(first - step * before, windows) + step * np.arange(windows.sum())
+    return np.asarray(ends, dtype=np.intp)
 
 
 def _statistics(

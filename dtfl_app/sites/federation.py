@@ -12,14 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.node_config import OwnData
-from dtfl_app.sites.features import Features, FeatureSpec, make_features, window_ends
+from dtfl_app.sites.features import (
+    Features,
+    FeatureSpec,
+    make_features,
+    no_window,
+    window_ends,
+)
 from dtfl_app.sites.own_files import load_own_file, read_own_file
-from dtfl_app.sites.partition import split_calibration
+from dtfl_app.sites.partition import calibration_rows, split_calibration
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, TwinKind
 from twin.schema import LABEL, Schema
@@ -29,9 +37,10 @@ __all__ = [
     "OwnTwin",
     "SiteData",
     "build_site",
+    "calibration_ends",
     "chosen_features",
+    "evaluation_features",
     "refuse_partition",
-    "split_site",
 ]
 
 
@@ -224,34 +233,45 @@ def build_site(
 ) -> SiteData:
     """Split one site's labelled series and compute the features of both parts.
 
-    Raises DataError when nothing is left to train on.
+    The split comes first, so no window holds readings of both. Raises DataError when nothing is
+    left to train on.
     """
-    train, calibration = split_site(name, series, schema, spec, calibration_share, per)
+    window = spec.rows(schema)[0]
+    train, calibration = split_calibration(series, calibration_share, per, least=window)
     features = make_features(train, schema, spec)
+    if not len(features):
+        raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
     return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)
 
 
-def split_site(
+def calibration_ends(
     name: str,
     series: pd.DataFrame,
     schema: Schema,
     spec: FeatureSpec,
     calibration_share: float,
-    per: Literal["stretch", "label"] = "stretch",
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split one site's labelled series into rows to train on and rows to calibrate on.
+) -> NDArray[np.intp]:
+    """Return the rows at which the windows end that `build_site` calibrates on.
 
-    The split comes before features, so no window holds readings of both. Readings do not matter
-    and may be left out of `series`. Raises DataError when no window is left to train on.
+    Readings do not matter and may be left out of `series`. Raises DataError as `build_site` does.
     """
-    window, step = spec.rows(schema)
-    train, calibration = split_calibration(series, calibration_share, per, least=window)
-    if not window_ends(train, schema, window, step).size:
-        raise DataError(
-            f"site {name!r}: {len(train)} training rows give no window of {spec.window_s:g} s; "
-            "use a shorter window or fewer sites"
-        )
-    return train, calibration
+    window = spec.rows(schema)[0]
+    calibration = calibration_rows(series, calibration_share, least=window)
+    ends = window_ends(series, schema, spec, calibration)
+    calibrated = calibration[ends]
+    if calibrated.all():
+        raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
+    return ends[calibrated]
+
+
+def evaluation_features(
+    where: str, series: pd.DataFrame, schema: Schema, spec: FeatureSpec
+) -> Features:
+    """Compute the features to judge by; DataError naming `where` if there is no window."""
+    features = make_features(series, schema, spec)
+    if not len(features):
+        raise DataError(f"{where}: {no_window(series, schema, spec)}")
+    return features
 
 
 def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:

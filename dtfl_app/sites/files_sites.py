@@ -14,13 +14,14 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError, SchemaError
 from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import OwnData
-from dtfl_app.sites.features import Features, FeatureSpec, make_features
+from dtfl_app.sites.features import Features, FeatureSpec
 from dtfl_app.sites.federation import (
     FederatedDataset,
     OwnTwin,
     SiteData,
     build_site,
     chosen_features,
+    evaluation_features,
     refuse_partition,
 )
 from dtfl_app.sites.folders import SCHEMA_FILE, file_in, own_schema, resolve_data_dir
@@ -227,10 +228,11 @@ class FilesDataset(FederatedDataset):
             )
 
     def load_evaluation(self, k: int) -> Features | None:
-        """Load the evaluation file; DataError when nothing in it is labelled."""
+        """Load the evaluation file; DataError when it has no window, or nothing is labelled."""
         if self.evaluation is None:
             return None
-        features = make_features(self.read_file(self.evaluation), self.schema, self.feature_spec)
+        path, series = self.evaluation, self.read_file(self.evaluation)
+        features = evaluation_features(str(path), series, self.schema, self.feature_spec)
         if not (features.label >= 0).any():
             raise DataError(
                 f"{self.evaluation}: no row is labelled, so nothing can be judged by it; expected "

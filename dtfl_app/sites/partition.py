@@ -16,12 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError, DataError
-from dtfl_app.sites.stretches import run_numbers
+from dtfl_app.sites.recordings import Recordings
+from dtfl_app.sites.stretches import run_lengths, run_numbers
 from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, Schema
 
 __all__ = [
     "attack_per_site",
     "by_column",
+    "calibration_rows",
     "dirichlet",
     "random_split",
     "site_names",
@@ -149,18 +151,36 @@ def split_calibration(
     least : smallest useful tail in rows (a feature window). A shorter tail is lengthened to it; a
         run too short to leave as many rows for training stays whole in training.
     """
-    if not 0 <= share < 1:
-        raise ConfigError(f"calibration share must be in [0, 1), got {share}")
-    group = pd.factorize(series[LABEL])[0]
-    if per == "stretch":
-        group = run_numbers(pd.factorize(series[INSTANCE])[0], group)
-    position = pd.Series(group).groupby(group).cumcount().to_numpy()
-    length = np.bincount(group)[group]
-    tail = np.maximum(np.rint(share * length), least if share > 0 else 0)
-    tail[length - tail < least] = 0
-    calibration = (position >= length - tail).astype(np.intp)
+    calibration = calibration_rows(series, share, per, least)
     parts = _deal(series, calibration, ("train", "calibration"))
     return parts["train"], parts["calibration"]
+
+
+def calibration_rows(
+    series: pd.DataFrame,
+    share: float,
+    per: Literal["stretch", "label"] = "stretch",
+    least: int = 1,
+) -> NDArray[np.bool_]:
+    """Tell which rows `split_calibration` keeps for calibration; readings may be left out."""
+    if not 0 <= share < 1:
+        raise ConfigError(f"calibration share must be in [0, 1), got {share}")
+    label = pd.factorize(series[LABEL])[0].astype(np.int8)
+    if per == "stretch":
+        length = run_lengths(Recordings.of(series[INSTANCE]).number, label)
+        parts = _head_and_tail(length, share, least)
+        return np.repeat(np.tile(np.array([False, True]), len(length)), parts.ravel())
+    calibration = np.zeros(len(series), dtype=bool)
+    for one, (head, _) in enumerate(_head_and_tail(np.bincount(label), share, least)):
+        calibration[np.flatnonzero(label == one)[head:]] = True
+    return calibration
+
+
+def _head_and_tail(length: NDArray[np.intp], share: float, least: int) -> NDArray[np.intp]:
+    """Rows to train and rows to calibrate on, of runs of given lengths; shape (runs, 2)."""
+    tail = np.maximum(np.rint(share * length), least if share > 0 else 0).astype(np.intp)
+    tail[length - tail < least] = 0
+    return np.stack([length - tail, tail], axis=1)
 
 
 def _require(available: int, what: str, k: int) -> None:
@@ -177,7 +197,7 @@ def _blocks(n: int, k: int) -> NDArray[np.intp]:
 
 
 def _deal(
-    series: pd.DataFrame, site: NDArray[np.intp], names: Sequence[str]
+    series: pd.DataFrame, site: NDArray[np.intp] | NDArray[np.bool_], names: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
     """Give each row to the site with its number, and rename the pieces of cut recordings."""
     pieces = series.reset_index(drop=True)
@@ -187,14 +207,15 @@ def _deal(
     }
 
 
-def _piece_names(instance: pd.Series[Any], site: NDArray[np.intp]) -> pd.Series[Any]:
-    piece = run_numbers(pd.factorize(instance)[0], site)
-    first = np.unique(piece, return_index=True)[1]
-    names = instance.iloc[first].reset_index(drop=True)
+def _piece_names(
+    instance: pd.Series[Any], site: NDArray[np.intp] | NDArray[np.bool_]
+) -> pd.Series[Any]:
+    length = run_lengths(Recordings.of(instance).number, site)
+    names = instance.iloc[np.cumsum(length) - length].reset_index(drop=True)
     order = names.groupby(names).cumcount() + 1
     cut = names.groupby(names).transform("size") > 1
     renamed = names.where(~cut, names + "/part-" + order.astype(str))
-    return renamed.iloc[piece].reset_index(drop=True)
+    return renamed.iloc[np.repeat(np.arange(len(length)), length)].reset_index(drop=True)
 
 
 def _regimes(

@@ -53,13 +53,17 @@ class ChannelQuality:
 class QualityReport:
     """Quality of all channels of one site, over `rows` rows.
 
-    `repeated` : rows of the file that repeat an earlier one in everything, and were left out.
+    Parameters
+    ----------
+    repeated : rows of the file that repeat an earlier one in everything, and were left out.
+    filled : of the `rows`, those that were made up to fill gaps.
     """
 
     site: str
     rows: int
     channels: tuple[ChannelQuality, ...]
     repeated: int = 0
+    filled: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""

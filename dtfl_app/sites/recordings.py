@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.sites.stretches import FROZEN_SAMPLES
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, run_lengths
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Recordings", "run_lengths"]
+__all__ = ["Recordings"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +55,3 @@ class Recordings:
         readings = np.bincount(piece, np.add.reduceat(present, starts, dtype=np.intp), count)
         constant = (low == high) & (readings >= FROZEN_SAMPLES)
         return np.asarray(constant[self.number] & present)
-
-
-def run_lengths(*keys: NDArray[Any]) -> NDArray[np.intp]:
-    """Lengths, in row order, of the runs of neighbouring rows in which all `keys` are equal."""
-    changes = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
-    for key in keys:
-        changes |= key[1:] != key[:-1]
-    ends = np.append(np.flatnonzero(changes) + 1, len(keys[0]))
-    return np.diff(ends, prepend=0)

@@ -15,15 +15,15 @@ import pandas as pd
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelCheck, ChannelRows, ChannelSummary, check_channel
 from dtfl_app.sites.doubts import missed_events, turned_clock
-from dtfl_app.sites.features import window_ends
-from dtfl_app.sites.federation import split_site
+from dtfl_app.sites.features import longest_stretch
+from dtfl_app.sites.federation import calibration_ends
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
 from dtfl_app.sites.own_files import OwnFile, RawFile, ignored_labels, order, read_spooled, steps_of
 from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import SiteSchema
-from dtfl_app.sites.stretches import interruptions
+from dtfl_app.sites.stretches import changes, interruptions
 from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, UNLABELLED, Schema
 
 __all__ = ["FileSummary", "SiteCheck", "check_file"]
@@ -48,9 +48,11 @@ class FileSummary:
     first, last : earliest and latest time, ISO 8601.
     period_s : median seconds from row to row of a recording; None where there is one row.
     repeated : rows that repeat an earlier one.
-    gaps : interruptions of more than 1.5 periods.
+    gaps : interruptions of more than 1.5 periods that are not filled.
     longest_gap_s : the longest of them; 0 without any.
-    normal, abnormal, unlabelled : rows by label.
+    longest_stretch : rows of the longest stretch without a gap, those made up included.
+    filled_gaps, filled_rows : gaps that are filled (max-gap-s), and the rows made up for them.
+    normal, abnormal, unlabelled : rows by label, those made up included.
     events : names of the events, in order.
     """
 
@@ -61,6 +63,9 @@ class FileSummary:
     repeated: int
     gaps: int
     longest_gap_s: float
+    longest_stretch: int
+    filled_gaps: int
+    filled_rows: int
     normal: int
     abnormal: int
     unlabelled: int
@@ -183,7 +188,8 @@ def _in_file_order(raw: RawFile, name: str) -> OwnFile:
     """The rows as they are, so that readings can be looked at whatever the clock does."""
     instance = [name] * len(raw.rows)
     series = assemble_series(raw.time, raw.values, instance, raw.label, raw.event)
-    return OwnFile(series, raw.rows, raw.rows[raw.repeats()], raw.late)
+    filled = np.zeros(len(raw.rows), dtype=bool)
+    return OwnFile(series, raw.rows, raw.rows[raw.repeats()], filled, raw.late)
 
 
 def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
@@ -198,6 +204,9 @@ def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
         repeated=int(found.repeated.size),
         gaps=len(gaps),
         longest_gap_s=max((seconds for _, seconds in gaps), default=0.0),
+        longest_stretch=longest_stretch(found.series, site.schema),
+        filled_gaps=int(np.count_nonzero(np.diff(found.filled.astype(np.int8)) > 0)),
+        filled_rows=int(found.filled.sum()),
         normal=int((label == NORMAL).sum()),
         abnormal=int((label == ABNORMAL).sum()),
         unlabelled=int((label == UNLABELLED).sum()),
@@ -207,10 +216,10 @@ def _summary(raw: RawFile, found: OwnFile, site: SiteSchema) -> FileSummary:
 
 def _gaps(raw: RawFile, found: OwnFile, site: SiteSchema) -> list[tuple[int, float]]:
     """Position of the row after each interruption of a recording, and the seconds it took."""
-    time, instance = found.series[TIME].to_numpy(), found.series[INSTANCE].to_numpy()
+    time = found.series[TIME].to_numpy()
     gaps = interruptions(time, site.schema.period_s)
     if raw.instance is not None:
-        gaps = gaps & (instance[1:] == instance[:-1])
+        gaps &= ~changes(Recordings.of(found.series[INSTANCE]).number)
     after = np.flatnonzero(gaps) + 1
     seconds = (time[after] - time[after - 1]) / np.timedelta64(1, "s")
     return [(int(row), float(s)) for row, s in zip(after, seconds, strict=True)]
@@ -240,8 +249,15 @@ def _clock_findings(
             "look", "time", f"{what}{found.repeated[0]}", "leaves them out",
             "export without overlaps, if they should not be there",
         )  # fmt: skip
+    if summary.filled_rows:
+        yield FileFinding(
+            "note", "time",
+            f"{counted(summary.filled_gaps, 'gap')} of up to max-gap-s = {site.gaps.max_gap_s:g} s",
+            f"fills them with {counted(summary.filled_rows, 'row')} (fill = {site.gaps.fill!r})",
+            "nothing, or leave max-gap-s out of the schema",
+        )  # fmt: skip
     if gaps := _gaps(raw, found, site):
-        yield _gap_finding(found, site, gaps)
+        yield _gap_finding(found, site, gaps, summary.longest_stretch)
     steps, period = steps_of(raw), site.schema.period_s
     uneven = (np.abs(steps - period) > _UNEVEN * period) & (steps > 0) & (steps <= 1.5 * period)
     if uneven.any():
@@ -253,7 +269,9 @@ def _clock_findings(
         )  # fmt: skip
 
 
-def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]) -> FileFinding:
+def _gap_finding(
+    found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]], stretch: int
+) -> FileFinding:
     row, longest = max(gaps, key=lambda gap: gap[1])
     hours = [s for _, s in gaps if abs(s - site.schema.period_s - _HOUR_S) < 1.0]
     summer = f"; {len(hours)} of an hour: daylight saving time? Then export in UTC" if hours else ""
@@ -262,8 +280,9 @@ def _gap_finding(found: OwnFile, site: SiteSchema, gaps: list[tuple[int, float]]
         "time",
         f"{counted(len(gaps), 'gap')}, the longest {timedelta(seconds=longest)} before data row "
         f"{found.rows[row]} ({found.series[TIME].iloc[row]})",
-        "begins anew after each: no window reaches across",
-        f"nothing, if the recording really stopped{summer}",
+        "begins anew after each: no window reaches across, so none longer than the longest "
+        f"stretch fits, {counted(stretch, 'row')} or {stretch * site.schema.period_s:g} s",
+        f"nothing, if the recording really stopped; short ones can be filled: max-gap-s{summer}",
     )
 
 
@@ -283,10 +302,8 @@ def _label_findings(site: SiteSchema, summary: FileSummary) -> Iterator[FileFind
 def _training_findings(series: pd.DataFrame, name: str, site: SiteSchema) -> Iterator[FileFinding]:
     """Split and window the file as a site does before round 1; DataError where that fails."""
     schema, spec = site.schema, each_reading(site.schema)
-    rows = series[[INSTANCE, TIME, LABEL, EVENT]]
-    _, calibration = split_site(name, rows, schema, spec, _CALIBRATION_SHARE)
-    ends = window_ends(calibration, schema, *spec.rows(schema))
-    scores = int((calibration[LABEL].to_numpy()[ends] < ABNORMAL).sum())
+    ends = calibration_ends(name, series, schema, spec, _CALIBRATION_SHARE)
+    scores = int((series[LABEL].to_numpy()[ends] < ABNORMAL).sum())
     if scores < _FEW_SCORES:
         level: Level = "note" if scores else "look"
         yield FileFinding(

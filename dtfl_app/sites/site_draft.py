@@ -100,7 +100,7 @@ def _site(
     channels = tuple(guess_channel(name, c, readings[c]) for c, name in names.items())
     path = files.paths[0]
     return SiteSchema(
-        Schema(path.stem, channels, guess_period(clock, path)),
+        Schema(files.title, channels, guess_period(clock, path)),
         {name: c for c, name in names.items()},
         clock.column,
         (ISO8601,) if unit else (clock.form,),
@@ -122,7 +122,7 @@ def _left_out(files: Alike, reasons: dict[str, str]) -> tuple[str, ...]:
 def _reason(files: Alike, column: str, dialect: CsvDialect) -> str:
     """Why a column is left out; "" where it is not."""
     if column.startswith(UNNAMED):
-        return "it has no name, as the row numbers of an exported table"
+        return "it has no name, as row numbers, or what a separator at the ends of the rows leaves"
     if column == EVENT:
         return "names of events come from a table ([labels] events), not from the file"
     if reason := files.why_no_channel(column, dialect):

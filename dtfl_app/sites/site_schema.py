@@ -8,6 +8,8 @@
     time = "timestamp"                # column of the time stamps; default "time"
     time-formats = ["ISO8601"]        # or with strptime's directives; the first that fits is used
     time-unit = "ms"                  # instead of time-formats: numbers since 1970 in "s" or "ms"
+    max-gap-s = 5                     # steps of 1.5 periods to 5 s are filled; default: none is
+    fill = "hold"                     # with the last readings; or "interpolate"
     separator = ","                   # of a CSV file; default ","
     decimal = "."                     # before a number's decimals; default "."
     thousands = ""                    # between groups of three digits; default: none
@@ -36,7 +38,7 @@
     events = "events.csv"             # beside this file; columns start, end, event and maybe site
 
 Names, units, kinds, ranges and period are what sites must agree on (`Schema.digest`); columns, time
-formats, how a CSV is written and labels are each site's own.
+formats, how a CSV is written, gaps and labels are each site's own.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.cells import EPOCHS, ISO8601, require_format
 from dtfl_app.sites.dialect import CSV_KEYS, CsvDialect, dialect_table, read_dialect
 from dtfl_app.sites.label_column import LABEL_KEYS, LabelColumn, label_table, read_label_column
+from dtfl_app.sites.stretches import FROZEN_SAMPLES, Fill, GapFilling, longest_step_ns
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
 __all__ = ["CsvDialect", "EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
@@ -66,6 +69,8 @@ _ROOT = {
     "time-formats",
     "time-unit",
     "order",
+    "max-gap-s",
+    "fill",
     "channel",
     "labels",
     *CSV_KEYS,
@@ -103,6 +108,7 @@ class SiteSchema:
     csv : how the file is written, if it is a CSV; a table of events is written likewise.
     time_unit : "s" or "ms" where times are numbers since 1970; "" where `time_formats` hold.
     newest_first : whether a file's first row is its latest.
+    gaps : which interruptions of a recording are filled, and how.
     """
 
     schema: Schema
@@ -114,6 +120,7 @@ class SiteSchema:
     csv: CsvDialect = field(default_factory=CsvDialect)
     time_unit: str = ""
     newest_first: bool = False
+    gaps: GapFilling = field(default_factory=GapFilling)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", {n: n for n in self.schema.names} | {**self.columns})
@@ -132,6 +139,7 @@ class SiteSchema:
             "time": self.time,
             **({"time-unit": self.time_unit} if self.time_unit else {}),
             **({} if self.time_unit else {"time-formats": list(self.time_formats)}),
+            **_gap_table(self.gaps),
             **dialect_table(self.csv),
             **({"order": _ORDERS[True]} if self.newest_first else {}),
         }
@@ -147,6 +155,10 @@ class SiteSchema:
         if isinstance(self.labels, EventTable):
             return ["[labels]\n" + _lines({"events": self.labels.path.name})]
         return ["[labels]\n" + _lines(label_table(self.labels))]
+
+
+def _gap_table(gaps: GapFilling) -> dict[str, object]:
+    return {"max-gap-s": float(gaps.max_gap_s), "fill": gaps.fill} if gaps.max_gap_s else {}
 
 
 def _table(channel: Channel, column: str) -> dict[str, object]:
@@ -192,6 +204,7 @@ def read_site_schema(path: Path) -> SiteSchema:
         read_dialect(found, reader.refuse),
         reader.time_unit(found),
         reader.newest_first(found),
+        reader.gaps(found, schema.period_s),
     )
 
 
@@ -248,6 +261,24 @@ class _Reader:
         if value not in _ORDERS:
             self.refuse(f"order = {value!r}; expected one of {list(_ORDERS)}")
         return bool(value == _ORDERS[True])
+
+    def gaps(self, table: Mapping[str, Any], period_s: float) -> GapFilling:
+        fill = table.get("fill", "hold")
+        if fill not in get_args(Fill):
+            self.refuse(f"fill = {fill!r}; expected one of {list(get_args(Fill))}")
+        if "max-gap-s" not in table:
+            if "fill" in table:
+                self.refuse(f"fill = {fill!r} without max-gap-s fills nothing; expected both")
+            return GapFilling()
+        longest = self.number(table, "max-gap-s", "at the top")
+        least, most = longest_step_ns(period_s) / 1e9, FROZEN_SAMPLES * period_s
+        if not least < longest <= most:
+            self.refuse(
+                f"max-gap-s = {longest:g}; expected seconds above {least:g}, since a step of up to "
+                f"1.5 periods is no gap, and up to {most:g}, since {FROZEN_SAMPLES} equal readings "
+                "are those of a dead sensor; leave it out to fill none"
+            )
+        return GapFilling(longest, fill)
 
     def tables(self, table: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
         value = table.get(key)

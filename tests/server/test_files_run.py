@@ -1,61 +1,20 @@
 """Whole runs on files: every strategy, with and without a twin; each node with its own file."""
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from flwr.app import Context, RecordDict
 
-import server_app
 from dtfl_app.core.errors import ConfigError, FederationError, SchemaError, TwinError
 from dtfl_app.evaluation.saved_model import evaluate_file, find_model
 from dtfl_app.results.run_events import read_events
 from dtfl_app.strategies.registry import BUILT_IN
-from tests.support.in_process import InProcessGrid
-from tests.support.runs import SMALL, Run
-from tests.support.settings import keyed
+from tests.support.runs import Run
 from tests.support.station import SITES, STATION, station_frame, write_station
+from tests.support.station_runs import Station
 
 SIX = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
-
-
-@dataclass
-class Station:
-    """Starts runs on a station's folder."""
-
-    folder: Path
-    results: Path
-    started: int = 0
-
-    def run(self, nodes=(), sites: int = 3, **settings) -> Run:
-        self.started += 1
-        told = {
-            **SMALL,
-            "dataset": "files",
-            "twin.kind": "auto",
-            "data.dir": str(self.folder),
-            "data.evaluation-file": "judge.csv",
-            "cache-dir": str(self.results / "cache"),
-            "results-dir": str(self.results),
-            "run-name": f"run-{self.started}",
-            "lpe.low": 2,
-            "lpe.high": 2,
-            **keyed(**settings),
-        }
-        grid = InProcessGrid(sites, told, node_configs=nodes)
-        server_app.app(grid, Context(1, 0, {}, RecordDict(), told))
-        return Run(self.results / str(told["run-name"]), grid)
-
-    def deployed(self, nodes, **settings) -> Run:
-        """As in deployment: nodes have files of their own, the server has the schema alone."""
-        paths = {
-            "data__schema": str(self.folder / "schema.toml"),
-            "data__evaluation_file": str(self.folder / "judge.csv"),
-        }
-        return self.run(nodes, **{"data__dir": "", **paths, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +253,7 @@ def test_what_a_site_may_not_say_stays_there(station, gateways, tmp_path):
     run = station.deployed([bad, *gateways[1:]], strategy="fedavg", rounds=1)
 
     (event,) = [e for e in read_events(run.path / "events.jsonl") if e.kind == "left-out"]
-    assert "DataError at readers.py" in event.reason and "secret" not in event.reason
+    assert "DataError at intake.py" in event.reason and "secret" not in event.reason
 
 
 def test_without_an_evaluation_file_a_run_has_losses_and_models(station):

@@ -243,8 +243,12 @@ def test_a_site_may_keep_nothing_for_calibration(series_of, schema):
 
 
 def test_a_site_too_short_for_one_window_is_refused(series_of, schema):
-    series = series_of([5])
+    series = series_of([5, 3])
     quality = assess("tiny", series, schema)
 
-    with pytest.raises(DataError, match="site 'tiny': 5 training rows give no window of 600 s"):
+    told = (
+        r"site 'tiny': no window of 600 s: the longest of its 2 uninterrupted stretches has 5 rows "
+        r"\(300 s\); use a shorter window \(features.window-s\), or, .* \(max-gap-s"
+    )
+    with pytest.raises(DataError, match=told):
         build_site("tiny", series, schema, FeatureSpec(600, 60, ("mean",)), 0.2, quality)

@@ -121,6 +121,28 @@ def test_an_evaluation_file_without_labels_is_refused(tmp_path):
         open_folder(tmp_path, data__evaluation_file="judge.csv").load_evaluation(3)
 
 
+def test_files_without_a_stretch_as_long_as_a_window_are_refused_with_what_to_do(tmp_path):
+    """Of every five minutes the fifth is missing; a window takes five."""
+    write_station(tmp_path)
+    for path in tmp_path.glob("*.csv"):
+        frame = pd.read_csv(path)
+        frame[frame.index % 5 < 4].to_csv(path, index=False)
+    longer = {"features__window_s": 300, "features__step_s": 60}
+    told = r"no window of 300 s: the longest of its 80 uninterrupted stretches has 4 rows \(240 s\)"
+    dataset = open_folder(tmp_path, data__evaluation_file="judge.csv", **longer)
+
+    with pytest.raises(DataError, match=rf"site 'north': {told}; use a shorter window .*max-gap-s"):
+        dataset.load_site(0, 3)
+    with pytest.raises(DataError, match=rf"judge\.csv: {told}; use a shorter window .*max-gap-s"):
+        dataset.load_evaluation(3)
+
+    (tmp_path / "schema.toml").write_text("max-gap-s = 120\n" + STATION)
+    filled = open_folder(tmp_path, data__evaluation_file="judge.csv", **longer)
+
+    assert len(filled.load_site(0, 3).features_train) > 0
+    assert filled.load_evaluation(3) is not None
+
+
 def test_without_a_folder_there_is_a_schema_and_no_site_yet(tmp_path):
     write_station(tmp_path)
 

@@ -9,6 +9,7 @@ import pytest
 from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.site_schema import CsvDialect, LabelColumn
+from dtfl_app.sites.stretches import GapFilling
 from tests.support.station import station_frame, station_schema
 
 
@@ -216,3 +217,42 @@ def test_a_file_without_any_reading_is_refused(site, write):
 
     with pytest.raises(DataError, match="every reading of every channel is empty"):
         load_own_file(write(empty), site)
+
+
+def test_short_gaps_are_filled_with_the_label_and_event_of_the_row_before(site, write):
+    """Data rows 3 and 6 come a minute late, so rows 3 and 7 of the series are made up."""
+    frame = station_frame(0, rows=8, surge=slice(2, 6)).drop(index=[2, 6]).reset_index(drop=True)
+    gaps = GapFilling(120.0, "hold")
+
+    found = read_own_file(write(frame), replace(site, gaps=gaps))
+
+    series = found.series
+    assert found.filled.tolist() == [False, False, True, False, False, False, True, False]
+    assert found.rows.tolist() == [1, 2, 2, 3, 4, 5, 5, 6]
+    assert series["label"].tolist() == [0, 0, 0, 1, 1, 1, 1, 0]
+    assert series["event"].tolist() == ["", "", "", *["flagged-1"] * 4, ""]
+    assert series["level"].tolist() == frame["Tank 1 [m]"].iloc[found.rows - 1].tolist()
+    assert series["time"].diff().dropna().unique().tolist() == [pd.Timedelta(minutes=1)]
+    assert set(series["instance"]) == {"north"}
+    site.schema.validate(series, "here")
+    assert load_own_file(write(frame), replace(site, gaps=gaps))[1].filled == 2
+
+
+def test_time_between_two_recordings_is_not_filled(site, write):
+    frame = station_frame(0, rows=8).drop(index=[3]).assign(instance=["a"] * 3 + ["b"] * 4)
+
+    found = read_own_file(write(frame), replace(site, gaps=GapFilling(600.0)))
+
+    assert not found.filled.any()
+
+
+def test_a_gap_in_a_named_recording_begins_a_stretch_as_where_none_is_named(site, write):
+    """Minutes 2 and 6 are missing, both of recording a."""
+    frame = station_frame(0, rows=10).drop(index=[2, 6]).assign(instance=["a"] * 5 + ["b"] * 3)
+    frame.loc[7, "instance"] = "a"
+
+    series = read_own_file(write(frame), site).series
+
+    assert series["instance"].tolist() == [
+        *["a/part-1"] * 2, *["a/part-2"] * 3, "a/part-3", "b", "b",
+    ]  # fmt: skip

@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.detector.scoring import stack_windows
+from dtfl_app.sites.features import FeatureSpec, make_features
 from dtfl_app.sites.partition import (
     attack_per_site,
     by_column,
@@ -223,3 +225,30 @@ def test_settings_without_meaning_are_refused():
         dirichlet(series, DEMO, 2, 0.0, np.random.default_rng(0))
     with pytest.raises(ConfigError, match="calibration share must be in"):
         split_calibration(series, 1.0)
+
+
+@fast
+@given(
+    series=labelled(),
+    share=st.floats(0.05, 0.9),
+    per=st.sampled_from(["stretch", "label"]),
+    window=st.integers(1, 6),
+    step=st.integers(1, 6),
+    stacked=st.integers(1, 3),
+)
+def test_no_window_for_calibration_shares_a_row_with_one_for_training(
+    series, share, per, window, step, stacked
+):
+    """Windows longer than a step overlap, and a model may be shown several: none spans the border.
+
+    A reading is the number of its row, so a window of w rows that ends with r holds r - w + 1 to r.
+    """
+    spec = FeatureSpec(window * DEMO.period_s, step * DEMO.period_s, ("last",))
+    held = []
+    for part in split_calibration(series, share, per, least=window):
+        features = make_features(part, DEMO, spec)
+        shown = stack_windows(features.values[:, :1], features.instance, stacked)
+        ends = np.unique(np.rint(shown.ravel() * 1000).astype(int))
+        held.append({row for end in ends.tolist() for row in range(end - window + 1, end + 1)})
+
+    assert not held[0] & held[1]

@@ -9,6 +9,7 @@ import pytest
 
 from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.site_check import check_file
+from dtfl_app.sites.stretches import GapFilling
 from tests.support.station import station_frame, station_schema
 
 
@@ -43,7 +44,7 @@ def test_a_sound_file_has_its_figures_and_no_finding(check):
     assert (summary.rows, summary.first, summary.last) == (
         1200, "2024-01-30T20:00:00", "2024-01-31T15:59:00",
     )  # fmt: skip
-    assert (summary.period_s, summary.gaps, summary.longest_gap_s) == (60.0, 0, 0.0)
+    assert (summary.period_s, summary.gaps, summary.longest_stretch) == (60.0, 0, 1200)
     assert (summary.normal, summary.abnormal, summary.unlabelled) == (1100, 100, 0)
     assert summary.events == ("flagged-1",)
     level = found.channels[0]
@@ -69,9 +70,25 @@ def test_gaps_and_repeats_are_counted_and_placed(check):
     assert repeats.what == "10 rows that repeat an earlier one, first data row 901"
     assert gap.what.startswith("1 gap, the longest 1:01:00 before data row 301 (2024-01-31")
     assert "daylight saving time" in gap.mend
+    assert gap.training.endswith("the longest stretch fits, 940 rows or 56400 s")
     assert (found.summary.rows, found.summary.repeated, found.summary.longest_gap_s) == (
         1250, 10, 3660.0,
     )  # fmt: skip
+
+
+def test_gaps_that_are_filled_are_counted_and_what_is_left_of_them_told(check):
+    """Of three gaps, of 2, 3 and 5 minutes, the first two are filled, with 1 and 2 rows."""
+    frame = station_frame(0, rows=1300).drop(index=[300, 400, 401, *range(500, 504)])
+
+    found = check(frame, gaps=GapFilling(180.0, "interpolate"))
+
+    assert told(found) == [("note", "time"), ("look", "time")]
+    filled, gap = found.findings
+    assert filled.what == "2 gaps of up to max-gap-s = 180 s"
+    assert filled.training == "fills them with 3 rows (fill = 'interpolate')"
+    assert gap.what.startswith("1 gap, the longest 0:05:00 before data row 498")
+    summary = found.summary
+    assert (summary.rows, summary.gaps, summary.filled_gaps, summary.filled_rows) == (1293, 1, 2, 3)
 
 
 def test_time_between_two_recordings_is_no_gap(check):
@@ -132,6 +149,19 @@ def test_a_channel_without_a_reading_is_told(check):
 
     assert told(found) == [("look", "flow")]
     assert found.channels[1].median is None
+
+
+def test_separators_at_the_ends_of_rows_are_a_column_without_a_name(check, site, tmp_path):
+    frame = station_frame(0, rows=1200)
+    lines = frame.to_csv(index=False).splitlines()
+    (tmp_path / "west.csv").write_text("\n".join([lines[0], *(f"{line}," for line in lines[1:])]))
+
+    found = check_file(tmp_path / "west.csv", site)
+
+    assert (found.exit_code, told(found)) == (0, [("note", "file")])
+    name = f"Unnamed: {len(frame.columns)}"
+    assert f"1 column that the schema does not use: {name}" in found.findings[0].what
+    assert found.channels == check(frame).channels
 
 
 def test_columns_that_the_schema_does_not_use_are_named(check):

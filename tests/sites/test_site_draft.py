@@ -319,6 +319,7 @@ def test_several_files_give_one_schema_over_all(tmp_path):
     assert site.csv.states == {"ON": 1.0, "OFF": 0.0, "running": 1.0, "stopped": 0.0}
     assert site.csv.missing == ("No Data", "-")
     assert site.labels == LabelColumn("flag", abnormal=(2.0,))
+    assert site.schema.name == tmp_path.name
     assert draft.left_out == ('column "extra": north.csv does not have it',)
     assert "# A first schema for north.csv, south.csv, guessed from 1800 rows" in draft.toml
     level = site.schema.channels[0]
@@ -341,10 +342,8 @@ def test_a_range_guessed_from_one_file_fits_the_next_sites(tmp_path):
     assert (level.low, level.high) == (0.0, 20.0)
     assert (flow.kind, flow.low, flow.high) == ("other", -20.0, 60.0)
     assert (pump.low, pump.high) == (0.0, 1.0)
-    assert (
-        "low and high are a wide guess. Correct them from the data sheet"
-        in (tmp_path / "schema.toml").read_text()
-    )
+    text = (tmp_path / "schema.toml").read_text()
+    assert "low and high are a wide guess: take what is physically possible from the data" in text
 
 
 def test_a_column_that_cannot_be_read_is_named_with_its_file_and_row_there(tmp_path):

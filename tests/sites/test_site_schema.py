@@ -4,6 +4,7 @@ import pytest
 
 from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.site_schema import EventTable, read_site_schema
+from dtfl_app.sites.stretches import GapFilling
 from tests.support.station import STATION, station_schema
 
 
@@ -35,6 +36,24 @@ def test_a_unit_of_time_is_written_as_it_is_read(tmp_path):
     assert station_schema(tmp_path, first.to_toml()) == first
 
 
+@pytest.mark.parametrize(
+    ("keys", "gaps"),
+    [
+        ("", GapFilling()),
+        ("max-gap-s = 300\n", GapFilling(300.0, "hold")),
+        ('max-gap-s = 91\nfill = "interpolate"\n', GapFilling(91.0, "interpolate")),
+    ],
+)
+def test_gaps_to_fill_are_a_sites_own_and_written_as_they_are_read(tmp_path, keys, gaps):
+    plain = station_schema(tmp_path)
+
+    first = station_schema(tmp_path, keys + STATION)
+
+    assert first.gaps == gaps
+    assert first.schema.digest() == plain.schema.digest()
+    assert station_schema(tmp_path, first.to_toml()) == first
+
+
 def test_a_table_of_events_lies_beside_the_schema(tmp_path):
     text = STATION.replace('column = "flag"', 'events = "events.csv"')
 
@@ -57,6 +76,11 @@ def test_a_table_of_events_lies_beside_the_schema(tmp_path):
         ('name = "pump"', 'name = "flow"', r"channel names occur twice: \['flow'\]"),
         ('column = "flag"', 'column = "flag"\nnormal = [0, 1]', r"\[1.0\] stand in two lists"),
         ('column = "flag"', "", "expected either column or events"),
+        ('time = "when"', 'fill = "hold"', "fill = 'hold' without max-gap-s fills nothing"),
+        ('time = "when"', "max-gap-s = 90", "max-gap-s = 90; expected seconds above 90.* to 36000"),
+        ('time = "when"', "max-gap-s = 36001", "max-gap-s = 36001; expected seconds above 90"),
+        ('time = "when"', "max-gap-s = true", "max-gap-s = True; expected a number"),
+        ('time = "when"', 'max-gap-s = 99\nfill = "mean"', "fill = 'mean'; expected one of .*hold"),
         ('time = "when"', 'separator = ";;"', "separator = ';;'; expected one character"),
         ('time = "when"', 'thousands = "."', "thousands and decimal are both '.'"),
         ('time = "when"', 'missing = "-"', "missing = '-'; expected words"),
