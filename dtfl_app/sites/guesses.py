@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.cells import split_line
+from dtfl_app.sites.cells import repeated_columns, split_line
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.readers import read_numbers
 
@@ -40,6 +41,10 @@ _BEGINNING = 1000
 _MOST_SKIPPED = 5
 _SENSOR_WORDS = {
     "sensor", "tag", "tagname", "channel", "point", "signal", "variable", "parameter", "metric",
+}  # fmt: skip
+_ROW_WORDS = {
+    "", "row", "rows", "rownumber", "rownum", "index", "idx", "id", "no", "nr", "number", "line",
+    "record", "recordid", "recordnumber", "sample", "sampleno", "seq", "sequence", "lfdnr", "count",
 }  # fmt: skip
 # More different words than these are texts, not marks of a missing reading.
 _MOST_WORDS = 5
@@ -79,17 +84,33 @@ def _encoding(path: Path) -> str:
 
 
 def _before_header(lines: Sequence[str]) -> int:
-    """Lines of one cell, or that begin with "#", before one at least as wide as most; else 0."""
+    """Lines of one cell, of groups, or that begin with "#", before one as wide as most; else 0."""
     found = []
     for separator in _SEPARATORS:
         widths = [_width(line, separator) for line in lines]
         wide = Counter(width for width in widths if width > 1).most_common(1)
         if wide:
             start = next(place for place, width in enumerate(widths) if width >= wide[0][0])
-            plain = (w <= 1 or line.startswith("#") for w, line in zip(widths, lines, strict=True))
-            if all(islice(plain, start)):
+            start += _is_groups(lines[start:], separator)
+            if all(
+                widths[place] <= 1
+                or lines[place].startswith("#")
+                or _is_groups(lines[place:], separator)
+                for place in range(start)
+            ):
                 found.append(start)
     return min(found, default=0)
+
+
+def _is_groups(lines: Sequence[str], separator: str) -> bool:
+    """Whether the first line names groups of columns (P1, P1, P2) and the second the columns."""
+    groups, names = (split_line(line, separator) for line in [*lines, "", ""][:2])
+    again = repeated_columns(groups) and not repeated_columns(names)
+    return bool(again) and len(names) >= len(groups) and not any(map(_is_figure, names))
+
+
+def _is_figure(cell: str) -> bool:
+    return bool(re.match(r"[+-]?[.,]?\d", cell))
 
 
 def _width(line: str, separator: str) -> int:
@@ -211,12 +232,21 @@ def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
     readings = numbers[np.isfinite(numbers)]
     if not readings.size:
         return "it holds no reading"
+    if _counts_rows(str(column.name), numbers):
+        return "it counts the rows"
     if (mixed := _mixed(column, dialect)) is not None:
         return (
             f"data row {mixed + 1} has {str(column.iloc[mixed])!r}, which stands for a number in "
             "other columns, and the rest are readings; give the word another spelling there"
         )
     return ""
+
+
+def _counts_rows(name: str, numbers: NDArray[np.float64]) -> bool:
+    """Whether a column called so goes up by one, from the first anew where files are joined."""
+    up, anew = np.diff(numbers) == 1.0, numbers[1:] == numbers[:1]
+    called = re.sub(r"[\W_]", "", name.casefold()) in _ROW_WORDS
+    return bool(called and numbers.size > 2 and (up | anew).all() and 2 * up.sum() > up.size)
 
 
 def _mixed(column: pd.Series[Any], dialect: CsvDialect) -> int | None:
