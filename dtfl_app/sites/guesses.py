@@ -34,17 +34,27 @@ _STATES = (
     ("INACTIVE", "ACTIVE"),
     ("AUS", "EIN"),
 )
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (",", ";", "\t", "|")
 _FEW_ROWS = 50
 _BLOCK = 2**20
 _BEGINNING = 1000
 _MOST_SKIPPED = 5
 _SENSOR_WORDS = {
-    "sensor", "tag", "tagname", "channel", "point", "signal", "variable", "parameter", "metric",
+    "sensor", "tag", "tagname", "series", "channel", "point", "signal", "variable", "parameter",
+    "metric",
 }  # fmt: skip
 _ROW_WORDS = {
     "", "row", "rows", "rownumber", "rownum", "index", "idx", "id", "no", "nr", "number", "line",
     "record", "recordid", "recordnumber", "sample", "sampleno", "seq", "sequence", "lfdnr", "count",
+}  # fmt: skip
+# What historians and spreadsheets write for no reading, be it once only.
+_ABSENT = {
+    "nan", "null", "no data", "nodata", "bad", "bad input", "bad data", "bad quality", "pt created",
+    "shutdown",
+    "i/o timeout", "comm fail", "configure", "no sample", "no result", "not connect", "scan off",
+    "scan timeout", "intf shut", "equip fail", "over range", "under range", "calc failed",
+    "arc off-line", "out of serv", "error", "invalid", "-", "--", "---", "#ref!", "#value!",
+    "#div/0!", "#num!", "#name?", "#null!", "#####",
 }  # fmt: skip
 # More different words than these are texts, not marks of a missing reading.
 _MOST_WORDS = 5
@@ -90,16 +100,28 @@ def _before_header(lines: Sequence[str]) -> int:
         widths = [_width(line, separator) for line in lines]
         wide = Counter(width for width in widths if width > 1).most_common(1)
         if wide:
-            start = next(place for place, width in enumerate(widths) if width >= wide[0][0])
-            start += _is_groups(lines[start:], separator)
+            start = _header_place(lines, widths, wide[0][0], separator)
             if all(
                 widths[place] <= 1
+                or widths[place] > wide[0][0] + 1
                 or lines[place].startswith("#")
                 or _is_groups(lines[place:], separator)
                 for place in range(start)
             ):
                 found.append(start)
     return min(found, default=0)
+
+
+def _header_place(lines: Sequence[str], widths: list[int], wide: int, separator: str) -> int:
+    """The first line as wide as most, or wider by a cell that most rows leave empty."""
+    fitting = [place for place, width in enumerate(widths) if width in (wide, wide + 1)]
+    start = fitting[0]
+    if lines[start].startswith("#"):
+        # Remarks as wide as the rows, if a header comes behind them.
+        later = next((place for place in fitting if not lines[place].startswith("#")), start)
+        if not any(map(_is_figure, split_line(lines[later], separator))):
+            start = later
+    return start + _is_groups(lines[start:], separator)
 
 
 def _is_groups(lines: Sequence[str], separator: str) -> bool:
@@ -180,7 +202,10 @@ def _words(
     states = _state_words(often) if values <= {0.0, 1.0} else {}
     rest = [word for word in often if word not in states]
     read = int((~np.isnan(numbers)).sum()) + sum(often[word] for word in states)
-    sound = all(often[word] > 1 and not re.search(r"\d", word) for word in rest)
+    sound = all(
+        word.casefold() in _ABSENT or (often[word] > 1 and not re.search(r"\d", word))
+        for word in rest
+    )
     if not sound or len(rest) > _MOST_WORDS or 2 * read <= read + sum(often[w] for w in rest):
         return None
     return states, rest
@@ -221,6 +246,11 @@ def require_wide(frame: pd.DataFrame, values: Collection[str], path: Path) -> No
 def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
     """Say why a column cannot be a channel as it is; "" where it can."""
     numbers, bad = read_numbers(column, dialect.grammar)
+    if _tells_quality(column):
+        return (
+            "it tells how good readings are, which is not read; have the export leave those empty "
+            "that are not good"
+        )
     if bad.size:
         # It goes into a comment of one line.
         cell = "".join(c if c.isprintable() else "?" for c in str(column.iloc[int(bad[0])]))
@@ -240,6 +270,14 @@ def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
             "other columns, and the rest are readings; give the word another spelling there"
         )
     return ""
+
+
+def _tells_quality(column: pd.Series[Any]) -> bool:
+    """Whether a column of few values is called as an OPC quality is."""
+    called = re.search(
+        r"(quality|validity)(code|status)?$", re.sub(r"[\W_]", "", str(column.name)), re.I
+    )
+    return called is not None and column.nunique() <= _MOST_WORDS
 
 
 def _counts_rows(name: str, numbers: NDArray[np.float64]) -> bool:

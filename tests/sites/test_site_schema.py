@@ -91,7 +91,7 @@ def test_a_table_of_events_lies_beside_the_schema(tmp_path):
         ('["%d/%m/%Y %H:%M"]', '["%d/%Q"]', "time-formats: '%Q' is no directive that is known"),
         ('["%d/%m/%Y %H:%M"]', '["%d %d"]', "time-formats: '%d %d' has a directive twice"),
         ('time = "when"', 'time-unit = "ms"', "time-unit and time-formats are both there"),
-        ('time = "when"', 'time-unit = "h"', r"time-unit = 'h'; expected one of \['s', 'ms'\]"),
+        ('time = "when"', 'time-unit = "h"', r"time-unit = 'h'; expected one of \['s', 'ms', 'us'"),
         ('time = "when"', 'encoding = "utf-32"', "encoding = 'utf-32'; expected one such as"),
         ('time = "when"', 'encoding = "klingon"', "encoding = 'klingon'; expected one such as"),
         ('time = "when"', "header-row = -1", "header-row = -1; expected a number of lines"),

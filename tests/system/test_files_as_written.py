@@ -46,9 +46,12 @@ TIMES: dict[str, Callable[[pd.Timestamp], str]] = {
     "month first": lambda t: f"{t.month}/{t.day}/{t.year} {t.strftime('%I:%M:%S %p')}",
     "seconds since 1970": lambda t: str(t.value // 10**9),
     "milliseconds since 1970": lambda t: str(t.value // 10**6),
+    "microseconds since 1970": lambda t: str(t.value // 10**3),
+    "nanoseconds since 1970": lambda t: str(t.value),
+    "days of a spreadsheet": lambda t: f"{25569 + t.value / 86_400e9:.9f}",
 }
 ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "utf-16")
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
 DECIMALS = (".", ",")
 MISSING = ("", "NaN", "Bad Input", "-", "#N/A", "No Data")
 STATES = (("0", "1"), ("OFF", "ON"), ("False", "True"), ("Closed", "Open"), ("0.0", "1.0"))
@@ -57,6 +60,8 @@ ENDS = ("\n", "\r\n", "\r")
 AROUND = ((0, 0), (2, 0), (0, 1), (3, 1))
 ORDER = ("oldest first", "newest first")
 THOUSANDS = (False, True)
+# Of keyboards and of typesetting; cp1252 has the first alone.
+MINUS = ("-", "\u2212")
 QUOTES = ("where needed", "everywhere")
 # A separator behind each row's last cell, and lines without anything in between.
 TAILS = ("", "rows", "header and rows")
@@ -114,6 +119,7 @@ class Writing:
     around: tuple[int, int] = (0, 0)
     order: str = "oldest first"
     thousands: bool = False
+    minus: str = "-"
     quotes: str = "where needed"
     tail: str = ""
     blank_every: int = 0
@@ -123,7 +129,12 @@ class Writing:
     def name(self) -> str:
         parts = [f"{self.time}", self.encoding, ascii(self.separator), self.decimal, self.missing]
         parts += [self.states[1], ascii(self.end), str(self.around), self.order, self.quotes]
-        parts += [f"thousands {self.thousands}", f"tail {self.tail}", f"blank {self.blank_every}"]
+        parts += [
+            f"thousands {self.thousands}",
+            ascii(self.minus),
+            f"tail {self.tail}",
+            f"blank {self.blank_every}",
+        ]
         return "|".join([*parts, str(self.rows)])
 
 
@@ -138,6 +149,7 @@ FACTORS = {
     "around": AROUND,
     "order": ORDER,
     "thousands": THOUSANDS,
+    "minus": MINUS,
     "quotes": QUOTES,
     "tail": TAILS,
     "blank_every": BLANK_EVERY,
@@ -176,7 +188,7 @@ LONGER = [replace(writing, rows=LONG) for writing in TABLE[::25]]
 def truth(rows: int) -> pd.DataFrame:
     """Readings with decimals, some of them missing, and a pump that starts and stops."""
     rng, place = np.random.default_rng(3), np.arange(rows)
-    level = (4 + np.sin(place / 9) + 0.05 * rng.normal(size=rows)).round(2)
+    level = (4 * np.sin(place / 9) + 0.05 * rng.normal(size=rows)).round(2)
     level[place % 25 == 13] = np.nan
     flow = (2000 + 500 * np.sin(place / 9) + 20 * rng.normal(size=rows)).round(2)
     time = BEGIN + pd.to_timedelta(place, "min")
@@ -204,7 +216,10 @@ def write(path: Path, writing: Writing) -> pd.DataFrame:
 def cells_of(writing: Writing, row) -> list[str]:
     numbers = [number_of(writing, x) for x in (row.level, row.flow)]
     state = writing.states[int(row.pump)].replace(".", writing.decimal)
-    return [TIMES[writing.time](row.time), *numbers, state]
+    time = TIMES[writing.time](row.time)
+    if writing.time == "days of a spreadsheet":
+        time = time.replace(".", writing.decimal)
+    return [time, *numbers, state]
 
 
 def number_of(writing: Writing, value: float) -> str:
@@ -212,7 +227,8 @@ def number_of(writing: Writing, value: float) -> str:
         return writing.missing
     whole, _, decimals = f"{value:,.2f}".partition(".")
     mark = {".": ",", ",": "."}[writing.decimal] if writing.thousands else ""
-    return whole.replace(",", mark) + writing.decimal + decimals
+    minus = "-" if writing.encoding == "cp1252" else writing.minus
+    return whole.replace(",", mark).replace("-", minus) + writing.decimal + decimals
 
 
 def line_of(writing: Writing, cells: list[str], ended: bool) -> str:
