@@ -100,7 +100,7 @@ CHANNELS = (
 COLUMNS = {"level": "Füllstand [m]", "flow": "Durchfluß [m³/h]", "pump": "Pumpe"}
 ROWS, LONG = 60, 700
 # Drawn at random beside the pairs.
-_MORE = 40
+_MORE = 25
 OPTIONS = DetectionOptions(every_step=True)
 BEGIN = pd.Timestamp("2024-01-30 20:00")
 
