@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.cells import EPOCH_DAYS, EPOCHS, ISO8601, parse_time
+from dtfl_app.sites.own_files import PERIOD_TOLERANCE
 from dtfl_app.sites.readers import parse_times
 
-__all__ = ["Clock", "guess_clock", "guess_period", "turned", "unevenness"]
+__all__ = ["Clock", "guess_clock", "guess_period", "other_periods", "turned", "unevenness"]
 
 # Day before month is the custom of most countries, but not of those that write am and pm.
 _DATES = (
@@ -204,13 +205,24 @@ def _median_step(time: Times) -> np.timedelta64:
 
 
 def guess_period(clock: Clock, path: Path) -> float:
-    """Return the median step forward, in s; DataError where time never goes forward."""
-    sign = -1 if clock.newest_first else 1
-    steps = np.concatenate([sign * np.diff(time) / np.timedelta64(1, "s") for time in clock.times])
-    forward = steps[steps > 0]
-    if not forward.size:
+    """Return the median step of all files, in s; DataError where time never goes forward."""
+    steps = np.concatenate([_steps_s(time, clock) for time in clock.times])
+    if not steps.size:
         raise DataError(
             f"{path}: its time does not go forward from any row to the next, so it has no sampling "
             "period; sort the rows by time, oldest first"
         )
-    return round(float(np.median(forward)), 6)
+    return round(float(np.median(steps)), 6)
+
+
+def other_periods(clock: Clock, period_s: float) -> list[tuple[int, float]]:
+    """Return place and median step, in s, of each file that is sampled otherwise than all."""
+    steps = [_steps_s(time, clock) for time in clock.times]
+    medians = [(i, round(float(np.median(own)), 6)) for i, own in enumerate(steps) if own.size]
+    return [(i, own) for i, own in medians if abs(own - period_s) > PERIOD_TOLERANCE * period_s]
+
+
+def _steps_s(time: Times, clock: Clock) -> NDArray[np.float64]:
+    """The steps from one row to a later one, in s."""
+    steps = np.diff(time[::-1] if clock.newest_first else time) / np.timedelta64(1, "s")
+    return np.asarray(steps[steps > 0], dtype=np.float64)

@@ -36,6 +36,7 @@ from dtfl_app.sites.stretches import stretch_names
 from twin.schema import INSTANCE
 
 __all__ = [
+    "PERIOD_TOLERANCE",
     "OwnFile",
     "RawFile",
     "clock_change",
@@ -49,8 +50,8 @@ __all__ = [
     "timeless_rows",
 ]
 
-# Steps of a clock are uneven; a median this far from the schema's period is another period.
-_PERIOD_TOLERANCE = 0.05
+#: Steps of a clock are uneven; a median this far from the schema's period is another period.
+PERIOD_TOLERANCE = 0.05
 _HOUR_S = 3600.0
 # Events named in a line of the log.
 _SHOWN = 5
@@ -198,7 +199,7 @@ def _require_period(raw: RawFile, site: SiteSchema, path: Path) -> None:
     if np.isnan(steps).all():
         return
     median = float(np.nanmedian(steps))
-    if abs(median - period) > _PERIOD_TOLERANCE * period:
+    if abs(median - period) > PERIOD_TOLERANCE * period:
         raise SchemaError(
             f"{path}: it is sampled every {median:g} s (median), the schema says period-s = "
             f"{period:g}; correct the schema, or resample the file"

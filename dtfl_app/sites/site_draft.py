@@ -12,7 +12,7 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.sites.alike import Alike, read_alike
 from dtfl_app.sites.cells import EPOCHS, ISO8601
 from dtfl_app.sites.channel_guess import channel_names, guess_channel, remark
-from dtfl_app.sites.clock_guess import Clock, guess_clock, guess_period
+from dtfl_app.sites.clock_guess import Clock, guess_clock, guess_period, other_periods
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.guesses import guess_words, require_wide
 from dtfl_app.sites.label_column import LabelColumn
@@ -74,7 +74,7 @@ def draft_schema(path: Path, *more: Path) -> Draft:
         frame[name] = read_numbers(frame[name], dialect.grammar)[0]
     require_wide(frame, numeric, path)
     site = _site(files, clock, dialect, frame[numeric], labels.taken)
-    unsure = _unsure(clock)
+    unsure = (*_unsure(clock), *_unlike(files, clock, site.schema.period_s))
     notes = [*unsure, *(f"Left out: {reason}" for reason in left_out)]
     return Draft(_commented(site, frame, files, notes), left_out, unsure)
 
@@ -141,6 +141,14 @@ def _unsure(clock: Clock) -> tuple[str, ...]:
     return (
         f"time-formats = [{now}] is a guess: every time of {clock.column!r} fits with day and "
         f"month changed over too. If it is the other way round, write time-formats = [{other}]",
+    )
+
+
+def _unlike(files: Alike, clock: Clock, period_s: float) -> tuple[str, ...]:
+    return tuple(
+        f"period-s = {period_s:g} is that of most rows, but {files.paths[place].name} is sampled "
+        f"every {own:g} s; the sites of a federation must agree, so resample it, or leave it out"
+        for place, own in other_periods(clock, period_s)
     )
 
 

@@ -365,6 +365,19 @@ def test_files_that_are_written_differently_take_a_draft_each(tmp_path):
         draft_schema(north, south)
 
 
+def test_a_file_that_is_sampled_otherwise_is_named(tmp_path):
+    north, south = two_files(tmp_path)
+    pd.read_csv(south)[::5].to_csv(south, index=False)
+
+    draft = draft_schema(north, south)
+
+    (said,) = draft.unsure
+    assert said.startswith(
+        "period-s = 60 is that of most rows, but south.csv is sampled every 300 s"
+    )
+    assert f"# {said}\n" in draft.toml
+
+
 def test_files_of_two_orders_take_a_draft_each(tmp_path):
     north, south = two_files(tmp_path)
     pd.read_csv(south)[::-1].to_csv(south, index=False)
