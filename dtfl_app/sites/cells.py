@@ -19,6 +19,7 @@ __all__ = [
     "EPOCHS",
     "EPOCH_DAYS",
     "ISO8601",
+    "MARK",
     "MISSING",
     "CellGrammar",
     "fitting_format",
@@ -33,6 +34,8 @@ MISSING = frozenset({
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 })  # fmt: skip
+#: What a byte-order mark is in a text.
+MARK = "\ufeff"
 #: Name of the form of times that need no directives.
 ISO8601 = "ISO8601"
 #: Time unit of a site schema -> the form of times that are numbers, and how many ns are in one.
@@ -255,8 +258,13 @@ def fitting_format(text: str, formats: Iterable[str]) -> str | None:
 
 
 def split_line(line: str, separator: str = ",") -> list[str]:
-    """Split a line of a CSV file into cells without the spaces around them."""
-    cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    """Split a line of a CSV file into cells without the spaces around them.
+
+    A byte-order mark before it, as joined files have within, does not count.
+    """
+    cells = next(
+        csv.reader([line.removeprefix(MARK)], delimiter=separator, skipinitialspace=True), []
+    )
     return [cell.strip() for cell in cells]
 
 

@@ -15,7 +15,7 @@ from typing import TextIO
 import pandas as pd
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.cells import MISSING, split_line
+from dtfl_app.sites.cells import MARK, MISSING, split_line
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.lines import damage, fit_row
 
@@ -23,8 +23,6 @@ __all__ = ["UNNAMED", "csv_chunks"]
 
 #: What a column without a name is called, before its number: the row numbers of an exported frame.
 UNNAMED = "Unnamed:"
-# What a byte-order mark is in the text.
-_MARK = "\ufeff"
 # Characters of text that are parsed at a time.
 _BLOCK = 2**22
 _BEFORE_HEADER = "where lines stand before it, the site schema says how many: header-row"
@@ -55,8 +53,6 @@ def _header(file: TextIO, path: Path, dialect: CsvDialect) -> list[str]:
     line = next((line for line in file if not line.isspace()), None)
     if line is None:
         raise ValueError("it has no header")
-    if dialect.wide:
-        line = line.removeprefix(_MARK)
     if (found := damage(line.rstrip("\n").encode())) is not None:
         raise DataError(f"{path}: the line of its header is damaged: {found[1]}; remove it")
     return split_line(line.rstrip("\n"), dialect.separator)
@@ -100,8 +96,9 @@ class _Rows:
                 kept.append(line)
             else:
                 kept.append(self._mended(line.rstrip("\n")))
-        # The last line of a file may have no end.
-        return "".join(kept) if not kept or kept[-1].endswith("\n") else "".join([*kept, "\n"])
+        if kept and not kept[-1].endswith("\n"):  # the last line of a file
+            kept.append("\n")
+        return "".join(kept).replace(f"\n{MARK}", "\n").removeprefix(MARK)
 
     def _mended(self, line: str) -> str:
         """A line whose cells pandas would read otherwise than a gateway, written as both read."""

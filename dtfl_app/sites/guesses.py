@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.cells import repeated_columns, split_line
+from dtfl_app.sites.cells import MARK, repeated_columns, split_line
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.readers import read_numbers
 
@@ -67,7 +67,7 @@ def guess_dialect(path: Path) -> CsvDialect:
     with path.open("rb") as raw:
         codec = plain.codec(raw.read(2))
     with path.open(encoding=codec, errors="replace", newline="") as file:
-        lines = [line.removeprefix("\ufeff") for line in islice(file, _FEW_ROWS)]
+        lines = [line.removeprefix(MARK) for line in islice(file, _FEW_ROWS)]
     before = _before_header(lines)
     marks = replace(_marks(lines[before:]), encoding=plain.encoding, header_row=before)
     return replace(marks, skip_rows=_after_header(lines[before + 1 :], marks))
