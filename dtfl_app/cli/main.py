@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "app"]
 #: Command -> where it is: a function, or a `typer.Typer` with commands of its own.
 COMMANDS = {
     "new": "dtfl_app.cli.new:new",
+    "example": "dtfl_app.cli.example:example",
     "run": "dtfl_app.cli.run:run",
     "submit": "dtfl_app.cli.submit:submit",
     "show": "dtfl_app.cli.run:show",

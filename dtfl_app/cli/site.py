@@ -16,6 +16,7 @@ from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.sites.channel_check import ChannelSummary
 from dtfl_app.sites.findings import FileFinding, counted
+from dtfl_app.sites.folders import schema_beside
 from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
 from dtfl_app.sites.site_check import FileSummary, SiteCheck, check_file
 from dtfl_app.sites.site_draft import draft_schema
@@ -41,7 +42,8 @@ _WIDEST = 1000
 def check(
     file: Annotated[Path, typer.Argument(help="the site's .csv or .parquet file")],
     schema: Annotated[
-        Path | None, typer.Option(help="its site schema; schema.toml beside it by default")
+        Path | None,
+        typer.Option(help="its site schema; by default FILE.toml or schema.toml beside it"),
     ] = None,
     name: Annotated[str, typer.Option(help="the site, where a table of events has several")] = "",
     out: Annotated[Path | None, typer.Option("--json", help="write all of it there too")] = None,
@@ -51,7 +53,7 @@ def check(
     Exit code 0: usable; 1: usable, with findings worth a look; 2: cannot be used.
     """
     with clear_errors():
-        site = read_site_schema(schema or file.parent / "schema.toml")
+        site = read_site_schema(schema or schema_beside(file))
         found = check_file(file, site, name)
         if out is not None:
             _write(out, found)

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 __all__ = [
     "EPOCHS",
+    "EPOCH_DAYS",
     "ISO8601",
     "MARK",
     "MISSING",
@@ -37,18 +38,27 @@ MISSING = frozenset({
 MARK = "\ufeff"
 #: Name of the form of times that need no directives.
 ISO8601 = "ISO8601"
-#: Time unit of a site schema -> the form of times that are numbers since 1970, and ns in one.
+#: Time unit of a site schema -> the form of times that are numbers, and how many ns are in one.
 EPOCHS: Mapping[str, tuple[str, int]] = {
     "s": ("seconds since 1970", 10**9),
     "ms": ("milliseconds since 1970", 10**6),
+    "us": ("microseconds since 1970", 10**3),
+    "ns": ("nanoseconds since 1970", 1),
+    "excel-days": ("days since 1899-12-30, as spreadsheets count", 86_400 * 10**9),
 }
 _EPOCH_FORMS = dict(EPOCHS.values())
-_EPOCH_NUMBER = re.compile(r"(?P<whole>-?[0-9]{1,18})(?:[.,](?P<fraction>[0-9]*))?")
+#: The form of times that count from another day than the first of 1970 -> days from that to 1970.
+EPOCH_DAYS = {EPOCHS["excel-days"][0]: 25_569}
+_EPOCH_NUMBER = re.compile(r"(?P<whole>-?[0-9]{1,19})(?:[.,](?P<fraction>[0-9]*))?")
 # What writers of CSV put for a truth value.
 _TRUTH = {"true": 1.0, "false": 0.0}
 _NUMBER = re.compile(
     r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)"
 )
+# Number and unit, as screens show them.
+_WITH_UNIT = re.compile(r"(?P<number>[+-]?[0-9][0-9.,]*)\s*(?P<unit>[^\W\d_][\w/³²]*|%|°\w*)")
+# Signs of a negative number: the one of keyboards, and the one of typesetting.
+_MINUS = "\u2212"
 # A space between thousands may be one that does not break a line.
 _SPACES = " \u00a0\u202f"
 
@@ -166,12 +176,17 @@ class CellGrammar:
                 return (
                     f'it has {mark!r} between thousands; say so in the schema: thousands = "{mark}"'
                 )
+        shown = _WITH_UNIT.fullmatch(text)
+        if shown is not None and self.is_number(shown["number"]):
+            return f"it has the unit {shown['unit']!r} behind its number; export numbers alone"
         return (
             "correct it, or leave it empty if the reading is missing; a word for that goes into "
             f'the schema as missing = ["{text}"], a word for a state as states = {{ "{text}" = 1 }}'
         )
 
     def _number(self, text: str) -> float | None:
+        if text[:1] == _MINUS:
+            text = f"-{text[1:]}"
         if self.thousands:
             text = self._ungrouped(text)
         if self.decimal != ".":
@@ -196,7 +211,7 @@ def parse_time(text: str, form: str) -> int | None:
     after 2261 fits nothing.
     """
     if form in _EPOCH_FORMS:
-        return _since_1970(text.strip(), _EPOCH_FORMS[form])
+        return _counted(text.strip(), _EPOCH_FORMS[form], EPOCH_DAYS.get(form, 0))
     found = _pattern(form).fullmatch(text.strip())
     if found is None:
         return None
@@ -209,13 +224,17 @@ def parse_time(text: str, form: str) -> int | None:
     return ns if _FIRST <= ns <= _LAST else None
 
 
-def _since_1970(text: str, unit: int) -> int | None:
+def _counted(text: str, unit: int, days: int) -> int | None:
+    """The time that is so many units after 1970, less those days; to the ms where there are any."""
     found = _EPOCH_NUMBER.fullmatch(text)
     if found is None:
         return None
     whole, fraction = int(found["whole"]) * unit, (found["fraction"] or "")[:18]
     part = int(fraction or 0) * unit // 10 ** len(fraction)
     ns = whole - part if text[0] == "-" else whole + part
+    if days:
+        # Decimals of a day are no whole seconds.
+        ns = (ns + 500_000) // 10**6 * 10**6 - days * 86_400 * 10**9
     return ns if _FIRST <= ns <= _LAST else None
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.cells import EPOCHS, ISO8601, parse_time
+from dtfl_app.sites.cells import EPOCH_DAYS, EPOCHS, ISO8601, parse_time
 from dtfl_app.sites.own_files import PERIOD_TOLERANCE
 from dtfl_app.sites.readers import parse_times
 
@@ -33,6 +33,9 @@ _FORMATS = (
     *(date + time for time in _HALF_DAYS for date in _MONTH_FIRST),
 )
 _SHOWN = ("%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%d-%b-%y %H:%M:%S")
+_DAY_TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S.%f %p")
+# Unevenness of times of which most are those of the row before.
+_STANDS = 2.0
 # Numbers that are seconds since 1970 in the years 2001 to 2065: few sensors read so.
 _EPOCH_FROM, _EPOCH_TO = 1e9, 3e9
 _FEW_ROWS = 50
@@ -89,17 +92,43 @@ def guess_clock(frames: Sequence[pd.DataFrame], path: Path) -> Clock:
     found = _readings(frames, _texts(frames), path) or _readings(frames, _epochs(frames), path)
     if not found:
         raise DataError(
-            f"{path}: no column holds times in one format throughout; expected ISO 8601 "
-            f"(2024-03-01T12:00:00) or one such as {list(_SHOWN)}. If the format is another, "
-            "write the schema by hand (time-formats with the directives of strptime, or time-unit)"
+            f"{path}: no column holds times in one format throughout{_nearest(frames)}; expected "
+            f"ISO 8601 (2024-03-01T12:00:00) or one such as {list(_SHOWN)}. If the format is "
+            "another, write the schema by hand (time-formats with the directives of strptime, or "
+            "time-unit)"
         )
     best = min(found, key=lambda one: (one.unevenness, one.place))
+    _require_one_column(best, frames, path)
     other = turned(best.clock.form)
     for one in found:
         alike = one.unevenness == best.unevenness and one.clock.column == best.clock.column
         if other and one.clock.form == other and alike:
             return Clock(best.clock.column, best.clock.form, best.clock.times, other)
     return best.clock
+
+
+def _nearest(frames: Sequence[pd.DataFrame]) -> str:
+    """Say in which cell of the only file a column of times stops being one; "" without one."""
+    best = (0, "", "")
+    for column, form in _texts(frames) if len(frames) == 1 else ():
+        cells = frames[0][column]
+        bad = (row for row, cell in enumerate(cells) if parse_time(str(cell), form) is None)
+        row = next(bad, 0)
+        best = max(best, (row, str(column), str(cells.iloc[row]) if row else ""))
+    row, column, cell = best
+    return f" (column {column!r} does up to data row {row + 1}, which has {cell!r})" if row else ""
+
+
+def _require_one_column(best: _Reading, frames: Sequence[pd.DataFrame], path: Path) -> None:
+    """Raise DataError where the date stands in one column and the time of day in another."""
+    for column, form in ((c, form) for c, _ in _texts(frames) for form in _DAY_TIMES):
+        cells = [str(cell) for cell in frames[0][column].head(_FEW_ROWS)]
+        if best.unevenness == _STANDS and all(parse_time(cell, form) is not None for cell in cells):
+            raise DataError(
+                f"{path}: {best.clock.column!r} holds the date and {column!r} the time of day; "
+                "expected both in one column. Export it so, or join them, e.g. with pandas: "
+                f'frame["time"] = frame[{best.clock.column!r}] + " " + frame[{column!r}]'
+            )
 
 
 def turned(form: str) -> str:
@@ -143,11 +172,16 @@ def _epochs(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
         if all(pd.api.types.is_numeric_dtype(frame[column]) for frame in frames)
         for form, ns in EPOCHS.values()
         if all(
-            float(frame[column].min()) * ns / 10**9 >= _EPOCH_FROM
-            and float(frame[column].max()) * ns / 10**9 <= _EPOCH_TO
+            _EPOCH_FROM <= _since_1970(end, form, ns) <= _EPOCH_TO
             for frame in frames
+            for end in (frame[column].min(), frame[column].max())
         )
     ]
+
+
+def _since_1970(number: float, form: str, ns: int) -> float:
+    """Seconds since 1970 that a number means."""
+    return float(number) * ns / 10**9 - EPOCH_DAYS.get(form, 0) * 86_400
 
 
 def _times(column: pd.Series[Any], path: Path, form: str) -> Times | None:
@@ -162,7 +196,7 @@ def unevenness(time: Times) -> float:
     steps, median = np.diff(time), _median_step(time)
     if not steps.size:
         return 0.0
-    return float((steps != median).mean()) if median != np.timedelta64(0) else 2.0
+    return float((steps != median).mean()) if median != np.timedelta64(0) else _STANDS
 
 
 def _median_step(time: Times) -> np.timedelta64:

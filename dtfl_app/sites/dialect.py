@@ -110,8 +110,6 @@ def read_dialect(root: Mapping[str, Any], refuse: Callable[[str], NoReturn]) -> 
         _count(root, "header-row", refuse),
         _count(root, "skip-rows", refuse),
     )
-    if found.separator == found.decimal:
-        refuse(f"separator and decimal are both {found.decimal!r}; expected two that differ")
     if found.thousands == found.decimal:
         refuse(f"thousands and decimal are both {found.decimal!r}; expected two that differ")
     both = {word.casefold() for word in found.missing} & {w.casefold() for w in found.states}

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import pandas as pd
 
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.core.errors import ConfigError, DataError, SchemaError
 from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import OwnData
 from dtfl_app.sites.features import Features, FeatureSpec
@@ -24,7 +24,7 @@ from dtfl_app.sites.federation import (
     evaluation_features,
     refuse_partition,
 )
-from dtfl_app.sites.folders import file_in, resolve_data_dir
+from dtfl_app.sites.folders import SCHEMA_FILE, file_in, own_schema, resolve_data_dir
 from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.site_schema import EventTable, SiteSchema, read_site_schema
@@ -33,8 +33,6 @@ from twin.schema import ABNORMAL, LABEL, NORMAL, Schema
 __all__ = ["FilesDataset", "each_reading"]
 
 _ENDINGS = (".csv", ".parquet")
-# A site schema where no other is named: in data.dir, and in the folder of a run.
-_SCHEMA_FILE = "schema.toml"
 
 
 def each_reading(schema: Schema) -> FeatureSpec:
@@ -94,7 +92,7 @@ class FilesDataset(FederatedDataset):
     @classmethod
     def from_run(cls, config: RunConfig, folder: Path) -> Self:
         """Read further files by the schema that the run kept; there are no sites."""
-        return cls._open(config, folder / _SCHEMA_FILE, None)
+        return cls._open(config, folder / SCHEMA_FILE, None)
 
     @classmethod
     def from_own_file(cls, config: RunConfig, own: OwnData) -> tuple[Self, SiteData]:
@@ -189,13 +187,31 @@ class FilesDataset(FederatedDataset):
             )
         name = self.sites(k)[index]
         path = self.files[name]
-        series, quality = load_own_file(path, self.site_schema, name)
+        series, quality = load_own_file(path, self._schema_of(path), name)
         self._warn_of_labels(path, int((series[LABEL] == ABNORMAL).sum()))
         return self._site(name, series, quality)
 
     def load_file(self, name: str, path: Path) -> SiteData:
         """Load the site `name` from its own file, wherever that is."""
         return self._site(name, *load_own_file(path, self.site_schema, name))
+
+    def read_file(self, path: Path) -> pd.DataFrame:
+        """Read an unseen file as a labelled series, its readings treated as in training."""
+        return load_own_file(path, self._schema_of(path))[0]
+
+    def _schema_of(self, path: Path) -> SiteSchema:
+        """How a file is read: by the schema of its own beside it, or as the others are."""
+        own = own_schema(path)
+        if own is None:
+            return self.site_schema
+        found = read_site_schema(own)
+        if found.schema.digest() != self.schema.digest():
+            raise SchemaError(
+                f"{own}: what all sites agree on is another than in {SCHEMA_FILE}: "
+                f"{_difference(found.schema, self.schema)}. Make it the same, or remove the file; "
+                "only columns, clock, words, marks and labels are a site's own"
+            )
+        return found
 
     def _site(self, name: str, series: pd.DataFrame, quality: QualityReport) -> SiteData:
         spec, share = self.feature_spec, self.calibration_share
@@ -237,7 +253,7 @@ class FilesDataset(FederatedDataset):
 
     def documents(self) -> Mapping[str, bytes]:
         """The site schema as TOML, and its table of events where that is here."""
-        found = {_SCHEMA_FILE: self.site_schema.to_toml().encode()}
+        found = {SCHEMA_FILE: self.site_schema.to_toml().encode()}
         labels = self.site_schema.labels
         if isinstance(labels, EventTable) and labels.path.is_file():
             found[labels.path.name] = labels.path.read_bytes()
@@ -279,15 +295,30 @@ def _warn_of_one_class(path: Path, features: Features) -> None:
             log.warning("%s: no window is labelled %s, so %s", path.name, name, undefined)
 
 
+def _difference(own: Schema, agreed: Schema) -> str:
+    """The first thing in which two schemas differ, as found and as expected."""
+    pairs = [
+        ("name", own.name, agreed.name),
+        ("period-s", own.period_s, agreed.period_s),
+        ("channels", list(own.names), list(agreed.names)),
+        *(
+            (f"[[channel]] {there.name!r}", here, there)
+            for here, there in zip(own.channels, agreed.channels, strict=False)
+        ),
+    ]
+    what, found, expected = next(pair for pair in pairs if pair[1] != pair[2])
+    return f"{what} is {found}, expected {expected}"
+
+
 def _schema_named(config: RunConfig) -> Path:
     data = config.data
     if not data.schema and not data.dir:
         raise ConfigError(
             'run config: dataset = "files" needs data.dir, the folder of the sites\' files with '
-            f"{_SCHEMA_FILE} in it, or, where every node has its own file, data.schema, the path "
+            f"{SCHEMA_FILE} in it, or, where every node has its own file, data.schema, the path "
             "from the root of the site schema"
         )
-    schema = file_in(config, data.schema or _SCHEMA_FILE)
+    schema = file_in(config, data.schema or SCHEMA_FILE)
     if not schema.is_absolute():
         raise ConfigError(
             f"run config: data.schema = {data.schema!r}, data.dir = {data.dir!r}; the app runs in "

@@ -8,8 +8,10 @@ from pathlib import Path
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import DataError
 
-__all__ = ["cache_dir", "file_in", "resolve_data_dir"]
+__all__ = ["SCHEMA_FILE", "cache_dir", "file_in", "own_schema", "resolve_data_dir", "schema_beside"]
 
+#: Site schema of the files of a folder, but for those that have one of their own.
+SCHEMA_FILE = "schema.toml"
 _DEFAULT_DIR = Path("..") / "shared" / "data"
 
 
@@ -21,6 +23,17 @@ def cache_dir(config: RunConfig) -> Path:
 def file_in(config: RunConfig, name: str) -> Path:
     """Path of a file that a setting names: a path from the root, or one in data.dir."""
     return Path(config.data.dir).expanduser() / Path(name).expanduser()
+
+
+def own_schema(path: Path) -> Path | None:
+    """Site schema that is of this file alone, north.toml beside north.csv; None without one."""
+    own = path.with_suffix(".toml")
+    return own if own.is_file() and own.name != SCHEMA_FILE else None
+
+
+def schema_beside(path: Path) -> Path:
+    """Site schema of a file where no other is named: its own, or schema.toml in its folder."""
+    return own_schema(path) or path.parent / SCHEMA_FILE
 
 
 def resolve_data_dir(setting: str) -> Path:

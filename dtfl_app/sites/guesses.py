@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
-from dtfl_app.sites.cells import MARK, split_line
+from dtfl_app.sites.cells import MARK, repeated_columns, split_line
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.readers import read_numbers
 
@@ -31,14 +32,29 @@ _STATES = (
     ("STANDBY", "RUNNING"),
     ("NO", "YES"),
     ("INACTIVE", "ACTIVE"),
+    ("AUS", "EIN"),
 )
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (",", ";", "\t", "|")
 _FEW_ROWS = 50
 _BLOCK = 2**20
 _BEGINNING = 1000
 _MOST_SKIPPED = 5
 _SENSOR_WORDS = {
-    "sensor", "tag", "tagname", "channel", "point", "signal", "variable", "parameter", "metric",
+    "sensor", "tag", "tagname", "series", "channel", "point", "signal", "variable", "parameter",
+    "metric",
+}  # fmt: skip
+_ROW_WORDS = {
+    "", "row", "rows", "rownumber", "rownum", "index", "idx", "id", "no", "nr", "number", "line",
+    "record", "recordid", "recordnumber", "sample", "sampleno", "seq", "sequence", "lfdnr", "count",
+}  # fmt: skip
+# What historians and spreadsheets write for no reading, be it once only.
+_ABSENT = {
+    "nan", "null", "no data", "nodata", "bad", "bad input", "bad data", "bad quality", "pt created",
+    "shutdown",
+    "i/o timeout", "comm fail", "configure", "no sample", "no result", "not connect", "scan off",
+    "scan timeout", "intf shut", "equip fail", "over range", "under range", "calc failed",
+    "arc off-line", "out of serv", "error", "invalid", "-", "--", "---", "#ref!", "#value!",
+    "#div/0!", "#num!", "#name?", "#null!", "#####",
 }  # fmt: skip
 # More different words than these are texts, not marks of a missing reading.
 _MOST_WORDS = 5
@@ -78,17 +94,51 @@ def _encoding(path: Path) -> str:
 
 
 def _before_header(lines: Sequence[str]) -> int:
-    """Lines of one cell, or that begin with "#", before one as wide as most; else 0."""
+    """Lines of one cell, of groups, or that begin with "#", before one as wide as most; else 0."""
     found = []
     for separator in _SEPARATORS:
-        widths = [len(split_line(line, separator)) for line in lines]
+        widths = [_width(line, separator) for line in lines]
         wide = Counter(width for width in widths if width > 1).most_common(1)
         if wide:
-            start = widths.index(wide[0][0])
-            plain = (w <= 1 or line.startswith("#") for w, line in zip(widths, lines, strict=True))
-            if all(islice(plain, start)):
+            start = _header_place(lines, widths, wide[0][0], separator)
+            if all(
+                widths[place] <= 1
+                or widths[place] > wide[0][0] + 1
+                or lines[place].startswith("#")
+                or _is_groups(lines[place:], separator)
+                for place in range(start)
+            ):
                 found.append(start)
     return min(found, default=0)
+
+
+def _header_place(lines: Sequence[str], widths: list[int], wide: int, separator: str) -> int:
+    """The first line as wide as most, or wider by a cell that most rows leave empty."""
+    fitting = [place for place, width in enumerate(widths) if width in (wide, wide + 1)]
+    start = fitting[0]
+    if lines[start].startswith("#"):
+        # Remarks as wide as the rows, if a header comes behind them.
+        later = next((place for place in fitting if not lines[place].startswith("#")), start)
+        if not any(map(_is_figure, split_line(lines[later], separator))):
+            start = later
+    return start + _is_groups(lines[start:], separator)
+
+
+def _is_groups(lines: Sequence[str], separator: str) -> bool:
+    """Whether the first line names groups of columns (P1, P1, P2) and the second the columns."""
+    groups, names = (split_line(line, separator) for line in [*lines, "", ""][:2])
+    again = repeated_columns(groups) and not repeated_columns(names)
+    return bool(again) and len(names) >= len(groups) and not any(map(_is_figure, names))
+
+
+def _is_figure(cell: str) -> bool:
+    return bool(re.match(r"[+-]?[.,]?\d", cell))
+
+
+def _width(line: str, separator: str) -> int:
+    """Cells of a line; a separator may end rows and not their header."""
+    cells = split_line(line, separator)
+    return len(cells) - (len(cells) > 1 and not cells[-1])
 
 
 def _after_header(lines: Sequence[str], dialect: CsvDialect) -> int:
@@ -103,10 +153,11 @@ def _marks(lines: Sequence[str]) -> CsvDialect:
     """Guess separator, decimal and thousands from a header and the first rows below it."""
     separator = max(_SEPARATORS, key="".join(lines[:1]).count)
     text = "".join(lines[1:])
+    cells = [cell for line in lines[1:] for cell in split_line(line, separator)]
     inside = rf"(?:^|[{separator}\"])\s*[+-]?\d{{1,3}}"
     if re.search(rf"{inside}(?:,\d{{3}})+\.\d", text, re.M):
         return CsvDialect(separator, ".", ",")
-    comma = separator != "," and re.search(r"\d,\d", text)
+    comma = _decimal_commas(cells, quoted=separator == ",")
     decimal = "," if comma else "."
     if comma and re.search(rf"{inside}(?:\.\d{{3}})+,\d", text, re.M):
         return CsvDialect(separator, ",", ".")
@@ -114,6 +165,17 @@ def _marks(lines: Sequence[str]) -> CsvDialect:
         if re.search(rf"{inside}(?:{written}\d{{3}})+(?:[{decimal}{separator}\"]|$)", text, re.M):
             return CsvDialect(separator, decimal, mark)
     return CsvDialect(separator, decimal)
+
+
+def _decimal_commas(cells: Sequence[str], *, quoted: bool) -> bool:
+    """Whether more numbers have a comma before their decimals than a point.
+
+    Where commas separate cells, too, three digits behind one of a quoted number may be thousands.
+    """
+    commas = [cell for cell in cells if re.fullmatch(r"[+-]?[\d.'\s]*,\d+", cell)]
+    points = sum(bool(re.fullmatch(r"[+-]?[\d,'\s]*\.\d+", cell)) for cell in cells)
+    sure = not quoted or any(re.search(r"(^[+-]?0|,\d{1,2}$|,\d{4,}$)", cell) for cell in commas)
+    return sure and len(commas) > points
 
 
 def guess_words(columns: Iterable[pd.Series[Any]], dialect: CsvDialect) -> CsvDialect:
@@ -140,7 +202,10 @@ def _words(
     states = _state_words(often) if values <= {0.0, 1.0} else {}
     rest = [word for word in often if word not in states]
     read = int((~np.isnan(numbers)).sum()) + sum(often[word] for word in states)
-    sound = all(often[word] > 1 and not re.search(r"\d", word) for word in rest)
+    sound = all(
+        word.casefold() in _ABSENT or (often[word] > 1 and not re.search(r"\d", word))
+        for word in rest
+    )
     if not sound or len(rest) > _MOST_WORDS or 2 * read <= read + sum(often[w] for w in rest):
         return None
     return states, rest
@@ -181,6 +246,11 @@ def require_wide(frame: pd.DataFrame, values: Collection[str], path: Path) -> No
 def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
     """Say why a column cannot be a channel as it is; "" where it can."""
     numbers, bad = read_numbers(column, dialect.grammar)
+    if _tells_quality(column):
+        return (
+            "it tells how good readings are, which is not read; have the export leave those empty "
+            "that are not good"
+        )
     if bad.size:
         # It goes into a comment of one line.
         cell = "".join(c if c.isprintable() else "?" for c in str(column.iloc[int(bad[0])]))
@@ -192,12 +262,29 @@ def why_no_channel(column: pd.Series[Any], dialect: CsvDialect) -> str:
     readings = numbers[np.isfinite(numbers)]
     if not readings.size:
         return "it holds no reading"
+    if _counts_rows(str(column.name), numbers):
+        return "it counts the rows"
     if (mixed := _mixed(column, dialect)) is not None:
         return (
             f"data row {mixed + 1} has {str(column.iloc[mixed])!r}, which stands for a number in "
             "other columns, and the rest are readings; give the word another spelling there"
         )
     return ""
+
+
+def _tells_quality(column: pd.Series[Any]) -> bool:
+    """Whether a column of few values is called as an OPC quality is."""
+    called = re.search(
+        r"(quality|validity)(code|status)?$", re.sub(r"[\W_]", "", str(column.name)), re.I
+    )
+    return called is not None and column.nunique() <= _MOST_WORDS
+
+
+def _counts_rows(name: str, numbers: NDArray[np.float64]) -> bool:
+    """Whether a column called so goes up by one, from the first anew where files are joined."""
+    up, anew = np.diff(numbers) == 1.0, numbers[1:] == numbers[:1]
+    called = re.sub(r"[\W_]", "", name.casefold()) in _ROW_WORDS
+    return bool(called and numbers.size > 2 and (up | anew).all() and 2 * up.sum() > up.size)
 
 
 def _mixed(column: pd.Series[Any], dialect: CsvDialect) -> int | None:

@@ -21,6 +21,8 @@ _NAMES = ("label", "flag", "attack", "anomal", "fault", "abnormal", "class", "ou
 _WHOLE_NAMES = {"target", "groundtruth", "changepoint", "y"}
 # The first column so called is the label, whatever stands before it.
 _FIRST = {"label", "labels", "attack", "anomaly", "normal/attack", "class"}
+# Good and Bad of a sensor's reading.
+_QUALITY = re.compile("quality|validity", re.IGNORECASE)
 # It marks where a state begins, not how long it lasts.
 _LAST = {"changepoint"}
 _NORMAL = {
@@ -94,6 +96,8 @@ def _guess(column: pd.Series[Any], grammar: CellGrammar) -> LabelColumn | None:
     no word but those for normal and abnormal.
     """
     named = names_label(str(column.name))
+    if not named and _QUALITY.search(str(column.name)):
+        return None
     numeric = pd.api.types.is_numeric_dtype(column)
     if (numeric and not named) or not 0 < len(often := column.value_counts()) <= _MOST_SPELLINGS:
         return None

@@ -7,7 +7,7 @@
     twin = "none"                     # or "ctown": the plant is C-Town; "recorded": a file
     time = "timestamp"                # column of the time stamps; default "time"
     time-formats = ["ISO8601"]        # or with strptime's directives; the first that fits is used
-    time-unit = "ms"                  # instead of time-formats: numbers since 1970 in "s" or "ms"
+    time-unit = "ms"                  # instead of time-formats: numbers since 1970; s ms us ns
     max-gap-s = 5                     # steps of 1.5 periods to 5 s are filled; default: none is
     fill = "hold"                     # with the last readings; or "interpolate"
     separator = ","                   # of a CSV file; default ","
@@ -106,7 +106,7 @@ class SiteSchema:
     labels : where labels are; None for an unlabelled site.
     twin : what the digital twin of such sites is, where the run's settings do not say.
     csv : how the file is written, if it is a CSV; a table of events is written likewise.
-    time_unit : "s" or "ms" where times are numbers since 1970; "" where `time_formats` hold.
+    time_unit : one of `cells.EPOCHS` where times are numbers; "" where `time_formats` hold.
     newest_first : whether a file's first row is its latest.
     gaps : which interruptions of a recording are filled, and how.
     """

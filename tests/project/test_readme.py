@@ -24,3 +24,12 @@ def test_every_file_that_a_page_links_is_there(page):
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_a_page_calls_the_command_dtfl_and_nothing_before_it(page):
+    """Where an environment is made, a page says how it is put on the path."""
+    text = page.read_text()
+
+    assert ".venv/bin/dtfl" not in text and "dtfl_app.cli.main" not in text
+    assert "-m venv" not in text or 'export PATH="$PWD/.venv/bin:$PATH"' in text

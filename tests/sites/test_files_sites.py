@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.core.errors import ConfigError, DataError, SchemaError
 from dtfl_app.sites.batadal import DATASET03, SCADA, read_batadal
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.federation import FederatedDataset
@@ -276,3 +276,31 @@ def test_batadal_in_three_files_reads_as_the_benchmarks_reader_does(data_dir: Pa
         columns = ["time", *SCADA.names, "label", "event"]
         read = expected.iloc[rows][columns].reset_index(drop=True)
         pd.testing.assert_frame_equal(series[columns], read)
+
+
+def test_a_site_whose_file_is_written_otherwise_has_a_schema_of_its_own_beside_it(tmp_path):
+    """Semicolons, decimal commas and other names give the readings of the usual file."""
+    dataset = open_folder(write_station(tmp_path), data__evaluation_file="judge.csv")
+    usual, judged = dataset.load_site(1, 3), dataset.load_evaluation(3)
+    for name in ("south", "judge"):
+        frame = pd.read_csv(tmp_path / f"{name}.csv").rename(columns={"Q": "Durchfluss"})
+        frame.to_csv(tmp_path / f"{name}.csv", index=False, sep=";", decimal=",")
+        own = STATION.replace('"Q"', '"Durchfluss"').replace(
+            "period-s = 60", 'period-s = 60\nseparator = ";"\ndecimal = ","'
+        )
+        (tmp_path / f"{name}.toml").write_text(own)
+
+    south = dataset.load_site(1, 3)
+
+    np.testing.assert_array_equal(south.features_train.values, usual.features_train.values)
+    assert dataset.sites(3) == list(SITES)
+    np.testing.assert_array_equal(dataset.load_evaluation(3).values, judged.values)
+
+
+def test_a_schema_of_one_site_that_disagrees_is_refused_with_the_difference(tmp_path):
+    dataset = open_folder(write_station(tmp_path), data__evaluation_file="judge.csv")
+    (tmp_path / "south.toml").write_text(STATION.replace("high = 12", "high = 13"))
+
+    with pytest.raises(SchemaError, match=r"south.toml: .*'level'.*high=13.0.*expected.*high=12.0"):
+        dataset.load_site(1, 3)
+    assert dataset.load_site(0, 3).name == "north"

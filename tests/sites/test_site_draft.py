@@ -454,3 +454,41 @@ def test_a_channel_that_never_moves_is_left_to_the_owner(drafted, tmp_path):
 def test_what_cannot_be_drafted_is_refused(drafted, frame, message):
     with pytest.raises(DataError, match=message):
         drafted(frame)
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "reading"),
+    [
+        (['01.03.2024 00:{0:02}:00;"{1},5"', ";"], "x", 7.5),
+        (['"2024-03-01 00:{0:02}:00","{1},25"', ","], "x", 7.25),
+        (["2024-03-01 00:{0:02}:00,000;{1}.5", ";"], "x", 7.5),
+        (["2024-03-01 00:{0:02}:00;{1}.5;", ";"], "x", 7.5),
+    ],
+)
+def test_marks_are_those_of_most_numbers_whatever_times_and_ends_of_rows_have(
+    rows, column, reading, tmp_path
+):
+    """Behind lines before the header: decimal commas in quotes, commas in times, ends of rows."""
+    form, separator = rows
+    path = tmp_path / "plant.csv"
+    body = [form.format(i, 7 + i % 3) for i in range(12)]
+    path.write_text("\n".join(["Export", "of a tag", f"t{separator}{column}", *body]) + "\n")
+    (tmp_path / "schema.toml").write_text(draft_schema(path).toml)
+
+    site = read_site_schema(tmp_path / "schema.toml")
+
+    assert (site.csv.header_row, site.csv.separator) == (2, separator)
+    assert read_raw(path, site, "plant").values["x"].iloc[0] == reading
+
+
+def test_groups_above_the_header_and_a_count_of_rows_are_seen(tmp_path):
+    path = tmp_path / "plant.csv"
+    body = [f"{i + 1},2024-03-01 00:{i:02},{i % 5}.5,3" for i in range(30)]
+    path.write_text("\n".join([",,P1,P1", "Row,time,flow,level", *body]) + "\n")
+
+    draft = draft_schema(path)
+
+    (tmp_path / "schema.toml").write_text(draft.toml)
+    site = read_site_schema(tmp_path / "schema.toml")
+    assert (site.csv.header_row, site.schema.names) == (1, ["flow", "level"])
+    assert draft.left_out == ('column "Row": it counts the rows',)
