@@ -131,7 +131,7 @@ def test_a_bad_cell_is_missing_in_parquet_as_in_csv(model, data, tmp_path):
 
     assert found[0][:2] == found[1][:2]
     for code, lines, told in found:
-        assert (code, len(lines.splitlines())) == (0, 199)
+        assert (code, len(steps_of(lines))) == (0, 199)
         assert "1 rows left out, 1 readings missing" in told
         assert "channel L_T1: a cell is not a number; taken as missing" in told
         assert "the first is data row 9: 'yesterday' is not a time" in told
@@ -158,7 +158,7 @@ def test_a_file_with_its_newest_row_first_is_scored_in_the_order_of_time(
     found = detect(model, tmp_path / f"down.{ending}", *words)
 
     assert found[:2] == (code, printed) and code == 0
-    assert len(printed.splitlines()) == 199
+    assert len(steps_of(printed)) == 199
     assert "1 rows left out" in found[2]
     assert "the first is data row 199: 'yesterday'" in found[2]
 

@@ -103,13 +103,14 @@ def test_steps_of_a_file_with_gaps_are_the_same_at_once_followed_and_evaluated(
     data = file_of(folder, gaps, late, holes, recordings)
 
     detection, lines = score_file(bundle, OPTIONS, data)
-    once = list(lines)
+    # An alarm that is open where the file ends may go on as it grows.
+    once = [line for line in lines if '"open"' not in line]
     growing, resumed = followed(bundle, data, cuts)
     judged = evaluate_file(*find_model(run), data).alarms
 
     assert growing == "".join(f"{line}\n" for line in once)
     assert resumed.counts == detection.counts
-    steps = [step for step in map(json.loads, once) if "score" in step]
+    steps = [step for step in map(json.loads, once) if "event" not in step]
     assert [pd.Timestamp(step["time"]) for step in steps] == judged["time"].tolist()
     assert [step["alarm"] for step in steps] == judged["alarm"].tolist()
     np.testing.assert_allclose([step["score"] for step in steps], judged["score"], rtol=1e-4)

@@ -170,7 +170,7 @@ def test_a_file_with_its_newest_row_first_is_turned_round(site, write, ending):
 
     pd.testing.assert_frame_equal(found.series, upright.series)
     assert found.rows.tolist() == list(range(20, 0, -1))
-    assert upright.series["event"].unique().tolist() == ["", "flagged-1", "flagged-2"]
+    assert upright.series["event"].unique().tolist() == ["", "a flagged-1", "b flagged-1"]
 
 
 def test_the_wrong_order_is_refused_with_its_key(site, write):
