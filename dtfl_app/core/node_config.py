@@ -21,6 +21,7 @@ from pathlib import Path
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.naming import SITE_NAME, is_site_name
 from dtfl_app.core.renamed import refuse_old
 from dtfl_app.core.settings import Value
 
@@ -102,13 +103,14 @@ def _part(mapping: Mapping[str, Value]) -> Part:
 
 def _own_data(mapping: Mapping[str, Value]) -> OwnData:
     name = mapping.get("site-name")
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+    name = name.strip() if isinstance(name, str) else ""
+    if not is_site_name(name):
         raise ConfigError(
-            f"node config: site-name = {name!r}; expected the name of the site whose file "
-            f"data-path is, e.g. {_EXAMPLE}"
+            f"node config: site-name = {mapping.get('site-name')!r}; expected the name of the site "
+            f"whose file data-path is, {SITE_NAME}, e.g. {_EXAMPLE}"
         )
     schema = _file(mapping, "data.schema") if "data.schema" in mapping else None
-    return OwnData(name.strip(), _file(mapping, "data-path"), schema)
+    return OwnData(name, _file(mapping, "data-path"), schema)
 
 
 def _file(mapping: Mapping[str, Value], key: str) -> Path:

@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -14,16 +13,19 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError, ReplyError
+from dtfl_app.core.logs import quoted
+from dtfl_app.inputs.physics import SitePhysics
 from dtfl_app.inputs.preparation import scaler_from_arrays, scaler_to_arrays
-from dtfl_app.messages.profile import Profile, profile_query
+from dtfl_app.messages.profile import DemandRange, Profile, profile_query
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import mean_shift
 from dtfl_app.rounds.state import Agreement
 from dtfl_app.server.fingerprints import of_site, require_same_data
-from dtfl_app.sites.features import feature_spans
+from dtfl_app.sites.features import feature_ranges, feature_spans
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from twin.ctown.residuals import DemandSums
+from twin.schema import Schema
 
 __all__ = ["Enrolment", "await_nodes", "enrol"]
 
@@ -127,14 +129,22 @@ def await_nodes(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> lis
     return nodes
 
 
-def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDataset) -> Enrolment:
+def enrol(
+    grid: Grid,
+    nodes: list[int],
+    config: RunConfig,
+    dataset: FederatedDataset,
+    physics: SitePhysics | None = None,
+) -> Enrolment:
     """Ask every node who it is and pool the sites' moments.
 
     A site that fails, does not answer, or whose profile cannot be used is left out and named in
-    `left_out`. Raises FederationError when fewer than the quorum are left, or when two nodes give
-    the same name.
+    `left_out`, and so are all nodes that give one name: nobody can tell whose it is. Where
+    `physics` needs demands, every site is asked for theirs. Raises FederationError when fewer than
+    the quorum are left.
     """
-    names = dataset.feature_spec.names(dataset.schema)
+    schema, names = dataset.schema, dataset.feature_spec.names(dataset.schema)
+    ranges, demands = feature_ranges(names, schema), _demand_range(physics, schema)
     pending = PendingReplies(grid)
     patience = max(config.round.timeout, _COLD_START)
     answers = pending.exchange([profile_query(node) for node in nodes], patience)
@@ -144,9 +154,11 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     for message in answers.replies:
         node = message.metadata.src_node_id
         try:
-            profiles[node] = Profile.unpack(message, dataset.schema, len(names))
+            profiles[node] = Profile.unpack(message, schema, ranges, demands)
         except ReplyError as error:
             left_out[f"node {node}"] = str(error)
+    left_out |= _of_one_name(profiles)
+    profiles = {node: p for node, p in profiles.items() if f"node {node}" not in left_out}
     needed = config.round.needed(len(nodes))
     if len(profiles) < needed:
         raise FederationError(
@@ -154,9 +166,6 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
             f"first reason: {next(iter(left_out.values()))}"
         )
     ordered = sorted(profiles.values(), key=lambda profile: profile.site)
-    for one, other in pairwise(ordered):
-        if one.site == other.site:
-            raise FederationError(f"two sites call themselves {one.site!r}; names must differ")
     spans = feature_spans(names, dataset.schema)
     pooled = ChannelSums.pool([profile.moments for profile in ordered])
     scaler = Scaler.from_sums(pooled, spans, config.data.clip)
@@ -170,6 +179,25 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
         unread=tuple(name for name, n in zip(names, pooled.n, strict=True) if n == 0),
         data={profile.site: of_site(profile) for profile in ordered},
     )
+
+
+def _of_one_name(profiles: Mapping[int, Profile]) -> dict[str, str]:
+    """Node -> why it is left out, of the nodes that call themselves alike."""
+    nodes: dict[str, list[int]] = {}
+    for node, profile in profiles.items():
+        nodes.setdefault(profile.site, []).append(node)
+    return {
+        f"node {node}": f"{len(alike)} nodes call themselves {quoted(site)}; names must differ"
+        for site, alike in nodes.items()
+        if len(alike) > 1
+        for node in alike
+    }
+
+
+def _demand_range(physics: SitePhysics | None, schema: Schema) -> DemandRange | None:
+    if physics is None or not physics.needs_demand:
+        return None
+    return lambda site: physics.demand_range(site, schema)
 
 
 def _shift(moments: ChannelSums, scaler: Scaler) -> float:

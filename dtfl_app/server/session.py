@@ -231,7 +231,7 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     log.info("data: %s", dataset.describe(len(nodes)))
     evaluation = dataset.load_evaluation(len(nodes))
     physics = open_physics(config, dataset)
-    enrolment = _with_evaluation(enrol(grid, nodes, config, dataset), evaluation)
+    enrolment = _with_evaluation(enrol(grid, nodes, config, dataset, physics), evaluation)
     resumed = Snapshot.read(going_on[1].arrays, going_on[1].notes) if going_on else None
     if resumed is not None:
         enrolment = enrolment.restore(resumed.agreement)

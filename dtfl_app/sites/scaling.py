@@ -78,6 +78,41 @@ class ChannelSums:
             raise DataError(f"moments of {widths} features cannot be pooled; expected one width")
         return reduce(_merge, parts)
 
+    def require_possible(self, ranges: NDArray[np.float64], most: int) -> None:
+        """Raise DataError unless readings within `ranges` can have these moments.
+
+        Counts are whole numbers up to `most`, a mean lies between the ends of its feature's range,
+        and m2 is at most ``n (span / 2)^2`` (Popoviciu's inequality): where sites tell moments and
+        no readings, no site can move the common scaling by more than such readings would.
+
+        Parameters
+        ----------
+        ranges : least and greatest value of each feature, shape (2, d), in its unit.
+        most : number of readings that no site has more of.
+        """
+        low, high = ranges
+        # Features are float32: a reading at an end of its range may lie a rounding outside it.
+        slack = np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))
+        highest = self.n * ((high - low) / 2.0 + slack) ** 2
+        rules = {
+            f"the number of readings, expected a whole number up to {most}": (
+                (self.n > most) | (self.n != np.floor(self.n))
+            ),
+            "the mean, expected one within the range of its channel": (
+                (self.n > 0) & ((self.mean < low - slack) | (self.mean > high + slack))
+            ),
+            "the squared deviations, expected at most those of readings at either end of the "
+            "range": self.m2 > highest * (1.0 + 1e-9),
+        }
+        for rule, broken in rules.items():
+            if broken.any():
+                place = int(np.flatnonzero(broken)[0])
+                raise DataError(
+                    f"feature {place + 1} of {self.n.size} has impossible moments "
+                    f"(n {self.n[place]:g}, mean {self.mean[place]:g}, m2 {self.m2[place]:g}): "
+                    f"it is {rule}"
+                )
+
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain lists, for a message or JSON."""
         return {"n": self.n.tolist(), "mean": self.mean.tolist(), "m2": self.m2.tolist()}

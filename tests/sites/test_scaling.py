@@ -1,13 +1,17 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.sites.features import FeatureSpec, feature_ranges, make_features
+from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.scaling import ChannelSums, Scaler
+from twin.schema import Channel, Schema
 
 READINGS = st.floats(-1e6, 1e6) | st.just(float("nan"))
 TABLES = hnp.arrays(np.float64, st.tuples(st.integers(0, 8), st.just(2)), elements=READINGS)
@@ -123,3 +127,44 @@ def test_what_does_not_fit_together_is_refused():
         Scaler(np.zeros(1), np.zeros(1))
     with pytest.raises(ConfigError, match="clip must be above 0"):
         Scaler(np.zeros(1), np.ones(1), clip=0)
+
+
+@given(
+    st.lists(st.floats(-3.0, 5.0, width=32), min_size=1, max_size=30),
+    st.sampled_from(["last", "mean", "std", "change"]),
+)
+def test_readings_within_their_range_have_possible_moments(readings, statistic):
+    """Whatever the readings and the statistic of windows of three of them."""
+    schema = Schema("one", (Channel("level", "m", "level", -3.0, 5.0),), 60.0)
+    spec = FeatureSpec(180.0, 60.0, (statistic,))
+    time = np.datetime64("2024-01-01", "ns") + np.arange(len(readings)) * np.timedelta64(60, "s")
+    values = pd.DataFrame({"level": readings})
+    label = np.zeros(len(readings), np.int8)
+    series = assemble_series(time, values, ["a"] * len(readings), label, [""] * len(readings))
+    features = make_features(series, schema, spec)
+
+    ranges = feature_ranges(features.names, schema)
+
+    ChannelSums.of(features.values).require_possible(ranges, most=30)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "low", "high"),
+    [("last", -3.0, 5.0), ("mean", -3.0, 5.0), ("std", 0.0, 4.0), ("change", -8.0, 8.0)],
+)
+def test_a_statistic_has_its_own_range(statistic, low, high):
+    schema = Schema("one", (Channel("level", "m", "level", -3.0, 5.0),), 60.0)
+    names = FeatureSpec(180.0, 60.0, (statistic,)).names(schema)
+
+    assert feature_ranges(names, schema).tolist() == [[low], [high]]
+
+
+def test_squared_deviations_are_bounded_by_those_of_readings_at_both_ends():
+    """Ten readings, half of them at 0 and half at 4: m2 = 10 * 2^2."""
+    ranges = np.array([[0.0], [4.0]])
+
+    ChannelSums(np.array([10.0]), np.array([2.0]), np.array([40.0])).require_possible(ranges, 10)
+    with pytest.raises(DataError, match=r"feature 1 of 1 .*\(n 10, mean 2, m2 40.1\)"):
+        ChannelSums(np.array([10.0]), np.array([2.0]), np.array([40.1])).require_possible(
+            ranges, 10
+        )
