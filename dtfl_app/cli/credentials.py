@@ -1,4 +1,4 @@
-"""dtfl certificates and dtfl keys: what a SuperLink and its SuperNodes know each other by."""
+"""dtfl certificates, keys and register: what a SuperLink and its SuperNodes know each other by."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from dtfl_app.operations.certificates import (
     server_names,
 )
 from dtfl_app.operations.keys import write_key_pairs
+from dtfl_app.operations.registration import register as register_keys
 
-__all__ = ["certificates", "keys"]
+__all__ = ["certificates", "keys", "register"]
 
 # Clocks differ: a site whose clock is behind must find the certificate valid at once.
 _EARLIER = timedelta(hours=1)
@@ -66,6 +67,21 @@ def keys(
     """Make a key pair for each SuperNode, in the format that Flower reads."""
     with clear_errors():
         public = write_key_pairs(out, sites)
-    typer.echo("register each where the SuperLink is known as LINK; give a site its private key:")
-    for site, path in zip(sites, public, strict=True):
-        typer.echo(f"flwr supernode register {path} LINK --name {site}")
+    typer.echo("register them where the SuperLink is known as LINK; give a site its private key:")
+    typer.echo(f"dtfl register LINK {' '.join(map(str, public))}")
+
+
+def register(
+    link: Annotated[str, typer.Argument(help="the SuperLink's name in Flower's config.toml")],
+    public_keys: Annotated[
+        list[Path], typer.Argument(help="SITE.pub files", exists=True, dir_okay=False)
+    ],
+    names: Annotated[
+        Path, typer.Option(help="file of names, for trust.names on the SuperLink's host")
+    ] = Path("names.toml"),
+) -> None:
+    """Register gateways' keys, and keep which site's name goes with which key."""
+    with clear_errors():
+        for site, node in register_keys(link, public_keys, names).items():
+            typer.echo(f"{site}: node {node}")
+    typer.echo(f"{names}: give it to runs as trust.names, from the root")

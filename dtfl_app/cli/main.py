@@ -30,6 +30,7 @@ COMMANDS = {
     "twin": "dtfl_app.cli.twin:twin_app",
     "certificates": "dtfl_app.cli.credentials:certificates",
     "keys": "dtfl_app.cli.credentials:keys",
+    "register": "dtfl_app.cli.credentials:register",
     "doctor": "dtfl_app.cli.doctor:doctor",
     "site": "dtfl_app.cli.site:site_app",
 }

@@ -16,7 +16,9 @@ import torch
 from flwr.app import Context, Message
 from numpy.typing import NDArray
 
-from dtfl_app.client.state import SiteState, keep_calibration, site_state
+from dtfl_app.client.enrolled import as_told
+from dtfl_app.client.policy import SitePolicy
+from dtfl_app.client.state import SiteState, keep_calibration, site_state, state_home
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import SiteError
 from dtfl_app.core.evidence import evidence_kinds
@@ -69,6 +71,9 @@ __all__ = ["Site", "calibrate", "open_site", "profile", "train_round"]
 torch.set_num_threads(1)
 
 
+_NO_POLICY = SitePolicy()
+
+
 class Site:
     """One site's data in this process, prepared once for the scaling in force.
 
@@ -77,12 +82,20 @@ class Site:
     config : the run's settings.
     data : the site's features.
     physics : gives physical evidence; None where none is wanted.
+    policy : what the site insists on.
     """
 
-    def __init__(self, config: RunConfig, data: SiteData, physics: SitePhysics | None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        data: SiteData,
+        physics: SitePhysics | None,
+        policy: SitePolicy = _NO_POLICY,
+    ) -> None:
         self.config = config
         self.data = data
         self.physics = physics
+        self.policy = policy
         self._key: dict[str, object] = {}
         self._prepared: tuple[Prepared, Prepared] | None = None
         # Drawing initial weights costs more than a pass over a site's rows.
@@ -143,6 +156,8 @@ def open_site(context: Context) -> Site:
 @lru_cache(maxsize=64)
 def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> Site:
     config = node.applied_to(RunConfig.from_mapping(dict(run_config)))
+    policy = SitePolicy.read(node.policy) if node.policy else _NO_POLICY
+    policy.require(config)
     kind = find_dataset(config.run.dataset)
     if isinstance(node.data, Part):
         dataset = kind.from_config(config)
@@ -151,7 +166,7 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
         dataset, data = kind.from_own_file(config, node.data)
     if data.quality.repeated:
         log.info("site %s: %d repeated rows left out", data.name, data.quality.repeated)
-    return Site(config, data, open_physics(config, dataset))
+    return Site(config, data, open_physics(config, dataset), policy)
 
 
 def profile(message: Message, context: Context) -> Message:
@@ -162,16 +177,12 @@ def profile(message: Message, context: Context) -> Message:
     """
     with discreet_errors():
         site = open_site(context)
-        features, schema, physics = site.data.features_train, site.data.schema, site.physics
-        with_demand = physics is not None and physics.needs_demand
-        told = Profile(
-            site=site.name,
-            schema=schema.digest(),
-            moments=ChannelSums.of(features.values[features.label < 1]),
-            quality=shares_of(site.data.quality),
-            demand=physics.demand_sums(features) if physics is not None and with_demand else None,
+        told, schema = _profile(site), site.data.schema
+        if (home := state_home(site.name, context, site.config.state)) is not None:
+            told = as_told(told, _normal(site), home, site.policy.least_readings)
+        declared = told.declaration(
+            len(told.moments.n), len(schema.names), with_demand=told.demand is not None
         )
-        declared = told.declaration(len(features.names), len(schema.names), with_demand)
         return require_declared(told.pack(message), declared)
 
 
@@ -210,6 +221,32 @@ def calibrate(message: Message, context: Context) -> Message:
         reply = require_declared(told.pack(message), told.declaration(_kinds(site)))
         _keep(state, sketches, task, context)
         return reply
+
+
+def _profile(site: Site) -> Profile:
+    """What the site's data says of it; SiteError where it is too little for moments to leave."""
+    features, least, normal = site.data.features_train, site.policy.least_readings, _normal(site)
+    if 0 < len(normal) < least:
+        raise SiteError(
+            f"site {site.name}: {len(normal)} rows of normal operation to learn from; expected "
+            f"{least} or more, or their moments would tell its readings. Give it a longer file, or "
+            "a policy with another least-readings"
+        )
+    physics = site.physics
+    with_demand = physics is not None and physics.needs_demand
+    return Profile(
+        site=site.name,
+        schema=site.data.schema.digest(),
+        moments=ChannelSums.of(normal).withheld(least),
+        quality=shares_of(site.data.quality),
+        demand=physics.demand_sums(features) if physics is not None and with_demand else None,
+    )
+
+
+def _normal(site: Site) -> NDArray[np.float32]:
+    """The rows that a site's moments are of, shape (n, d)."""
+    features = site.data.features_train
+    return features.values[features.label < 1]
 
 
 def _declared(site: Site, model: Detector, task: TrainingTask) -> Declaration:

@@ -8,6 +8,7 @@ data.schema    the site schema at this node
 twin.plant     calibrated plant of the site, for its physical evidence
 twin.network   EPANET file of the site, likewise
 state.dir      see ``dtfl_app.client.state``
+policy         what the site insists on, see ``dtfl_app.client.policy``
 
 all paths from the root. A key with a dot is one of the run config's, which it overrides. In
 simulation Flower gives partition-id and num-partitions instead.
@@ -62,11 +63,13 @@ class NodeConfig:
     ----------
     data : what it stands for.
     twin_plant, twin_network : files of the site's own physics; empty = the run's.
+    policy : what the site insists on; None = nothing but the defaults.
     """
 
     data: Part | OwnData
     twin_plant: str = ""
     twin_network: str = ""
+    policy: Path | None = None
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Value]) -> NodeConfig:
@@ -77,7 +80,8 @@ class NodeConfig:
             str(_file(mapping, key)) if key in mapping else ""
             for key in ("twin.plant", "twin.network")
         )
-        return cls(data, plant, network)
+        policy = _file(mapping, "policy") if "policy" in mapping else None
+        return cls(data, plant, network, policy)
 
     def applied_to(self, config: RunConfig) -> RunConfig:
         """Return the run config with the site's own physics."""
@@ -133,4 +137,5 @@ _NAMES = {
     "data.schema": "schema.toml",
     "twin.plant": "plant.json",
     "twin.network": "network.inp",
+    "policy": "policy.toml",
 }

@@ -134,6 +134,12 @@ class TrustSettings:
         "updates longer than this (1 or more) times the running median are refused; 0 = none",
         low=0.0,
     )
+    names: str = setting(
+        "",
+        "file that dtfl register wrote: a node takes part only by the name that its key was "
+        "registered with; empty = by any that is free",
+        role="local-path",
+    )
     witness: str = setting(
         "off",
         "a reply far worse on twin data than its peers' is weighed down or refused",
@@ -296,6 +302,13 @@ class DetectorSettings:
     smoothing: int = setting(8, "smoothed residuals: mean of this many past steps", low=1)
     false_alarm_rate: float = setting(
         0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
+    )
+    calibration_trim: float = setting(
+        0.2,
+        "share of sites at either end whose scores of normal operation count only up to twice "
+        "those of the others: up to so many may lie about them",
+        low=0.0,
+        high=0.5,
     )
 
     def __post_init__(self) -> None:

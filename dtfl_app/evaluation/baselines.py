@@ -149,10 +149,12 @@ def _metrics(
         training, calibrating = material.sites[index]
         found = sketch_evidence(kinds, evidence(calibrating), training, calibrating)
         sketches[material.names[index]] = found
-    calibration = Calibration(evidence_floors(kinds), sketches)
-    rate, features = material.config.detector.false_alarm_rate, material.evaluation.features
+    detector, features = material.config.detector, material.evaluation.features
+    calibration = Calibration(evidence_floors(kinds), sketches, detector.calibration_trim)
     evaluated = evidence(material.evaluation)
-    return evidence_metrics(evaluated, calibration, rate, features, material.step_s)
+    return evidence_metrics(
+        evaluated, calibration, detector.false_alarm_rate, features, material.step_s
+    )
 
 
 def _random(material: Material) -> Evidence:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError, ReplyError
 from dtfl_app.core.logs import quoted
+from dtfl_app.core.site_names import SiteNames
 from dtfl_app.inputs.physics import SitePhysics
 from dtfl_app.inputs.preparation import scaler_from_arrays, scaler_to_arrays
 from dtfl_app.messages.profile import DemandRange, Profile, profile_query
@@ -138,13 +139,15 @@ def enrol(
 ) -> Enrolment:
     """Ask every node who it is and pool the sites' moments.
 
-    A site that fails, does not answer, or whose profile cannot be used is left out and named in
+    A node that calls itself by another name than its key was registered with (`trust.names`), a
+    site that fails, does not answer, or whose profile cannot be used is left out and named in
     `left_out`, and so are all nodes that give one name: nobody can tell whose it is. Where
     `physics` needs demands, every site is asked for theirs. Raises FederationError when fewer than
     the quorum are left.
     """
     schema, names = dataset.schema, dataset.feature_spec.names(dataset.schema)
     ranges, demands = feature_ranges(names, schema), _demand_range(physics, schema)
+    registered = SiteNames.of(config.trust.names)
     pending = PendingReplies(grid)
     patience = max(config.round.timeout, _COLD_START)
     answers = pending.exchange([profile_query(node) for node in nodes], patience)
@@ -154,7 +157,9 @@ def enrol(
     for message in answers.replies:
         node = message.metadata.src_node_id
         try:
-            profiles[node] = Profile.unpack(message, schema, ranges, demands)
+            profile = Profile.unpack(message, schema, ranges, demands)
+            registered.require(node, profile.site)
+            profiles[node] = profile
         except ReplyError as error:
             left_out[f"node {node}"] = str(error)
     left_out |= _of_one_name(profiles)

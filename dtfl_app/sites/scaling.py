@@ -78,6 +78,11 @@ class ChannelSums:
             raise DataError(f"moments of {widths} features cannot be pooled; expected one width")
         return reduce(_merge, parts)
 
+    def withheld(self, least: int) -> ChannelSums:
+        """Return the moments of features with `least` readings or more; others count as none."""
+        enough = self.n >= least
+        return ChannelSums(*(np.where(enough, part, 0.0) for part in (self.n, self.mean, self.m2)))
+
     def require_possible(self, ranges: NDArray[np.float64], most: int) -> None:
         """Raise DataError unless readings within `ranges` can have these moments.
 

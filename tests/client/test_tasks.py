@@ -16,6 +16,7 @@ from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_par
 from dtfl_app.inputs.preparation import prepare, scaler_to_arrays
 from dtfl_app.messages.admission import admit, admit_sketches
 from dtfl_app.messages.calibration import CalibrationTask
+from dtfl_app.messages.profile import profile_query
 from dtfl_app.messages.quantise import quantise
 from dtfl_app.messages.training import Expected, ProximalTerm, TeacherTerm, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays
@@ -332,3 +333,40 @@ def forward(params, x: np.ndarray) -> np.ndarray:
 
 def move(params) -> float:
     return float(sum(((params[key] - START[key]) ** 2).sum() for key in START))
+
+
+def test_moments_of_fewer_than_thirty_readings_do_not_leave(monkeypatch):
+    """Of the flow 29 readings are there, of the level all."""
+
+    class Sparse(SmallDataset):
+        def load_site(self, index: int, k: int) -> SiteData:
+            data = super().load_site(index, k)
+            values = data.features_train.values.copy()
+            values[29:, 1] = np.nan
+            return replace(data, features_train=replace(data.features_train, values=values))
+
+    use_small_dataset(monkeypatch, Sparse())
+    identify()
+    told = client_app.app(profile_query(7), node()).content.array_records["arrays"]
+
+    assert told["n"].numpy()[0] >= 30 and told["n"].numpy()[1] == 0
+    assert told["mean"].numpy()[1] == told["m2"].numpy()[1] == 0
+
+
+def test_a_site_of_a_few_rows_does_not_enrol(monkeypatch):
+    use_small_dataset(monkeypatch, SmallDataset(rows=30))
+    identify()
+
+    with pytest.raises(SiteError, match=r"24 rows of normal operation .* expected 30 or more"):
+        client_app.app(profile_query(7), node())
+
+
+def test_a_site_refuses_a_run_that_its_policy_does_not_allow(dataset, tmp_path):
+    identify()
+    policy = tmp_path / "policy.toml"
+    policy.write_text('strategies = ["lpe"]\n')
+    context = node(strategy="cwa")
+    context.node_config["policy"] = str(policy)
+
+    with pytest.raises(ConfigError, match="policy refuses this run: strategy = cwa, allowed: lpe"):
+        client_app.app(profile_query(7), context)
