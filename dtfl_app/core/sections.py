@@ -198,6 +198,12 @@ class DataSettings:
         "files: files in data.dir that are no sites, as names or patterns (*-test.csv), separated "
         "by commas",
     )
+    pooling: str = setting(
+        "mean",
+        "how the sites' moments become the common scaling: mean = of all their rows, none counting "
+        "for more than three times the median site; median = those of a typical site",
+        choices=("mean", "median"),
+    )
     partition: str = setting(
         "auto",
         "batadal: how the plant's year becomes K sites; auto = time-blocks",

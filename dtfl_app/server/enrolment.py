@@ -24,13 +24,14 @@ from dtfl_app.rounds.state import Agreement
 from dtfl_app.server.fingerprints import of_site, require_same_data
 from dtfl_app.sites.features import feature_ranges, feature_spans
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.scaling import ChannelSums, Scaler
+from dtfl_app.sites.scaling import MOST_WEIGHT, ChannelSums, Scaler
 from twin.ctown.residuals import DemandSums
 from twin.schema import Schema
 
 __all__ = ["Enrolment", "await_nodes", "enrol"]
 
 
+_POOLINGS = {"mean": ChannelSums.pool_bounded, "median": ChannelSums.pool_median}
 # Seconds: a site that answers for the first time may have to start a process and read its files.
 _COLD_START = 120.0
 
@@ -172,7 +173,7 @@ def enrol(
         )
     ordered = sorted(profiles.values(), key=lambda profile: profile.site)
     spans = feature_spans(names, dataset.schema)
-    pooled = ChannelSums.pool([profile.moments for profile in ordered])
+    pooled = _POOLINGS[config.data.pooling]([profile.moments for profile in ordered])
     scaler = Scaler.from_sums(pooled, spans, config.data.clip)
     return Enrolment(
         directory={node: profile.site for node, profile in profiles.items()},
@@ -212,8 +213,15 @@ def _shift(moments: ChannelSums, scaler: Scaler) -> float:
 
 
 def _pooled_demand(sums: list[DemandSums]) -> NDArray[np.float64] | None:
-    """Mean demand over all sites' sums; None where no site sends any."""
+    """Mean demand over all sites' sums; None where no site sends any.
+
+    In each district no site counts for more than `MOST_WEIGHT` times the hours of the median one.
+    """
+    if not sums:
+        return None
+    hours = np.stack([one.count.sum(axis=1) for one in sums])  # shape: (sites, districts)
+    share = np.minimum(MOST_WEIGHT * np.median(hours, axis=0) / np.maximum(hours, 1.0), 1.0)
     pooled = DemandSums.none()
-    for one in sums:
-        pooled = pooled + one
-    return pooled.mean() if sums else None
+    for one, weight in zip(sums, share[:, :, None], strict=True):
+        pooled = pooled + DemandSums(one.count * weight, one.total * weight)
+    return pooled.mean()

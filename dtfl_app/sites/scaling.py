@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError, DataError
 
-__all__ = ["ACCURACY", "CLIP", "ChannelSums", "Scaler"]
+__all__ = ["ACCURACY", "CLIP", "MOST_WEIGHT", "ChannelSums", "Scaler"]
+
+#: Times the median site's number of readings that no site's moments count for more than.
+MOST_WEIGHT = 3.0
 
 # Accuracy class of a common industrial transmitter, as a share of its full scale. Variation below
 # it is rounding or drift of the sensor, not operation, and must not be blown up to one unit.
@@ -118,6 +121,37 @@ class ChannelSums:
                     f"it is {rule}"
                 )
 
+    @classmethod
+    def pool_bounded(cls, parts: Sequence[ChannelSums]) -> ChannelSums:
+        """Pool as `pool`, no part counting for more than `MOST_WEIGHT` times the median one.
+
+        Feature by feature, the median being of the parts that have readings of it.
+        """
+        n = np.stack([part.n for part in parts])
+        most = MOST_WEIGHT * _medians(np.where(n > 0, n, np.nan))
+        bounded = []
+        for part in parts:
+            share = np.minimum(most / np.maximum(part.n, 1.0), 1.0)
+            bounded.append(cls(part.n * share, part.mean, part.m2 * share))
+        return cls.pool(bounded)
+
+    @classmethod
+    def pool_median(cls, parts: Sequence[ChannelSums]) -> ChannelSums:
+        """Moments of a typical part, whatever fewer than half of the parts say of themselves.
+
+        Per feature, over the parts that have readings of it, mean and variance are the medians of
+        theirs, and to the variance comes that of the means, by 1.4826 times their median absolute
+        deviation (Huber, Robust Statistics, 1981).
+        """
+        n = np.stack([part.n for part in parts])
+        means = np.where(n > 0, np.stack([part.mean for part in parts]), np.nan)
+        variances = np.stack([part.m2 for part in parts]) / np.maximum(n, 1.0)
+        mean = _medians(means)
+        spread = 1.4826 * _medians(np.abs(means - mean))
+        variance = _medians(np.where(n > 0, variances, np.nan)) + spread**2
+        total = n.sum(axis=0)
+        return cls(total, mean, variance * total)
+
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain lists, for a message or JSON."""
         return {"n": self.n.tolist(), "mean": self.mean.tolist(), "m2": self.m2.tolist()}
@@ -129,6 +163,15 @@ class ChannelSums:
         if missing:
             raise DataError(f"moments lack {sorted(missing)}; expected n, mean and m2")
         return cls(*(np.asarray(plain[key], dtype=np.float64) for key in ("n", "mean", "m2")))
+
+
+def _medians(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of each column's numbers; 0 where it has none."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    count = np.isfinite(values).sum(axis=0)
+    middle = np.stack([np.maximum(count - 1, 0) // 2, count // 2])
+    found = np.take_along_axis(ordered, np.minimum(middle, len(values) - 1), axis=0)
+    return np.where(count > 0, found.mean(axis=0), 0.0)
 
 
 def _merge(a: ChannelSums, b: ChannelSums) -> ChannelSums:

@@ -168,3 +168,55 @@ def test_squared_deviations_are_bounded_by_those_of_readings_at_both_ends():
         ChannelSums(np.array([10.0]), np.array([2.0]), np.array([40.1])).require_possible(
             ranges, 10
         )
+
+
+def sums_of(*columns) -> list[ChannelSums]:
+    return [ChannelSums.of(np.asarray(column, dtype=float)[:, None]) for column in columns]
+
+
+def test_no_site_counts_for_more_than_three_times_the_median_one():
+    """100, 100 and 10,000 readings: the last counts as 300. Mean (0 + 0 + 300 * 8) / 500."""
+    parts = sums_of(np.zeros(100), np.zeros(100), np.full(10_000, 8.0))
+
+    pooled = ChannelSums.pool_bounded(parts)
+
+    assert pooled.n.tolist() == [500]
+    assert pooled.mean[0] == pytest.approx(4.8)
+    assert pooled.m2[0] / pooled.n[0] == pytest.approx(0.4 * 0.6 * 64)
+
+
+def test_sites_of_like_size_are_pooled_as_their_rows():
+    parts = sums_of([1, 2, 6], [3, 4], [5, 5, 5, 9])
+
+    assert ChannelSums.pool_bounded(parts).to_dict() == ChannelSums.pool(parts).to_dict()
+
+
+def test_the_median_of_sites_does_not_move_with_fewer_than_half_of_them():
+    """Five sites about 1, 2, 3 and two liars at the ends of the range."""
+    rng = np.random.default_rng(1)
+    honest = [place + rng.normal(size=400) for place in (1, 2, 3)]
+    liars = [np.full(10_000, 1e6), np.tile([-1e6, 1e6], 5000)]
+
+    pooled = ChannelSums.pool_median(sums_of(*honest, *liars))
+
+    assert 1.0 < pooled.mean[0] < 3.2
+    assert 0.8 < pooled.m2[0] / pooled.n[0] < 6.0
+
+
+def test_like_sites_have_the_median_of_their_own_scaling():
+    rng = np.random.default_rng(2)
+    parts = sums_of(*(7 + 2 * rng.normal(size=5000) for _ in range(9)))
+
+    pooled = ChannelSums.pool_median(parts)
+
+    assert pooled.mean[0] == pytest.approx(7, abs=0.1)
+    assert np.sqrt(pooled.m2[0] / pooled.n[0]) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("pool", [ChannelSums.pool_bounded, ChannelSums.pool_median])
+def test_a_feature_that_no_site_reads_has_no_moments(pool):
+    nothing = ChannelSums.of(np.full((5, 1), np.nan))
+
+    assert pool([nothing, nothing]).to_dict() == {"n": [0], "mean": [0], "m2": [0]}
+    one = pool([nothing, *sums_of([2, 2, 2])])
+    assert (one.n[0], one.mean[0]) == (3, 2)
