@@ -31,6 +31,7 @@ COMMANDS = {
     "certificates": "dtfl_app.cli.credentials:certificates",
     "keys": "dtfl_app.cli.credentials:keys",
     "register": "dtfl_app.cli.credentials:register",
+    "pin": "dtfl_app.cli.pin:pin",
     "doctor": "dtfl_app.cli.doctor:doctor",
     "site": "dtfl_app.cli.site:site_app",
 }

@@ -153,6 +153,25 @@ def test_a_node_that_calls_itself_by_another_s_name_is_refused_also_while_that_o
         gateways[name].says("SuperNode ID", 60)
 
 
+def test_a_gateway_with_pins_runs_the_app_it_knows_and_tells_of_another(
+    running: Fleet, gateways: dict[str, Process], data: SiteFolder, settings: dict[str, object]
+) -> None:
+    """North knows this app; east, pinned to another, starts none of its code."""
+    pins = {"north": running.dtfl("pin", "--app", str(REPOSITORY)).strip(), "east": 64 * "0"}
+    for name, pin in pins.items():
+        gateways[name].end()
+        gateways[name] = running.site(name, data.site(name), data.schema, DTFL_PIN=pin)
+        gateways[name].says("SuperNode ID", 60)
+
+    out = running.submit("pinned", **{**settings, "rounds": 1, "strategy": "fedavg"})
+
+    assert "this gateway runs the apps it is pinned to and no other" in out.replace("\n", " ")
+    assert [line.sites for line in lines_of(running.results / "pinned")] == [0, 2]
+    gateways["east"].end()
+    gateways["east"] = running.site("east", data.site("east"), data.schema)
+    gateways["east"].says("SuperNode ID", 60)
+
+
 @pytest.fixture(scope="module")
 def bad_day(
     running: Fleet, gateways: dict[str, Process], data: SiteFolder, settings: dict[str, object]
