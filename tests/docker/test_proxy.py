@@ -6,11 +6,11 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -25,10 +25,9 @@ from dtfl_app.operations import certificates
 from dtfl_app.operations.certificates import Validity, issue_operator_certificate, read_certificate
 from tests.support.certificates import make_certificates
 from tests.support.fleet import LINK, fleet, wait_until
-from tests.support.places import REPOSITORY
-from tests.support.proxy import Door, open_door
+from tests.support.proxy import PROXY, Door, open_door, sbin
 
-CONFIGURATION = (REPOSITORY / "docker" / "proxy" / "nginx.conf").read_text()
+CONFIGURATION = (PROXY / "nginx.conf").read_text()
 #: Bytes of a body that is larger than any bound of the proxy.
 LARGE = 20_000_000
 
@@ -191,26 +190,20 @@ def test_a_registered_gateway_joins_without_a_certificate(door: Door, tmp_path: 
     node.end()
 
 
-def peak(process: psutil.Process) -> int:
-    """Bytes that a process has held at most since `forget_peak`."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def forget_peak(process: psutil.Process) -> int:
-    """Begin anew to look for the peak; return the bytes that are held now."""
-    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-    return int(process.memory_info().rss)
-
-
 def growth(door: Door, path: str, port: int, whole: bool) -> int:
-    """Bytes by which five bodies to a port bring up the peak of all that the SuperLink is."""
-    family = door.superlink.family()
-    before = [forget_peak(process) for process in family]
+    """Bytes by which five bodies to a port bring up the peak of what the SuperLink holds."""
+    process = Path("/proc") / str(door.superlink.process.pid)  # the script has become Flower's
+    (process / "clear_refs").write_text("5")  # the peak is looked for anew from here
+    before = peak(process)
     for _ in range(5):
         body = bytes(LARGE) if whole else (bytes(LARGE // 20) for _ in range(20))
         assert ask(door, "POST", path, None, body, port)[0] in (0, 400, 401, 403, 413)
-    return sum(peak(process) - then for process, then in zip(family, before, strict=True))
+    return peak(process) - before
+
+
+def peak(process: Path) -> int:
+    """Bytes that a process has held at most."""
+    return int((process / "status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
 @pytest.mark.parametrize(
@@ -243,6 +236,34 @@ def test_the_bounds_let_through_the_largest_that_flower_sends() -> None:
     assert len(array.children) > 1 and pushed.ByteSize() < bounds["push-object"]
     run = StartRunRequest(fab=Fab(hash_str="f" * 64, content=bytes(FAB_MAX_SIZE)))
     assert run.ByteSize() + 2**16 < bounds["control"]
+
+
+def test_nginx_takes_the_file_for_containers(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    for name, source in {"nginx.conf": "nginx", "superlink.conf": "superlink-container"}.items():
+        text = (PROXY / f"{source}.conf").read_text()
+        (tmp_path / name).write_text(text.replace("/etc/dtfl/proxy", str(door.files)))
+    command = ["-t", "-p", str(tmp_path / "state"), "-c", str(tmp_path / "nginx.conf")]
+
+    done = door.fleet.run("test", ["nginx", *command], sbin(door.fleet))
+
+    assert done.process.wait(30) == 0, done.text
+
+
+def test_one_address_sends_eight_objects_at_a_time(door: Door) -> None:
+    begun = b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    with ExitStack() as held:
+        for _ in range(8):
+            plain = held.enter_context(socket.create_connection(("127.0.0.1", door.fleet.port), 60))
+            line = context(door).wrap_socket(plain, server_hostname="127.0.0.1")
+            held.enter_context(line).sendall(begun)
+
+        wait_until(
+            lambda: ask(door, "POST", "/v1/fleet/push-object")[0] == 503,
+            15.0,
+            "the ninth is put off",
+        )
+        assert ask(door, "GET", "/health")[0] == 200
 
 
 def test_half_a_request_is_hung_up_on(door: Door) -> None:

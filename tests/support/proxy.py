@@ -13,7 +13,7 @@ from tests.support.fleet import LINK, Fleet, Process
 from tests.support.places import REPOSITORY
 from tests.support.servers import free_port
 
-__all__ = ["Door", "open_door"]
+__all__ = ["PROXY", "Door", "open_door", "sbin"]
 
 PROXY = REPOSITORY / "docker" / "proxy"
 
@@ -57,8 +57,13 @@ def open_door(fleet: Fleet) -> Door:
     superlink = fleet.start(
         "superlink.sh", "superlink", DTFL_CERTS=fleet.certs / "inside",
         DTFL_STATE=fleet.folder / "superlink", DTFL_HOST="127.0.0.1", DTFL_PORT=inner,
+        DTFL_SERVERAPP="apart",
     )  # fmt: skip
     superlink.says("Uvicorn running on https", 60.0)
+    fleet.start(
+        "serverapp.sh", "serverapp", DTFL_CERTS=fleet.certs / "inside",
+        DTFL_STATE=fleet.folder / "serverapp", DTFL_SUPERLINK=f"127.0.0.1:{inner}",
+    )  # fmt: skip
     _start_forwarder(fleet)
     return Door(fleet, superlink, inner, _start_proxy(fleet, inner))
 
@@ -79,7 +84,7 @@ def _start_proxy(fleet: Fleet, inner: int) -> Process:
     # Started by root, nginx gives its workers to another user, who may not enter pytest's folders.
     more = ["-g", "user root;"] if os.getuid() == 0 else []
     command = ["nginx", "-p", str(folder / "state"), "-c", str(folder / "nginx.conf"), *more]
-    return fleet.run("nginx", command, _environment(fleet))
+    return fleet.run("nginx", command, sbin(fleet))
 
 
 def _start_forwarder(fleet: Fleet) -> None:
@@ -95,7 +100,7 @@ def _start_forwarder(fleet: Fleet) -> None:
         "/home/anna/dtfl/anna.key": f"{anna}.key",
     }
     _copy(PROXY / "stunnel.conf", folder / "stunnel.conf", changes)
-    fleet.run("stunnel", ["stunnel", str(folder / "stunnel.conf")], _environment(fleet))
+    fleet.run("stunnel", ["stunnel", str(folder / "stunnel.conf")], sbin(fleet))
     authority = f'root-certificates = "{fleet.certs / "ca.crt"}"'
     (fleet.folder / "operator" / "config.toml").write_text(
         f'[superlink]\ndefault = "{LINK}"\n\n'
@@ -112,8 +117,8 @@ def _copy(source: Path, target: Path, changes: Mapping[str, str]) -> None:
     target.write_text(text)
 
 
-def _environment(fleet: Fleet) -> dict[str, str]:
-    """Debian has both in sbin, which a plain user's path may lack."""
+def sbin(fleet: Fleet) -> dict[str, str]:
+    """Environment of a process of `fleet` that Debian has in sbin, which a user's path may lack."""
     environment = fleet.environment()
     environment["PATH"] += f"{os.pathsep}/usr/sbin"
     return environment
