@@ -24,6 +24,7 @@ from dtfl_app.operations.certificates import (
     operator_files,
     read_certificate,
     require_hosts,
+    serial_text,
     server_names,
 )
 from dtfl_app.operations.keys import write_key_pairs
@@ -136,14 +137,9 @@ def _operators(
         )
     validity = _validity(days or _OPERATOR_DAYS)
     for name, (path, key) in zip(names, files, strict=True):
-        serial = issue_operator_certificate(out, name, validity).serial_number
-        typer.echo(f"{path}: until {validity.end:%Y-%m-%d}, serial {_hexadecimal(serial)}")
+        serial = serial_text(issue_operator_certificate(out, name, validity))
+        typer.echo(f"{path}: until {validity.end:%Y-%m-%d}, serial {serial}")
         typer.echo(f"to {name} alone: {AUTHORITY} {path.name} {key.name}")
-
-
-def _hexadecimal(serial: int) -> str:
-    """The serial number as OpenSSL and the proxy write it: whole bytes."""
-    return serial.to_bytes((serial.bit_length() + 7) // 8, "big").hex().upper()
 
 
 def keys(

@@ -49,6 +49,7 @@ __all__ = [
     "read_certificate",
     "read_private_key",
     "require_hosts",
+    "serial_text",
     "server_names",
 ]
 
@@ -240,6 +241,12 @@ def read_certificate(path: Path) -> x509.Certificate:
             f"{path}: no PEM certificate ({error}); expected -----BEGIN CERTIFICATE-----. Copy it "
             "again from where it was made"
         ) from error
+
+
+def serial_text(certificate: x509.Certificate) -> str:
+    """Return a certificate's number in hexadecimal, whole bytes, as the proxy compares it."""
+    serial = certificate.serial_number
+    return serial.to_bytes((serial.bit_length() + 7) // 8, "big").hex().upper()
 
 
 def server_names(certificate: x509.Certificate) -> list[str]:

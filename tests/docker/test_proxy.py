@@ -22,7 +22,13 @@ from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.proto.node_pb2 import Node
 
 from dtfl_app.operations import certificates
-from dtfl_app.operations.certificates import Validity, issue_operator_certificate, read_certificate
+from dtfl_app.operations.certificates import (
+    Validity,
+    issue_operator_certificate,
+    read_certificate,
+    serial_text,
+)
+from dtfl_app.operations.connection import check_superlink
 from tests.support.certificates import make_certificates
 from tests.support.fleet import LINK, fleet, wait_until
 from tests.support.proxy import PROXY, Door, open_door, sbin
@@ -151,8 +157,8 @@ def test_a_certificate_can_be_taken_back_before_its_end(door: Door) -> None:
     shown = door.operator("ben")
     assert runs(door, shown)[0] == 200
 
-    serial = read_certificate(shown[0]).serial_number
-    (door.files / "revoked.map").write_text(f"{serial:040X} 1;\n")
+    serial = serial_text(read_certificate(shown[0]))
+    (door.files / "revoked.map").write_text(f"{serial} 1;\n")
     door.reload()
 
     wait_until(lambda: runs(door, shown)[0] == 403, 30.0, "ben is refused")
@@ -173,6 +179,12 @@ def test_no_other_path_leads_in(door: Door, path: str) -> None:
     body = ListRunsRequest().SerializeToString()
 
     assert ask(door, "POST", path, None, body)[0] in (403, 404)
+
+
+def test_a_gateway_s_doctor_takes_the_proxy_for_the_superlink(door: Door) -> None:
+    found = list(check_superlink(door.fleet.address, door.fleet.certs, lambda: datetime.now(UTC)))
+
+    assert {result.verdict for result in found} == {"ok"}, found
 
 
 def test_a_registered_gateway_joins_without_a_certificate(door: Door, tmp_path: Path) -> None:
