@@ -15,11 +15,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flwr.app import Array
-from flwr.common.constant import FAB_MAX_SIZE
+from flwr.common.constant import FAB_MAX_SIZE, FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
 from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.proto.node_pb2 import Node
+from safetensors.numpy import load_file
 
 from dtfl_app.operations import certificates
 from dtfl_app.operations.certificates import (
@@ -29,9 +30,11 @@ from dtfl_app.operations.certificates import (
     serial_text,
 )
 from dtfl_app.operations.connection import check_superlink
+from dtfl_app.results.lines import read_lines
 from tests.support.certificates import make_certificates
 from tests.support.fleet import LINK, fleet, wait_until
 from tests.support.proxy import PROXY, Door, open_door, sbin
+from tests.support.site_folder import make_site_folder
 
 CONFIGURATION = (PROXY / "nginx.conf").read_text()
 #: Bytes of a body that is larger than any bound of the proxy.
@@ -304,3 +307,24 @@ def test_a_run_is_started_followed_and_stopped_through_forwarder_and_proxy(door:
     door.fleet.flwr("stop", number, LINK)
     run.communicate(timeout=60)
     log.process.wait(60)
+
+
+def test_a_gateway_trains_through_the_proxy(door: Door, tmp_path: Path) -> None:
+    """A layer of 2400 x 600 numbers of 4 bytes is more than Flower's 5 MiB: one object is full."""
+    data = make_site_folder(tmp_path)
+    door.fleet.key("east")
+    node = door.fleet.site("east", data.site("east"), data.schema)
+    node.says("SuperNode ID:", 60.0)
+
+    door.fleet.submit(
+        "trained", dataset="files", strategy="fedavg", sites=1, rounds=1, join_timeout=60.0,
+        trust__names=str(door.fleet.names), data__schema=str(data.schema),
+        data__evaluation_file=str(data.evaluation), twin__recording=str(data.recording),
+        cache_dir=str(tmp_path / "cache"), detector__hidden=2400, detector__latent=600,
+    )  # fmt: skip
+
+    rounds = read_lines(door.fleet.results / "trained" / "metrics.jsonl")
+    assert [line.sites for line in rounds] == [0, 1]
+    stored = door.fleet.results / "trained" / "models" / "fedavg.safetensors"
+    assert max(a.nbytes for a in load_file(stored).values()) > FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
+    node.end()
