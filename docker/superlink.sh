@@ -5,6 +5,8 @@
 #   DTFL_STATE      folder for state.db and, unless FLWR_HOME is set, Flower's home
 #   DTFL_HOST       address to listen on; default 0.0.0.0
 #   DTFL_PORT       the one port for nodes and operators; default 8000
+#   DTFL_SERVERAPP  "inside": runs' code on the server is started by the SuperLink, as its user;
+#                   "apart": by serverapp.sh, as another; default inside
 #   DTFL_LOGS       folder for superlink.log; default $DTFL_STATE/logs
 #   DTFL_LOG_HOURS  a new log file every so many hours; default 24
 #   DTFL_LOG_KEEP   so many old ones are kept; default 14
@@ -28,6 +30,10 @@ number() {
 [ -n "${DTFL_STATE:-}" ] || fail "DTFL_STATE is not set; expected a folder that outlives the process"
 : "${DTFL_HOST:=0.0.0.0}" "${DTFL_PORT:=8000}" "${DTFL_LOGS:=$DTFL_STATE/logs}"
 : "${DTFL_LOG_HOURS:=24}" "${DTFL_LOG_KEEP:=14}"
+case ${DTFL_SERVERAPP:=inside} in
+    inside | apart) ;;
+    *) fail "DTFL_SERVERAPP = '$DTFL_SERVERAPP'; expected inside or apart" ;;
+esac
 number DTFL_PORT "$DTFL_PORT"
 number DTFL_LOG_HOURS "$DTFL_LOG_HOURS"
 number DTFL_LOG_KEEP "$DTFL_LOG_KEEP"
@@ -62,5 +68,6 @@ set -- \
     --database "$DTFL_STATE/state.db" \
     --log-file "$DTFL_LOGS/superlink.log" \
     --log-rotation-interval-hours "$DTFL_LOG_HOURS" --log-rotation-backup-count "$DTFL_LOG_KEEP"
+[ "$DTFL_SERVERAPP" = inside ] || set -- "$@" --isolation process
 [ -z "${DTFL_HEALTH:-}" ] || set -- "$@" --health-server-address "$DTFL_HEALTH"
 exec flower-superlink "$@"

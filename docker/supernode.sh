@@ -13,6 +13,8 @@
 #   DTFL_HEALTH       host:port of Flower's gRPC health service; default: none
 #   DTFL_WARM         folder of the process that has torch loaded and forks for every task; default
 #                     $DTFL_STATE/warm; "off" = Flower's own, a fresh process for every task
+#   DTFL_PIN          hashes of the apps that this gateway runs ('dtfl pin'), separated by commas, or
+#                     a file, from the root, with one a line; default: any app that a run brings
 #   DTFL_NODE_CONFIG  more of Flower's node config, as it is, e.g. twin.plant="/data/plant.json"
 #
 # Exit code 2: a variable or file is missing. Any other is Flower's own.
@@ -85,6 +87,10 @@ data=$(quoted DTFL_DATA "$DTFL_DATA")
 schema=$(quoted DTFL_SCHEMA "$DTFL_SCHEMA")
 state=$(quoted DTFL_STATE "$DTFL_STATE/site")
 
+case ${DTFL_PIN:-} in
+    /*) readable DTFL_PIN "$DTFL_PIN" ;;
+esac
+
 umask 077 # a site's state holds its share of the model
 mkdir -p "$DTFL_STATE/site" 2>/dev/null && [ -w "$DTFL_STATE/site" ] ||
     fail "$DTFL_STATE/site cannot be written to; give it to user $(id -un 2>/dev/null || id -u)"
@@ -102,12 +108,13 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
 export FLWR_SUPEREXEC_TASK_POLL_INTERVAL="${FLWR_SUPEREXEC_TASK_POLL_INTERVAL:-0.1}"
 
 : "${DTFL_WARM:=$DTFL_STATE/warm}"
-if [ "$DTFL_WARM" != off ]; then
+if [ "$DTFL_WARM" != off ] || [ -n "${DTFL_PIN:-}" ]; then
     here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
     DTFL_PYTHON=$(dirname -- "$(command -v flower-supernode)")/python
-    [ -x "$DTFL_PYTHON" ] || fail "$DTFL_PYTHON is missing; expected the Python of flower-supernode beside it, or DTFL_WARM=off"
+    [ -x "$DTFL_PYTHON" ] || fail "$DTFL_PYTHON is missing; expected the Python of flower-supernode beside it, or DTFL_WARM=off and no DTFL_PIN"
     PATH=$here/warm:$PATH
     export DTFL_WARM DTFL_PYTHON PATH
+    [ -z "${DTFL_PIN:-}" ] || export DTFL_PIN
 fi
 
 set -- \

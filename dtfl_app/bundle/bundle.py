@@ -175,6 +175,7 @@ def _calibration_mapping(bundle: Bundle) -> dict[str, Any]:
             kind.name: None if math.isnan(value) else float(value)
             for kind, value in zip(bundle.kinds, thresholds, strict=True)
         },
+        "trim": calibration.trim,
         # A kind whose accuracy nobody knows has no floor, which JSON cannot write as a number.
         "floors": [None if math.isinf(floor) else float(floor) for floor in calibration.floors],
         "sites": {
@@ -192,4 +193,5 @@ def _calibration(plain: Mapping[str, Any]) -> Calibration:
         site: [Sketch(s["count"], np.array(s["values"], dtype=np.float64)) for s in sketches]
         for site, sketches in plain["sites"].items()
     }
-    return Calibration(np.array(floors), sites)
+    # A model of before sites were trimmed counts them all.
+    return Calibration(np.array(floors), sites, plain.get("trim", 0.0))

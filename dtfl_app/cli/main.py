@@ -31,6 +31,8 @@ COMMANDS = {
     "twin": "dtfl_app.cli.twin:twin_app",
     "certificates": "dtfl_app.cli.credentials:certificates",
     "keys": "dtfl_app.cli.credentials:keys",
+    "register": "dtfl_app.cli.credentials:register",
+    "pin": "dtfl_app.cli.pin:pin",
     "doctor": "dtfl_app.cli.doctor:doctor",
     "site": "dtfl_app.cli.site:site_app",
 }
@@ -76,7 +78,13 @@ def _not_here(name: str, error: ModuleNotFoundError) -> click.Command:
     return typer.main.get_command(single)
 
 
-app = typer.Typer(cls=_OnDemand, no_args_is_help=True, add_completion=False)
+# A traceback is for whoever mends the program; what its variables held is nobody's business.
+app = typer.Typer(
+    cls=_OnDemand,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
 
 
 @app.callback(help=__doc__.partition("\n")[0])

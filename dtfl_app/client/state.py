@@ -39,7 +39,7 @@ from dtfl_app.messages.declaration import Metrics
 from dtfl_app.messages.wire import Arrays, to_arrays, to_record
 from twin.files import write_atomically
 
-__all__ = ["SiteState", "keep_calibration", "site_state"]
+__all__ = ["SiteState", "keep_calibration", "site_state", "state_home"]
 
 _INDEX = "state.json"
 _FORMAT = 1
@@ -56,16 +56,26 @@ def site_state(site: str, run: str, context: Context, settings: StateSettings) -
     the run has no name. Raises ConfigError when the folder is no path from the root, ReplyError
     when the run's name could not be a folder's.
     """
+    home = state_home(site, context, settings)
+    if home is None or not run:
+        return None
+    if not _RUN.fullmatch(run):
+        raise ReplyError(f"the task's run is {run!r}; expected up to 64 hexadecimal digits")
+    return SiteState(home, site, run, int(settings.limit_mb * 1e6))
+
+
+def state_home(site: str, context: Context, settings: StateSettings) -> Path | None:
+    """Return the folder of a site's states; None where no folder is set.
+
+    Raises ConfigError when it is no path from the root.
+    """
     folder = context.node_config.get("state.dir", settings.dir)
-    if not folder or not run:
+    if not folder:
         return None
     # From the root: a site's processes may start in any folder.
     if not isinstance(folder, str) or not Path(folder).expanduser().is_absolute():
         raise ConfigError(f"state.dir = {folder!r}; expected a folder's path from the root")
-    if not _RUN.fullmatch(run):
-        raise ReplyError(f"the task's run is {run!r}; expected up to 64 hexadecimal digits")
-    home = Path(folder).expanduser() / quote(site, safe="")
-    return SiteState(home, site, run, int(settings.limit_mb * 1e6))
+    return Path(folder).expanduser() / quote(site, safe="")
 
 
 def keep_calibration(context: Context, sketches: Sequence[Sketch], server_round: int) -> None:

@@ -17,7 +17,9 @@ import torch
 from flwr.app import Context, Message
 from numpy.typing import NDArray
 
-from dtfl_app.client.state import SiteState, keep_calibration, site_state
+from dtfl_app.client.enrolled import as_told
+from dtfl_app.client.policy import SitePolicy
+from dtfl_app.client.state import SiteState, keep_calibration, site_state, state_home
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import DTFLError, SiteError
 from dtfl_app.core.evidence import evidence_kinds
@@ -61,13 +63,16 @@ from dtfl_app.messages.wire import (
 )
 from dtfl_app.sites.catalogue import find_dataset
 from dtfl_app.sites.features import Features
-from dtfl_app.sites.federation import LEAST_WINDOWS, FederatedDataset, SiteData
+from dtfl_app.sites.federation import LEAST_WINDOWS, FederatedDataset, SiteData, least_windows
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 
 __all__ = ["Site", "calibrate", "open_site", "profile", "train_round"]
 
 # The models are small: a second thread costs more than it brings, and sites share the host.
 torch.set_num_threads(1)
+
+
+_NO_POLICY = SitePolicy()
 
 
 class Site:
@@ -78,12 +83,20 @@ class Site:
     config : the run's settings.
     data : the site's features.
     physics : gives physical evidence; None where none is wanted.
+    least : windows, of normal operation or with a reading of a channel, whose moments may leave.
     """
 
-    def __init__(self, config: RunConfig, data: SiteData, physics: SitePhysics | None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        data: SiteData,
+        physics: SitePhysics | None,
+        least: int = LEAST_WINDOWS,
+    ) -> None:
         self.config = config
         self.data = data
         self.physics = physics
+        self.least = least
         self._key: dict[str, object] = {}
         self._prepared: tuple[Prepared, Prepared] | None = None
         # Drawing initial weights costs more than a pass over a site's rows.
@@ -144,6 +157,8 @@ def open_site(context: Context) -> Site:
 @lru_cache(maxsize=64)
 def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> Site:
     config = node.applied_to(RunConfig.from_mapping(dict(run_config)))
+    policy = SitePolicy.read(node.policy) if node.policy else _NO_POLICY
+    policy.require(config)
     kind = find_dataset(config.run.dataset)
     if isinstance(node.data, Part):
         dataset, part = kind.from_config(config), node.data
@@ -154,8 +169,9 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
         with discreet_errors(lambda: f"site {own.site}: "):
             dataset, data = kind.from_own_file(config, own)
     _say_found(data)
-    _require_enough(data, config)
-    return Site(config, data, open_physics(config, dataset))
+    least = least_windows(dataset.schema, dataset.feature_spec, policy.least_readings)
+    _require_enough(data, config, least)
+    return Site(config, data, open_physics(config, dataset), least)
 
 
 def _who(dataset: FederatedDataset, part: Part) -> str:
@@ -179,15 +195,15 @@ def _say_found(data: SiteData) -> None:
         )
 
 
-def _require_enough(data: SiteData, config: RunConfig) -> None:
+def _require_enough(data: SiteData, config: RunConfig, least: int) -> None:
     """Refuse a site of so few windows that what it sends would come close to its readings."""
     counted = {"windows of normal operation": data.normal[0]}
     if config.detector.model == "classifier":
         counted["labelled windows"] = int(np.count_nonzero(data.features_train.label >= 0))
     for what, count in counted.items():
-        if count < LEAST_WINDOWS:
+        if count < least:
             raise SiteError(
-                f"site {data.name}: it has fewer than {LEAST_WINDOWS} {what} to train on, too few "
+                f"site {data.name}: it has fewer than {least} {what} to train on, too few "
                 "to keep its readings to itself; give it a longer recording, or use shorter "
                 "windows (features.window-s)"
             )
@@ -201,16 +217,12 @@ def profile(message: Message, context: Context) -> Message:
     """
     with discreet_errors():
         site = open_site(context)
-        features, schema, physics = site.data.features_train, site.data.schema, site.physics
-        with_demand = physics is not None and physics.needs_demand
-        told = Profile(
-            site=site.name,
-            schema=schema.digest(),
-            moments=ChannelSums.of(features.values[features.label < 1]).without_few(LEAST_WINDOWS),
-            quality=shares_of(site.data.quality),
-            demand=physics.demand_sums(features) if physics is not None and with_demand else None,
+        told, schema = _profile(site), site.data.schema
+        if (home := state_home(site.name, context, site.config.state)) is not None:
+            told = as_told(told, _normal(site), home, site.least)
+        declared = told.declaration(
+            len(told.moments.n), len(schema.names), with_demand=told.demand is not None
         )
-        declared = told.declaration(len(features.names), len(schema.names), with_demand)
         return require_declared(told.pack(message), declared)
 
 
@@ -249,6 +261,25 @@ def calibrate(message: Message, context: Context) -> Message:
         reply = require_declared(told.pack(message), told.declaration(_kinds(site)))
         _keep(state, sketches, task, context)
         return reply
+
+
+def _profile(site: Site) -> Profile:
+    """What the site's data says of it."""
+    features, physics = site.data.features_train, site.physics
+    with_demand = physics is not None and physics.needs_demand
+    return Profile(
+        site=site.name,
+        schema=site.data.schema.digest(),
+        moments=ChannelSums.of(_normal(site)).without_few(site.least),
+        quality=shares_of(site.data.quality),
+        demand=physics.demand_sums(features) if physics is not None and with_demand else None,
+    )
+
+
+def _normal(site: Site) -> NDArray[np.float32]:
+    """The rows that a site's moments are of, shape (n, d)."""
+    features = site.data.features_train
+    return features.values[features.label < 1]
 
 
 def _declared(site: Site, model: Detector, task: TrainingTask) -> Declaration:

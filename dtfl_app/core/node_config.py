@@ -8,6 +8,7 @@ data.schema    the site schema at this node
 twin.plant     calibrated plant of the site, for its physical evidence
 twin.network   EPANET file of the site, likewise
 state.dir      see ``dtfl_app.client.state``
+policy         what the site insists on, see ``dtfl_app.client.policy``
 
 all paths from the root. A key with a dot is one of the run config's, which it overrides. In
 simulation Flower gives partition-id and num-partitions instead.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.naming import SITE_NAME, is_site_name
 from dtfl_app.core.renamed import refuse_old
 from dtfl_app.core.settings import Value
 
@@ -61,11 +63,13 @@ class NodeConfig:
     ----------
     data : what it stands for.
     twin_plant, twin_network : files of the site's own physics; empty = the run's.
+    policy : what the site insists on; None = nothing but the defaults.
     """
 
     data: Part | OwnData
     twin_plant: str = ""
     twin_network: str = ""
+    policy: Path | None = None
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Value]) -> NodeConfig:
@@ -76,7 +80,8 @@ class NodeConfig:
             str(_file(mapping, key)) if key in mapping else ""
             for key in ("twin.plant", "twin.network")
         )
-        return cls(data, plant, network)
+        policy = _file(mapping, "policy") if "policy" in mapping else None
+        return cls(data, plant, network, policy)
 
     def applied_to(self, config: RunConfig) -> RunConfig:
         """Return the run config with the site's own physics."""
@@ -102,13 +107,14 @@ def _part(mapping: Mapping[str, Value]) -> Part:
 
 def _own_data(mapping: Mapping[str, Value]) -> OwnData:
     name = mapping.get("site-name")
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+    name = name.strip() if isinstance(name, str) else ""
+    if not is_site_name(name):
         raise ConfigError(
-            f"node config: site-name = {name!r}; expected the name of the site whose file "
-            f"data-path is, e.g. {_EXAMPLE}"
+            f"node config: site-name = {mapping.get('site-name')!r}; expected the name of the site "
+            f"whose file data-path is, {SITE_NAME}, e.g. {_EXAMPLE}"
         )
     schema = _file(mapping, "data.schema") if "data.schema" in mapping else None
-    return OwnData(name.strip(), _file(mapping, "data-path"), schema)
+    return OwnData(name, _file(mapping, "data-path"), schema)
 
 
 def _file(mapping: Mapping[str, Value], key: str) -> Path:
@@ -131,4 +137,5 @@ _NAMES = {
     "data.schema": "schema.toml",
     "twin.plant": "plant.json",
     "twin.network": "network.inp",
+    "policy": "policy.toml",
 }

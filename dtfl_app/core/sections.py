@@ -134,6 +134,12 @@ class TrustSettings:
         "updates longer than this (1 or more) times the running median are refused; 0 = none",
         low=0.0,
     )
+    names: str = setting(
+        "",
+        "file that dtfl register wrote: a node takes part only by the name that its key was "
+        "registered with; empty = by any that is free",
+        role="local-path",
+    )
     witness: str = setting(
         "off",
         "a reply far worse on twin data than its peers' is weighed down or refused",
@@ -191,6 +197,12 @@ class DataSettings:
         "",
         "files: files in data.dir that are no sites, as names or patterns (*-test.csv), separated "
         "by commas",
+    )
+    pooling: str = setting(
+        "mean",
+        "how the sites' moments become the common scaling: mean = of all their rows, none counting "
+        "for more than three times the median site; median = those of a typical site",
+        choices=("mean", "median"),
     )
     partition: str = setting(
         "auto",
@@ -304,6 +316,13 @@ class DetectorSettings:
     )
     settling: int = setting(
         24, "time steps after an event that observed false-alarm rates leave out", low=0
+    )
+    calibration_trim: float = setting(
+        0.2,
+        "share of sites at either end whose scores of normal operation count only up to twice "
+        "those of the others: up to so many may lie about them",
+        low=0.0,
+        high=0.5,
     )
 
     def __post_init__(self) -> None:

@@ -83,14 +83,14 @@ class ThresholdTable:
 
 def _edges(sketches: list[Sketch]) -> Floats:
     """All sites' sketched scores of one kind, ascending; they bound the cells."""
-    filled = [sketch.values for sketch in sketches if sketch.count]
+    filled = [sketch.values for sketch in sketches if sketch.mass]
     return np.unique(np.concatenate(filled)) if filled else np.zeros(0)
 
 
 def _least_p(sketches: list[Sketch], tops: Floats) -> Floats:
     """Smallest p-value of each cell: only scores that must lie above it are counted; (cells,)."""
-    filled = [sketch for sketch in sketches if sketch.count]
-    total = sum(sketch.count for sketch in filled)
+    filled = [sketch for sketch in sketches if sketch.mass]
+    total = sum(sketch.mass for sketch in filled)
     if not total:
         return np.ones(len(tops))
     at_most = sum(_most_at_most(sketch, tops) for sketch in filled)
@@ -98,11 +98,12 @@ def _least_p(sketches: list[Sketch], tops: Floats) -> Floats:
 
 
 def _most_at_most(sketch: Sketch, points: Floats) -> Floats:
-    """Largest number of a site's scores that may be <= each point.
+    """Largest mass of a site's scores that may be <= each point.
 
     The sketch's value at level q is the score of rank ceil(q (n - 1)), from 0: where it is above a
     point, no more scores than that rank are not.
     """
     ranks = np.ceil((sketch.count - 1) * SKETCH_LEVELS)
     most: Floats = np.concatenate([ranks, [float(sketch.count)]])
+    most *= sketch.mass / sketch.count
     return most[np.searchsorted(sketch.values, points, side="right")]

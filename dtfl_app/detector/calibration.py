@@ -4,6 +4,10 @@ Split conformal prediction (Vovk 2005; Angelopoulos and Bates 2023): with n exch
 scores, a new normal score exceeds the ceil((n + 1)(1 - alpha))-th smallest with probability at
 most alpha. Sites do not send their scores but a sketch: a fixed number of order statistics.
 
+What sites say of themselves is pooled with bounds: no site counts for more than `MOST_WEIGHT` times
+the median site, and scores far beyond those of the sites in the middle are drawn in (winsorised;
+Huber, Robust Statistics, 1981). A site's own gateway may weigh its own scores over the others'.
+
 A detector may look at several kinds of evidence at once. Each has a threshold of its own for its
 equal share of alpha (Bonferroni), so that all together keep the promise.
 """
@@ -12,13 +16,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MOST_WEIGHT",
+    "MUCH",
+    "PRIOR_SCORES",
     "SKETCH_LEVELS",
     "Alarm",
     "Calibration",
@@ -33,10 +40,22 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+#: Times the median site's number of scores that no site counts for more than.
+MOST_WEIGHT = 3.0
+#: Scores that all other sites together count for beside a site's own, at most: as many as it takes
+#: to tell a false-alarm rate of 0.5%.
+PRIOR_SCORES = 200.0
+
+#: Factor beyond the sites in the middle to which a site's scores count, and by which a site that
+#: alone moves a threshold is worth telling.
+MUCH = 2.0
+
 # Dense where thresholds lie: false-alarm rates from 10% to 0.05%.
 SKETCH_LEVELS: NDArray[np.float64] = np.concatenate(
     [np.linspace(0.0, 0.9, 10), 1.0 - np.geomspace(0.08, 0.0005, 21), [1.0]]
 )
+# Level at which sites are compared: where thresholds lie, and one odd hour in a hundred does not.
+_TELLING_LEVEL = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +66,17 @@ class Sketch:
     ----------
     count : number of scores behind the sketch.
     values : the scores at `SKETCH_LEVELS`, ascending; shape (32,). Empty when count is 0.
+    weight : number of scores that it counts for beside other sites', >= 0; None = `count`.
     """
 
     count: int
     values: NDArray[np.float64]
+    weight: float | None = None
+
+    @property
+    def mass(self) -> float:
+        """What its scores count for beside those of other sites: their number where not weighed."""
+        return float(self.count) if self.weight is None else self.weight
 
 
 def conformal_threshold(scores: NDArray[np.float64], alpha: float) -> float:
@@ -76,17 +102,17 @@ def sketch_scores(scores: NDArray[np.float64]) -> Sketch:
 def pooled_threshold(sketches: Sequence[Sketch], alpha: float) -> float:
     """Threshold over all sites' scores together, for false-alarm rate `alpha`.
 
-    The pooled distribution function is the mean of the sites', weighted by their counts; each is
+    The pooled distribution function is the mean of the sites', weighted by their mass; each is
     read off its sketch as a step function from above, so the threshold errs on the high side.
     NaN when no site has calibration scores.
     """
-    filled = [s for s in sketches if s.count > 0]
+    filled = [s for s in sketches if s.mass > 0]
     if not filled:
         return float("nan")
-    total = sum(s.count for s in filled)
+    total = sum(s.mass for s in filled)
     wanted = min((1.0 - alpha) * (total + 1) / total, 1.0)
     candidates = np.unique(np.concatenate([s.values for s in filled]))
-    reached = sum(s.count * _share(s, candidates, "right") for s in filled) / total
+    reached = sum(s.mass * _share(s, candidates, "right") for s in filled) / total
     # 1e-12: the sum of weighted shares may miss 1 by rounding
     return float(candidates[np.flatnonzero(reached >= wanted - 1e-12)[0]])
 
@@ -98,11 +124,11 @@ def pooled_p_values(sketches: Sequence[Sketch], scores: FloatArray) -> FloatArra
     sketches: p <= alpha exactly where s is above `pooled_threshold` for an alpha that N scores can
     tell, alpha >= 1 / (N + 1). Ones when no site has calibration scores.
     """
-    filled = [s for s in sketches if s.count > 0]
-    total = sum(s.count for s in filled)
+    filled = [s for s in sketches if s.mass > 0]
+    total = sum(s.mass for s in filled)
     if not total:
         return np.ones(len(scores))
-    below = sum(s.count * _share(s, scores, "left") for s in filled)
+    below = sum(s.mass * _share(s, scores, "left") for s in filled)
     return np.asarray((1.0 + np.maximum(total - below, 0.0)) / (total + 1.0))
 
 
@@ -157,10 +183,17 @@ class Calibration:
     floors : smallest threshold per kind of evidence, shape (k,), >= 0; below it a reading's own
         accuracy is all that is seen.
     sites : site name -> one sketch per kind of evidence.
+    trim : share of the sites at either end, in [0, 0.5], whose scores are drawn in to at most
+        `MUCH` times those of the others; up to that share of lying sites move a threshold no
+        farther (its breakdown point). 0 = all scores are taken as they are.
+    site : whose gateway this is: its own scores count in full, all others' together for at most
+        `PRIOR_SCORES`; "" = nobody's.
     """
 
     floors: FloatArray
     sites: Mapping[str, Sequence[Sketch]]
+    trim: float = 0.0
+    site: str = ""
 
     @property
     def kinds(self) -> int:
@@ -173,8 +206,19 @@ class Calibration:
         return all(sketch.count == 0 for kinds in self.sites.values() for sketch in kinds)
 
     def sketches(self, kind: int) -> list[Sketch]:
-        """All sites' sketches of one kind of evidence, by site name."""
-        return [self.sites[site][kind] for site in sorted(self.sites)]
+        """All sites' sketches of one kind of evidence, by site name, bounded and weighted."""
+        names = sorted(self.sites)
+        found = [self.sites[name][kind] for name in names]
+        weights = np.array([float(sketch.count) for sketch in found])
+        if filled := [sketch.count for sketch in found if sketch.count]:
+            weights = np.minimum(weights, MOST_WEIGHT * float(np.median(filled)))
+        bounded = _bounded(found, self.trim)
+        if self.site in self.sites:
+            own = names.index(self.site)
+            weights[own] = 0.0
+            weights *= min(PRIOR_SCORES / max(weights.sum(), 1.0), 1.0)
+            weights[own], bounded[own] = found[own].count, found[own]
+        return [replace(s, weight=w) for s, w in zip(bounded, weights.tolist(), strict=True)]
 
     def thresholds(self, alpha: float) -> FloatArray:
         """Threshold per kind for false-alarm rate `alpha` of all together; shape (k,)."""
@@ -182,12 +226,28 @@ class Calibration:
         pooled = [pooled_threshold(self.sketches(kind), share) for kind in range(self.kinds)]
         return np.maximum(pooled, self.floors)
 
+    def moved_by(self, alpha: float) -> dict[str, float]:
+        """Return site -> by what factor it alone moves a threshold, where that is `MUCH` or more.
+
+        The factor, >= 1, is of the kind of evidence that it moves most, whichever way.
+        """
+        thresholds, found = self.thresholds(alpha), {}
+        for site in sorted(self.sites) if len(self.sites) > 1 else []:
+            others = {name: of for name, of in self.sites.items() if name != site}
+            without = replace(self, sites=others).thresholds(alpha)
+            both = (thresholds > 0) & (without > 0)
+            ratio = thresholds[both] / without[both]
+            factor = float(np.maximum(ratio, 1.0 / ratio).max(initial=1.0))
+            if factor >= MUCH:
+                found[site] = factor
+        return found
+
     def too_few(self, alpha: float) -> list[int]:
         """Kinds with too few scores to tell their share of `alpha`, N < kinds / alpha - 1.
 
         Their threshold is the largest score: the best there is, but no promise.
         """
-        counts = [sum(s.count for s in self.sketches(kind)) for kind in range(self.kinds)]
+        counts = [sum(s.mass for s in self.sketches(kind)) for kind in range(self.kinds)]
         return [kind for kind, count in enumerate(counts) if count < self.kinds / alpha - 1]
 
     def exceeds(self, evidence: FloatArray, alpha: float) -> NDArray[np.bool_]:
@@ -203,6 +263,26 @@ class Calibration:
         """Judge `evidence` of shape (n, k) for false-alarm rate `alpha` in (0, 1)."""
         score, threshold, foremost = over_thresholds(evidence, self.thresholds(alpha))
         return Alarm(score, threshold, self.p_values(evidence), foremost)
+
+
+def _bounded(sketches: Sequence[Sketch], trim: float) -> list[Sketch]:
+    """Draw in the scores that lie beyond `MUCH` times those of the sites in the middle.
+
+    A share `trim` of the sites that have scores is not in the middle at either end, by their score
+    at `_TELLING_LEVEL`. Where no more sites than that lie, the bounds are between those that
+    honest sites set.
+    """
+    filled = [sketch for sketch in sketches if sketch.count]
+    level = int(np.searchsorted(SKETCH_LEVELS, _TELLING_LEVEL))
+    cut = min(int(trim * len(filled)), (len(filled) - 1) // 2)
+    if cut <= 0:
+        return list(sketches)
+    inner = sorted(filled, key=lambda sketch: float(sketch.values[level]))[cut:-cut]
+    values = np.array([sketch.values for sketch in inner])
+    high, low = values.max(axis=0), values.min(axis=0)
+    # Of a logit, which may be below 0, as far beyond it as of a score above 0.
+    high, low = high + (MUCH - 1.0) * np.abs(high), low - (1.0 - 1.0 / MUCH) * np.abs(low)
+    return [replace(s, values=np.clip(s.values, low, high)) if s.count else s for s in sketches]
 
 
 def _share(sketch: Sketch, points: FloatArray, side: Literal["left", "right"]) -> FloatArray:

@@ -34,6 +34,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from dtfl_app.engine.pin import VARIABLE, guard, read_pins
+
 __all__ = ["main", "serve"]
 
 # What a kernel takes as the name of a Unix socket.
@@ -46,6 +48,8 @@ _GRACE = 5.0
 def main(argv: Sequence[str]) -> None:
     """Run one task with Flower's arguments `argv`: by the waiting process, or in this one."""
     folder, parent = os.environ.get("DTFL_WARM", ""), _parent(argv)
+    if folder == "off":
+        _run_cold(argv, "")
     if not folder or len(_socket(folder)) > _LONGEST_NAME:
         _run_cold(argv, f"DTFL_WARM = {folder!r} is no folder whose path is short enough")
     if parent is None:
@@ -163,6 +167,8 @@ def _run_cold(argv: Sequence[str], why: str) -> NoReturn:
 
 
 def _run(argv: list[str]) -> None:
+    if pinned := os.environ.get(VARIABLE):
+        guard(read_pins(pinned))
     # The run brings its own copy of this package.
     for name in [name for name in sys.modules if name.partition(".")[0] == "dtfl_app"]:
         del sys.modules[name]

@@ -149,8 +149,8 @@ def _metrics(
         training, calibrating = material.sites[index]
         found = sketch_evidence(kinds, evidence(calibrating), training, calibrating)
         sketches[material.names[index]] = found
-    calibration = Calibration(evidence_floors(kinds), sketches)
     settings, features = material.config.detector, material.evaluation.features
+    calibration = Calibration(evidence_floors(kinds), sketches, settings.calibration_trim)
     evaluated = evidence(material.evaluation)
     return evidence_metrics(evaluated, calibration, settings, features, material.step_s)
 

@@ -22,9 +22,10 @@ from dtfl_app.core.evidence import (
 from dtfl_app.inputs.twin_data import is_ctown, own_plant
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
+from twin.ctown.laws import DMAS, PlantLaws
 from twin.ctown.plant import PlantModel
 from twin.ctown.residuals import DemandSums, demand_sums
-from twin.schema import INSTANCE, LABEL, TIME
+from twin.schema import INSTANCE, LABEL, TIME, Schema
 
 __all__ = ["SitePhysics", "open_physics"]
 
@@ -63,6 +64,15 @@ class SitePhysics:
         """Sum the demands of normal hours; what leaves a site for the federation's expectation."""
         parts = [demand_sums(rows, plant) for rows, plant in self._plants(features)]
         return sum(parts, DemandSums.none())
+
+    def demand_range(self, site: str, schema: Schema) -> FloatArray:
+        """Return the least and the greatest demand per district that a site's readings can have.
+
+        L/s, shape (2, 5). Raises DataError where no plant is called so.
+        """
+        laws = PlantLaws.of(self.plant_of(site))
+        ranges = {channel.name: (channel.low, channel.high) for channel in schema.channels}
+        return np.array([laws.demand_range(name, ranges) for name in DMAS]).T
 
     def evidence(self, features: Features, expected: FloatArray | None) -> dict[str, FloatArray]:
         """Return what each law finds, its name -> shape (n, c), >= 0.

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError, ReplyError
 from dtfl_app.core.logs import quoted
+from dtfl_app.core.naming import SITE_NAME, is_site_name
+from dtfl_app.messages.calibration import EXAMPLES_LIMIT
 from dtfl_app.messages.declaration import (
-    ARRAYS,
     IDENTITY,
-    METRICS,
     SITE,
     ArraySpec,
     Declaration,
     MetricSpec,
+    Records,
     pack_reply,
     require_answer,
 )
@@ -28,9 +30,12 @@ from dtfl_app.sites.scaling import ChannelSums
 from twin.ctown.residuals import DemandSums
 from twin.schema import Schema
 
-__all__ = ["PROFILE", "Profile", "profile_query", "shares_of", "site_name"]
+__all__ = ["PROFILE", "DemandRange", "Profile", "profile_query", "shares_of", "site_name"]
 
 PROFILE = "query.profile"
+
+Floats = NDArray[np.float64]
+DemandRange = Callable[[str], Floats]
 
 _SCHEMA = "schema"
 _MOMENTS = ("n", "mean", "m2")
@@ -86,25 +91,29 @@ class Profile:
         return pack_reply(query, {**shares}, arrays, {SITE: self.site, _SCHEMA: self.schema})
 
     @classmethod
-    def unpack(cls, message: Message, schema: Schema, features: int) -> Profile:
+    def unpack(
+        cls, message: Message, schema: Schema, ranges: Floats, demands: DemandRange | None = None
+    ) -> Profile:
         """Read a node's answer, or raise ReplyError that says what cannot be used.
 
         Parameters
         ----------
         schema : the server's, which the site's must be.
-        features : number of features that its moments must have.
+        ranges : least and greatest value of each feature, shape (2, d).
+        demands : site -> least and greatest demand of its districts in L/s, shape (2, 5); None
+            where no demand is asked for.
         """
-        site, content = site_name(message, schema), message.content
+        site = site_name(message, schema)
+        declared = cls.declaration(ranges.shape[1], len(schema.names), demands is not None)
         try:
-            record = content.array_records[ARRAYS]
-            with_demand = _DEMAND_COUNT in record
-            declared = cls.declaration(features, len(schema.names), with_demand)
-            arrays = read_arrays(record, declared.arrays or {})
+            records = Records.of(message.content, declared)
+            arrays = read_arrays(records.arrays, declared.arrays or {})
             moments = ChannelSums(*(arrays[name].astype(np.float64) for name in _MOMENTS))
-        except (ReplyError, DataError, KeyError) as error:
-            raise ReplyError(f"site {quoted(site)} sent unusable moments: {error}") from error
-        quality = _read_quality(site, content, schema)
-        demand = _read_demand(site, arrays) if with_demand else None
+            moments.require_possible(ranges, EXAMPLES_LIMIT)
+            demand = None if demands is None else _read_demand(arrays, demands(site))
+        except (ReplyError, DataError) as error:
+            raise ReplyError(f"site {quoted(site)} sent an unusable profile: {error}") from error
+        quality = _read_quality(site, records.metrics, schema)
         return cls(site, schema.digest(), moments, quality, demand)
 
 
@@ -119,12 +128,14 @@ def site_name(message: Message, schema: Schema) -> str:
     require_answer(message)
     try:
         identity = message.content.config_records[IDENTITY]
-        site, digest = str(identity[SITE]), str(identity[_SCHEMA])
+        site, digest = (str(identity[entry]) for entry in (SITE, _SCHEMA))
     except KeyError as error:
         raise ReplyError(
             f"it does not say who it is: {error} is missing in its profile; it must run the same "
             "version of this app"
         ) from error
+    if not is_site_name(site):
+        raise ReplyError(f"it calls itself {quoted(site)}; expected {SITE_NAME}")
     if digest != schema.digest():
         raise ReplyError(
             f"site {quoted(site)} has schema {quoted(digest)}, the server {schema.digest()} "
@@ -139,18 +150,24 @@ def shares_of(report: QualityReport) -> dict[str, dict[str, float]]:
     return {of.channel: {name: getattr(of, name) for name in _SHARES} for of in report.channels}
 
 
-def _read_demand(site: str, arrays: Arrays) -> DemandSums:
+def _read_demand(arrays: Arrays, limits: Floats) -> DemandSums:
     count, total = (arrays[name].astype(np.float64) for name in (_DEMAND_COUNT, _DEMAND_TOTAL))
-    if not (np.isfinite(count).all() and np.isfinite(total).all() and (count >= 0).all()):
+    if not ((count >= 0) & (count <= EXAMPLES_LIMIT) & (count == np.floor(count))).all():
         raise ReplyError(
-            f"site {quoted(site)} sent unusable sums of its demands; expected finite counts and "
-            "totals, and no count below 0"
+            f"its demands are of impossible counts; expected whole numbers up to {EXAMPLES_LIMIT}"
+        )
+    # Sums of float32 readings: rounding may put one outside by as little as this.
+    slack = 1e-6 * np.abs(limits).max(axis=0)
+    least, most = (ends[:, None] for ends in (limits[0] - slack, limits[1] + slack))
+    if not ((total >= least * count) & (total <= most * count)).all():
+        raise ReplyError(
+            "the sums of its demands are impossible; expected for each district what flows and "
+            "levels within their ranges can amount to"
         )
     return DemandSums(count, total)
 
 
-def _read_quality(site: str, content: RecordDict, schema: Schema) -> dict[str, dict[str, float]]:
-    metrics = content.metric_records.get(METRICS, MetricRecord())
+def _read_quality(site: str, metrics: MetricRecord, schema: Schema) -> dict[str, dict[str, float]]:
     shares: dict[str, list[float]] = {}
     for name in _SHARES:
         values = metrics.get(name)

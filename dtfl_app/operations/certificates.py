@@ -1,7 +1,11 @@
-"""A certificate authority of one's own, and the SuperLink's server certificate by it.
+"""A certificate authority of one's own, and certificates by it: the SuperLink's and operators'.
 
-Every site and every operator needs ``ca.crt`` and nothing else. ``ca.key`` signs server
-certificates: whoever has it can pretend to be the SuperLink, so it is kept off the server.
+A site needs ``ca.crt`` and nothing else, an operator a certificate too where the proxy asks for
+one. ``ca.key`` signs them all: whoever has it can pretend to be the SuperLink or an operator, so
+it is kept off the server.
+
+A server's certificate is for servers only, an operator's for clients only, and an operator's
+subject has the organisational unit `OPERATORS`, which the proxy looks for.
 """
 
 from __future__ import annotations
@@ -32,24 +36,35 @@ from twin.files import write_atomically
 __all__ = [
     "AUTHORITY",
     "AUTHORITY_KEY",
+    "INSIDE",
+    "OPERATORS",
     "SERVER",
     "SERVER_KEY",
     "Validity",
     "create_authority",
+    "issue_inside_certificate",
+    "issue_operator_certificate",
     "issue_server_certificate",
+    "operator_files",
     "read_certificate",
     "read_private_key",
     "require_hosts",
+    "serial_text",
     "server_names",
 ]
 
 AUTHORITY, AUTHORITY_KEY = "ca.crt", "ca.key"
 SERVER, SERVER_KEY = "superlink.crt", "superlink.key"
+#: Folder, beside the authority, of what a SuperLink behind the proxy is given.
+INSIDE = "inside"
+#: Organisational unit of operators; `docker/proxy/nginx.conf` asks for it.
+OPERATORS = "DTFL operators"
 
 #: The SuperLink's own processes reach it by these.
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DNS_NAME = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
+_OPERATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +120,103 @@ def issue_server_certificate(folder: Path, hosts: Sequence[str], validity: Valid
 
     Raises CredentialError when a host is none, or the authority cannot be read or ends too early.
     """
+    return _issue_for_hosts(folder, folder, hosts, validity)
+
+
+def issue_inside_certificate(folder: Path, hosts: Sequence[str], validity: Validity) -> list[str]:
+    """Write what a SuperLink behind the proxy needs into `folder` / `INSIDE`.
+
+    That is ``ca.crt``, ``superlink.crt`` and ``superlink.key``, for the loopback and `hosts` only:
+    a run's code that reads this key cannot pose as the server that sites call. Parameters,
+    returned names and errors as of `issue_server_certificate`.
+    """
+    inside = folder / INSIDE
+    _read_authority(folder)
+    make_folder(inside)
+    names = _issue_for_hosts(folder, inside, hosts, validity)
+    write_atomically(inside / AUTHORITY, (folder / AUTHORITY).read_bytes())
+    return names
+
+
+def operator_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return where certificate and key of operator `name` are, below the authority's `folder`.
+
+    Raises CredentialError unless `name` is up to 63 letters, digits and ``._@-``.
+    """
+    if not _OPERATOR.fullmatch(name):
+        raise CredentialError(
+            f"operator {name!r}: expected up to 63 letters, digits and ._@-, the first a letter or "
+            "digit, e.g. --operator anna"
+        )
+    operators = folder / "operators"
+    return operators / f"{name}.crt", operators / f"{name}.key"
+
+
+def issue_operator_certificate(folder: Path, name: str, validity: Validity) -> x509.Certificate:
+    """Write an operator's certificate by the authority in `folder`, and a key if there is none.
+
+    Parameters
+    ----------
+    folder : with ca.crt and ca.key; the files are those of `operator_files`.
+    name : of the operator, as `operator_files` takes it.
+    validity : must end before the authority's does.
+
+    Returns
+    -------
+    The certificate: for clients only, with the unit `OPERATORS` and the name. An old one is
+    replaced in one step; its key stays.
+
+    Raises CredentialError when the name is none, or the authority cannot be read or ends too early.
+    """
+    path, key = operator_files(folder, name)
+    _read_authority(folder)
+    make_folder(path.parent)
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, OPERATORS),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    return _issue(folder, (path, key), subject, validity, [usage])
+
+
+def _issue_for_hosts(
+    folder: Path, out: Path, hosts: Sequence[str], validity: Validity
+) -> list[str]:
     names = list(dict.fromkeys([*hosts, *_LOOPBACK]))
-    alternatives = [_alternative(name) for name in names]
+    alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DTFL SuperLink")])
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    _issue(folder, (out / SERVER, out / SERVER_KEY), subject, validity, [usage, alternatives])
+    return names
+
+
+def _issue(
+    folder: Path,
+    files: tuple[Path, Path],
+    subject: x509.Name,
+    validity: Validity,
+    extensions: Sequence[x509.ExtensionType],
+) -> x509.Certificate:
+    """Write the certificate of one who signs nothing, and its key if there is none, to `files`."""
+    path, key_path = files
     authority, signer = _read_authority(folder)
     if validity.end > authority.not_valid_after_utc:
         raise CredentialError(
-            f"{folder / SERVER}: would hold until {validity.end:%Y-%m-%d}, longer than its "
+            f"{path}: would hold until {validity.end:%Y-%m-%d}, longer than its "
             f"authority ({authority.not_valid_after_utc:%Y-%m-%d}); choose fewer --days, or make "
             "a new authority in another folder"
         )
-    key = _server_key(folder / SERVER_KEY).public_key()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DTFL SuperLink")])
+    key = _kept_key(key_path).public_key()
     draft = _draft(subject, authority.subject, key, signer.public_key(), validity)
     draft = draft.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     draft = draft.add_extension(_usage(digital_signature=True), critical=True)
-    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-    draft = draft.add_extension(usage, critical=False)
-    draft = draft.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    for extension in extensions:
+        draft = draft.add_extension(extension, critical=False)
     certificate = draft.sign(signer, SHA384())
-    write_atomically(folder / SERVER, certificate.public_bytes(Encoding.PEM))
-    return names
+    write_atomically(path, certificate.public_bytes(Encoding.PEM))
+    return certificate
 
 
 def require_hosts(hosts: Sequence[str]) -> None:
@@ -149,6 +241,12 @@ def read_certificate(path: Path) -> x509.Certificate:
             f"{path}: no PEM certificate ({error}); expected -----BEGIN CERTIFICATE-----. Copy it "
             "again from where it was made"
         ) from error
+
+
+def serial_text(certificate: x509.Certificate) -> str:
+    """Return a certificate's number in hexadecimal, whole bytes, as the proxy compares it."""
+    serial = certificate.serial_number
+    return serial.to_bytes((serial.bit_length() + 7) // 8, "big").hex().upper()
 
 
 def server_names(certificate: x509.Certificate) -> list[str]:
@@ -225,7 +323,7 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _server_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def _kept_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if path.exists():
         return read_private_key(path)
     key = ec.generate_private_key(ec.SECP384R1())

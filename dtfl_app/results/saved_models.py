@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ def save_model(path: Path, model: SavedModel) -> None:
     about = {
         "spec": asdict(model.spec),
         "sites": sorted(model.calibration.sites),
+        "calibration-trim": model.calibration.trim,
         "evidence": model.evidence,
         "false-alarm-rate": model.false_alarm_rate,
         "smoothing": model.smoothing,
@@ -80,7 +82,7 @@ def load_model(path: Path) -> SavedModel:
             params={k[6:]: v for k, v in tensors.items() if k.startswith("model/")},
             scaler={k[7:]: v for k, v in tensors.items() if k.startswith("scaler/")},
             physics={k[8:]: v for k, v in tensors.items() if k.startswith("physics/")},
-            calibration=_calibration(tensors, about["sites"]),
+            calibration=_calibration(tensors, about),
             evidence=about["evidence"],
             false_alarm_rate=about["false-alarm-rate"],
             smoothing=about["smoothing"],
@@ -110,7 +112,9 @@ def _calibration_tensors(calibration: Calibration) -> dict[str, NDArray[np.gener
     }
 
 
-def _calibration(tensors: Mapping[str, NDArray[np.generic]], sites: list[str]) -> Calibration:
+def _calibration(
+    tensors: Mapping[str, NDArray[np.generic]], about: Mapping[str, Any]
+) -> Calibration:
     counts, scores = tensors["calibration/counts"], tensors["calibration/scores"]
     nothing = np.zeros(0)
     sketches = {
@@ -118,6 +122,8 @@ def _calibration(tensors: Mapping[str, NDArray[np.generic]], sites: list[str]) -
             Sketch(int(n), values.astype(np.float64) if n else nothing)
             for n, values in zip(counts[i], scores[i], strict=True)
         )
-        for i, site in enumerate(sites)
+        for i, site in enumerate(about["sites"])
     }
-    return Calibration(tensors["calibration/floors"].astype(np.float64), sketches)
+    floors = tensors["calibration/floors"].astype(np.float64)
+    # A model of before sites were trimmed counts them all.
+    return Calibration(floors, sketches, about.get("calibration-trim", 0.0))

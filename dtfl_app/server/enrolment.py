@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -14,20 +13,25 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError, ReplyError
+from dtfl_app.core.logs import quoted
+from dtfl_app.core.site_names import SiteNames
+from dtfl_app.inputs.physics import SitePhysics
 from dtfl_app.inputs.preparation import scaler_from_arrays, scaler_to_arrays
-from dtfl_app.messages.profile import Profile, profile_query
+from dtfl_app.messages.profile import DemandRange, Profile, profile_query
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import mean_shift
 from dtfl_app.rounds.state import Agreement
 from dtfl_app.server.fingerprints import of_site, require_same_data
-from dtfl_app.sites.features import feature_spans
+from dtfl_app.sites.features import feature_ranges, feature_spans
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.scaling import ChannelSums, Scaler
+from dtfl_app.sites.scaling import MOST_WEIGHT, ChannelSums, Scaler
 from twin.ctown.residuals import DemandSums
+from twin.schema import Schema
 
 __all__ = ["Enrolment", "await_nodes", "enrol"]
 
 
+_POOLINGS = {"mean": ChannelSums.pool_bounded, "median": ChannelSums.pool_median}
 # Seconds: a site that answers for the first time may have to start a process and read its files.
 _COLD_START = 120.0
 
@@ -127,14 +131,24 @@ def await_nodes(grid: Grid, config: RunConfig, dataset: FederatedDataset) -> lis
     return nodes
 
 
-def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDataset) -> Enrolment:
+def enrol(
+    grid: Grid,
+    nodes: list[int],
+    config: RunConfig,
+    dataset: FederatedDataset,
+    physics: SitePhysics | None = None,
+) -> Enrolment:
     """Ask every node who it is and pool the sites' moments.
 
-    A site that fails, does not answer, or whose profile cannot be used is left out and named in
-    `left_out`. Raises FederationError when fewer than the quorum are left, or when two nodes give
-    the same name.
+    A node that calls itself by another name than its key was registered with (`trust.names`), a
+    site that fails, does not answer, or whose profile cannot be used is left out and named in
+    `left_out`, and so are all nodes that give one name: nobody can tell whose it is. Where
+    `physics` needs demands, every site is asked for theirs. Raises FederationError when fewer than
+    the quorum are left.
     """
-    names = dataset.feature_spec.names(dataset.schema)
+    schema, names = dataset.schema, dataset.feature_spec.names(dataset.schema)
+    ranges, demands = feature_ranges(names, schema), _demand_range(physics, schema)
+    registered = SiteNames.of(config.trust.names)
     pending = PendingReplies(grid)
     patience = max(config.round.timeout, _COLD_START)
     answers = pending.exchange([profile_query(node) for node in nodes], patience)
@@ -144,9 +158,13 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     for message in answers.replies:
         node = message.metadata.src_node_id
         try:
-            profiles[node] = Profile.unpack(message, dataset.schema, len(names))
+            profile = Profile.unpack(message, schema, ranges, demands)
+            registered.require(node, profile.site)
+            profiles[node] = profile
         except ReplyError as error:
             left_out[f"node {node}"] = str(error)
+    left_out |= _of_one_name(profiles)
+    profiles = {node: p for node, p in profiles.items() if f"node {node}" not in left_out}
     needed = config.round.needed(len(nodes))
     if len(profiles) < needed:
         raise FederationError(
@@ -154,11 +172,8 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
             f"first reason: {next(iter(left_out.values()))}"
         )
     ordered = sorted(profiles.values(), key=lambda profile: profile.site)
-    for one, other in pairwise(ordered):
-        if one.site == other.site:
-            raise FederationError(f"two sites call themselves {one.site!r}; names must differ")
     spans = feature_spans(names, dataset.schema)
-    pooled = ChannelSums.pool([profile.moments for profile in ordered])
+    pooled = _POOLINGS[config.data.pooling]([profile.moments for profile in ordered])
     scaler = Scaler.from_sums(pooled, spans, config.data.clip)
     return Enrolment(
         directory={node: profile.site for node, profile in profiles.items()},
@@ -172,6 +187,25 @@ def enrol(grid: Grid, nodes: list[int], config: RunConfig, dataset: FederatedDat
     )
 
 
+def _of_one_name(profiles: Mapping[int, Profile]) -> dict[str, str]:
+    """Node -> why it is left out, of the nodes that call themselves alike."""
+    nodes: dict[str, list[int]] = {}
+    for node, profile in profiles.items():
+        nodes.setdefault(profile.site, []).append(node)
+    return {
+        f"node {node}": f"{len(alike)} nodes call themselves {quoted(site)}; names must differ"
+        for site, alike in nodes.items()
+        if len(alike) > 1
+        for node in alike
+    }
+
+
+def _demand_range(physics: SitePhysics | None, schema: Schema) -> DemandRange | None:
+    if physics is None or not physics.needs_demand:
+        return None
+    return lambda site: physics.demand_range(site, schema)
+
+
 def _shift(moments: ChannelSums, scaler: Scaler) -> float:
     """Shift of a site's means; a channel without a reading counts as unmoved."""
     means = np.where(moments.n > 0, moments.mean, np.nan)
@@ -179,8 +213,15 @@ def _shift(moments: ChannelSums, scaler: Scaler) -> float:
 
 
 def _pooled_demand(sums: list[DemandSums]) -> NDArray[np.float64] | None:
-    """Mean demand over all sites' sums; None where no site sends any."""
+    """Mean demand over all sites' sums; None where no site sends any.
+
+    In each district no site counts for more than `MOST_WEIGHT` times the hours of the median one.
+    """
+    if not sums:
+        return None
+    hours = np.stack([one.count.sum(axis=1) for one in sums])  # shape: (sites, districts)
+    share = np.minimum(MOST_WEIGHT * np.median(hours, axis=0) / np.maximum(hours, 1.0), 1.0)
     pooled = DemandSums.none()
-    for one in sums:
-        pooled = pooled + one
-    return pooled.mean() if sums else None
+    for one, weight in zip(sums, share[:, :, None], strict=True):
+        pooled = pooled + DemandSums(one.count * weight, one.total * weight)
+    return pooled.mean()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from dtfl_app.bundle.export import Origin, export_model
@@ -14,22 +16,15 @@ from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import log
 from dtfl_app.core.naming import run_name
 from dtfl_app.core.settings import Value
+from dtfl_app.core.site_names import SiteNames
 from dtfl_app.core.text_tables import plain
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import (
-    Detector,
-    ModelSpec,
-    Params,
-    build_model,
-    get_params,
-    resolve_device,
-)
+from dtfl_app.detector.models import Params, get_params
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.groups import EventGroups, event_groups
-from dtfl_app.inputs.physics import SitePhysics, open_physics
-from dtfl_app.inputs.preparation import Prepared, model_spec, prepare
-from dtfl_app.inputs.twin_data import make_twin_data
+from dtfl_app.inputs.physics import open_physics
+from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.messages.profile import site_name
 from dtfl_app.results.checkpoint import Checkpoint, require_same_run
@@ -46,7 +41,6 @@ from dtfl_app.results.summary_tables import (
     summary_rows,
 )
 from dtfl_app.rounds.loop import RoundLoop
-from dtfl_app.rounds.signals import FAR, mean_shift
 from dtfl_app.rounds.state import Snapshot
 from dtfl_app.rounds.strategy import DTFLStrategy
 from dtfl_app.rounds.twin_trainer import TwinTrainer
@@ -54,6 +48,7 @@ from dtfl_app.rounds.workbench import Callback, Workbench
 from dtfl_app.server.callbacks import Evaluate, Privacy, Record, SaveCheckpoints
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.server.fingerprints import EVALUATION, of_evaluation
+from dtfl_app.server.material import evaluator_of, model_of, spec_of, twin_rows
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
@@ -107,15 +102,26 @@ class Session:
             agreement=self.enrolment.agreement,
             twin=self._twin_trainer(),
             callbacks=self._callbacks(),
-            identify=lambda profile: site_name(profile, self.dataset.schema),
+            identify=self._identify(),
             twinless=self.twin is None and self.config.twin.kind == "auto",
             run=self.results.run,
         )
         return create_strategy(name, bench)
 
+    def _identify(self) -> Callable[[Message], str]:
+        """What tells from a node's profile which site it is, or raises ReplyError."""
+        registered, schema = SiteNames.of(self.config.trust.names), self.dataset.schema
+
+        def identify(profile: Message) -> str:
+            site = site_name(profile, schema)
+            registered.require(profile.metadata.src_node_id, site)
+            return site
+
+        return identify
+
     def first_model(self, strategy: DTFLStrategy) -> Params:
         """Return what a run begins with: random, or trained on twin data (`twin.warm-start`)."""
-        params = get_params(_model(self.config, self.dataset))
+        params = get_params(model_of(self.config, self.dataset))
         if not self.config.twin.warm_start:
             return params
         if strategy.bench.twin is None:
@@ -125,8 +131,9 @@ class Session:
     def keep(self, name: str, params: Params, calibration: Calibration) -> None:
         """Store a strategy's last model, and what a gateway and an evaluation set make of it."""
         detector, agreement = self.config.detector, self.enrolment.agreement
+        self._tell_moved(name, calibration.moved_by(detector.false_alarm_rate))
         model = SavedModel(
-            spec=_spec(self.config, self.dataset),
+            spec=spec_of(self.config, self.dataset),
             params=params,
             scaler=agreement.scaler,
             physics=agreement.physics,
@@ -142,6 +149,14 @@ class Session:
         self._export(name, model, weights)
         if self.evaluator is not None:
             self._save_alarms(name, self.evaluator, params, calibration)
+
+    def _tell_moved(self, name: str, moved: Mapping[str, float]) -> None:
+        """Tell of the sites that move a strategy's threshold much: site -> factor."""
+        for site, factor in moved.items():
+            reason = f"its scores alone move the threshold by a factor of {factor:.3g}; look at it"
+            event = RunEvent("threshold", name, self.config.run.rounds, site, reason)
+            log.warning("%s", event.describe())
+            self.results.note(event)
 
     def finish(self) -> list[Summary]:
         """Write summary and curves; log the table and where everything is."""
@@ -213,7 +228,7 @@ class Session:
     def _twin_trainer(self) -> TwinTrainer | None:
         if self.twin is None:
             return None
-        model = _model(self.config, self.dataset)
+        model = model_of(self.config, self.dataset)
         settings = self.config.twin
         return TwinTrainer(
             model,
@@ -235,7 +250,7 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     log.info("data: %s", dataset.describe(len(nodes)))
     evaluation = dataset.load_evaluation(len(nodes))
     physics = open_physics(config, dataset)
-    enrolment = _with_evaluation(enrol(grid, nodes, config, dataset), evaluation)
+    enrolment = _with_evaluation(enrol(grid, nodes, config, dataset, physics), evaluation)
     resumed = Snapshot.read(going_on[1].arrays, going_on[1].notes) if going_on else None
     if resumed is not None:
         enrolment = enrolment.restore(resumed.agreement)
@@ -244,8 +259,8 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     if results is not None:
         _note_left_out(enrolment, results)
         _save_inputs(results, enrolment, dataset)
-    twin = _twin_rows(config, dataset, enrolment)
-    evaluator = _evaluator(config, dataset, enrolment, evaluation, physics)
+    twin = twin_rows(config, dataset, enrolment)
+    evaluator = evaluator_of(config, dataset, enrolment, evaluation, physics)
     if going_on is not None:
         # Last of all: a run that cannot be taken up is left as it was.
         results = _take_up(config, enrolment, *going_on)
@@ -335,60 +350,6 @@ def _save_inputs(results: RunDirectory, enrolment: Enrolment, dataset: Federated
     """Store how sound the sites' readings are, and how their files are read."""
     results.save_quality(enrolment.quality)
     results.save_schema(dataset.documents())
-
-
-def _twin_rows(
-    config: RunConfig, dataset: FederatedDataset, enrolment: Enrolment
-) -> Prepared | None:
-    """Make the twin's data, scaled as the sites agreed; None without a twin."""
-    twin = make_twin_data(config, dataset)
-    log.info("twin: %s", twin.source if twin else "none")
-    if twin is None:
-        return None
-    rows = prepare(twin.features, enrolment.scaler, config.detector.window)
-    _compare(rows, enrolment)
-    return rows
-
-
-def _evaluator(
-    config: RunConfig,
-    dataset: FederatedDataset,
-    enrolment: Enrolment,
-    evaluation: Features | None,
-    physics: SitePhysics | None,
-) -> Evaluator | None:
-    """Return what evaluates models; None without an evaluation set."""
-    if evaluation is None:
-        return None
-    found = physics.evidence(evaluation, enrolment.demand) if physics else {}
-    rows = prepare(evaluation, enrolment.scaler, config.detector.window, found)
-    step_s, model = dataset.feature_spec.step_s, _model(config, dataset)
-    return Evaluator(model, rows, config.detector, step_s, dataset.site_of)
-
-
-def _compare(twin: Prepared, enrolment: Enrolment) -> None:
-    """Say how far the twin's normal operation lies from the sites', and warn where it is far."""
-    normal = twin.x[twin.features.label < 1]
-    if not len(normal):
-        return
-    shift, usual = mean_shift(normal), enrolment.shift
-    found = (
-        f"its channel means lie {shift:.2f} standard deviations from the sites', "
-        f"a typical site's {usual:.2f}"
-    )
-    if shift - usual > FAR:
-        log.warning("twin: %s; it is far from the plant, check its calibration", found)
-    else:
-        log.info("twin: %s", found)
-
-
-def _spec(config: RunConfig, dataset: FederatedDataset) -> ModelSpec:
-    return model_spec(config.detector, len(dataset.feature_spec.names(dataset.schema)))
-
-
-def _model(config: RunConfig, dataset: FederatedDataset) -> Detector:
-    device = resolve_device(config.run.device)
-    return build_model(_spec(config, dataset), config.run.seed).to(device)
 
 
 def _log_progress(done: int, total: int) -> None:

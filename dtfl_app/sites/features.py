@@ -29,6 +29,7 @@ __all__ = [
     "Features",
     "channel_of",
     "concat",
+    "feature_ranges",
     "feature_spans",
     "longest_stretch",
     "make_features",
@@ -245,3 +246,34 @@ def feature_spans(names: Sequence[str], schema: Schema) -> NDArray[np.float64]:
     """Width of the physical range of each feature's channel, in its unit; shape (d,), > 0."""
     spans = {channel.name: channel.high - channel.low for channel in schema.channels}
     return np.array([spans[channel_of(name)] for name in names], dtype=np.float64)
+
+
+def feature_ranges(names: Sequence[str], schema: Schema) -> NDArray[np.float64]:
+    """Least and greatest value that each feature can have, in its unit; shape (2, d).
+
+    They follow from the physical range [low, high] of its channel: "last" and "mean" lie in it,
+    "change" in [low - high, high - low], and "std" in [0, (high - low) / 2], which it has where
+    half of the readings are at either end (Popoviciu's inequality).
+    """
+    channels = {channel.name: channel for channel in schema.channels}
+    found = []
+    for name in names:
+        channel, _, statistic = name.partition(_SEPARATOR)
+        low, high = channels[channel].low, channels[channel].high
+        found.append(_RANGES.get(statistic, _of_readings)(low, high))
+    return np.array(found, dtype=np.float64).reshape(-1, 2).T
+
+
+def _of_readings(low: float, high: float) -> tuple[float, float]:
+    return low, high
+
+
+def _of_changes(low: float, high: float) -> tuple[float, float]:
+    return low - high, high - low
+
+
+def _of_deviations(low: float, high: float) -> tuple[float, float]:
+    return 0.0, (high - low) / 2.0
+
+
+_RANGES = {"change": _of_changes, "std": _of_deviations}

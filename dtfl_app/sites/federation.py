@@ -6,6 +6,7 @@ that the setting `dataset` can name.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, TwinKind
 from twin.schema import ABNORMAL, LABEL, Schema
 
 __all__ = [
+    "LEAST_READINGS",
     "LEAST_WINDOWS",
     "FederatedDataset",
     "OwnTwin",
@@ -39,12 +41,15 @@ __all__ = [
     "build_site",
     "chosen_features",
     "evaluation_features",
+    "least_windows",
     "normal_windows",
     "refuse_partition",
 ]
 
-#: Fewest windows of normal operation that a site trains on, and readings of a channel whose moments
-#: it tells: of fewer, a mean and a variance, or a step of training, come close to the readings
+#: Readings behind the moments of a channel that may leave a site, at least.
+LEAST_READINGS = 30
+#: Fewest windows of normal operation that a site trains on, and of a channel whose moments it tells,
+#: however many readings each is of: of fewer, a mean and a variance, or a step of training, come close to the readings
 #: themselves. Ten is the threshold rule of official statistics (ESSnet SDC, Guidelines for the
 #: checking of output based on microdata research, 2010).
 LEAST_WINDOWS = 10
@@ -79,6 +84,15 @@ class SiteData:
             for part in (self.features_train, self.features_cal)
         )
         return train, calibration
+
+
+def least_windows(schema: Schema, spec: FeatureSpec, readings: int = LEAST_READINGS) -> int:
+    """Return the number of windows whose moments may leave a site, at least.
+
+    `LEAST_WINDOWS`, and as many as bring in `readings` new readings of a channel.
+    """
+    _, step = spec.rows(schema)
+    return max(LEAST_WINDOWS, math.ceil(readings / step))
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,8 +188,12 @@ class PlantsDataset(FederatedDataset):
         return vary_plant(default_plant(), self.gap, rng)
 
     def plant_named(self, name: str) -> PlantModel:
-        """Return the numbers of the plant called `name`, e.g. "plant-01"."""
-        return self.plant(int(name.rpartition("-")[2]) - 1)
+        """Return the numbers of the plant called `name`, e.g. "plant-01"; DataError for another."""
+        number = name.removeprefix("plant-")
+        index = int(number) - 1 if number.isascii() and number.isdecimal() else -1
+        if index < 0 or _name(index) != name:
+            raise DataError(f"no plant is called {name[:64]!r}; expected one such as 'plant-01'")
+        return self.plant(index)
 
     def _everyone(self, k: int) -> range:
         """Indices of all plants: the `k` that take part and, where one is held out, that one."""

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError, DataError
 
-__all__ = ["ACCURACY", "CLIP", "ChannelSums", "Scaler"]
+__all__ = ["ACCURACY", "CLIP", "MOST_WEIGHT", "ChannelSums", "Scaler"]
+
+#: Times the median site's number of readings that no site's moments count for more than.
+MOST_WEIGHT = 3.0
 
 # Accuracy class of a common industrial transmitter, as a share of its full scale. Variation below
 # it is rounding or drift of the sensor, not operation, and must not be blown up to one unit.
@@ -83,6 +86,72 @@ class ChannelSums:
             raise DataError(f"moments of {widths} features cannot be pooled; expected one width")
         return reduce(_merge, parts)
 
+    def require_possible(self, ranges: NDArray[np.float64], most: int) -> None:
+        """Raise DataError unless readings within `ranges` can have these moments.
+
+        Counts are whole numbers up to `most`, a mean lies between the ends of its feature's range,
+        and m2 is at most ``n (span / 2)^2`` (Popoviciu's inequality): where sites tell moments and
+        no readings, no site can move the common scaling by more than such readings would.
+
+        Parameters
+        ----------
+        ranges : least and greatest value of each feature, shape (2, d), in its unit.
+        most : number of readings that no site has more of.
+        """
+        low, high = ranges
+        # Features are float32: a reading at an end of its range may lie a rounding outside it.
+        slack = np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))
+        highest = self.n * ((high - low) / 2.0 + slack) ** 2
+        rules = {
+            f"the number of readings, expected a whole number up to {most}": (
+                (self.n > most) | (self.n != np.floor(self.n))
+            ),
+            "the mean, expected one within the range of its channel": (
+                (self.n > 0) & ((self.mean < low - slack) | (self.mean > high + slack))
+            ),
+            "the squared deviations, expected at most those of readings at either end of the "
+            "range": self.m2 > highest * (1.0 + 1e-9),
+        }
+        for rule, broken in rules.items():
+            if broken.any():
+                place = int(np.flatnonzero(broken)[0])
+                raise DataError(
+                    f"feature {place + 1} of {self.n.size} has impossible moments "
+                    f"(n {self.n[place]:g}, mean {self.mean[place]:g}, m2 {self.m2[place]:g}): "
+                    f"it is {rule}"
+                )
+
+    @classmethod
+    def pool_bounded(cls, parts: Sequence[ChannelSums]) -> ChannelSums:
+        """Pool as `pool`, no part counting for more than `MOST_WEIGHT` times the median one.
+
+        Feature by feature, the median being of the parts that have readings of it.
+        """
+        n = np.stack([part.n for part in parts])
+        most = MOST_WEIGHT * _medians(np.where(n > 0, n, np.nan))
+        bounded = []
+        for part in parts:
+            share = np.minimum(most / np.maximum(part.n, 1.0), 1.0)
+            bounded.append(cls(part.n * share, part.mean, part.m2 * share))
+        return cls.pool(bounded)
+
+    @classmethod
+    def pool_median(cls, parts: Sequence[ChannelSums]) -> ChannelSums:
+        """Moments of a typical part, whatever fewer than half of the parts say of themselves.
+
+        Per feature, over the parts that have readings of it, mean and variance are the medians of
+        theirs, and to the variance comes that of the means, by 1.4826 times their median absolute
+        deviation (Huber, Robust Statistics, 1981).
+        """
+        n = np.stack([part.n for part in parts])
+        means = np.where(n > 0, np.stack([part.mean for part in parts]), np.nan)
+        variances = np.stack([part.m2 for part in parts]) / np.maximum(n, 1.0)
+        mean = _medians(means)
+        spread = 1.4826 * _medians(np.abs(means - mean))
+        variance = _medians(np.where(n > 0, variances, np.nan)) + spread**2
+        total = n.sum(axis=0)
+        return cls(total, mean, variance * total)
+
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain lists, for a message or JSON."""
         return {"n": self.n.tolist(), "mean": self.mean.tolist(), "m2": self.m2.tolist()}
@@ -94,6 +163,15 @@ class ChannelSums:
         if missing:
             raise DataError(f"moments lack {sorted(missing)}; expected n, mean and m2")
         return cls(*(np.asarray(plain[key], dtype=np.float64) for key in ("n", "mean", "m2")))
+
+
+def _medians(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of each column's numbers; 0 where it has none."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    count = np.isfinite(values).sum(axis=0)
+    middle = np.stack([np.maximum(count - 1, 0) // 2, count // 2])
+    found = np.take_along_axis(ordered, np.minimum(middle, len(values) - 1), axis=0)
+    return np.where(count > 0, found.mean(axis=0), 0.0)
 
 
 def _merge(a: ChannelSums, b: ChannelSums) -> ChannelSums:

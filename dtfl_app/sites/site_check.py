@@ -16,7 +16,7 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.sites.channel_check import ChannelCheck, ChannelRows, ChannelSummary, check_channel
 from dtfl_app.sites.doubts import missed_events, turned_clock
 from dtfl_app.sites.features import longest_stretch
-from dtfl_app.sites.federation import LEAST_WINDOWS, normal_windows
+from dtfl_app.sites.federation import least_windows, normal_windows
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
 from dtfl_app.sites.own_files import OwnFile, RawFile, ignored_labels, order, read_spooled, steps_of
@@ -304,12 +304,12 @@ def _training_findings(series: pd.DataFrame, name: str, site: SiteSchema) -> Ite
     """Split and window the file as a site does before round 1; DataError where that fails."""
     spec = each_reading(site.schema)
     windows, scores = normal_windows(name, series, site.schema, spec, _CALIBRATION_SHARE)
-    if windows < LEAST_WINDOWS:
+    if windows < (least := least_windows(site.schema, spec)):
         yield FileFinding(
             "stop", "training",
             f"{counted(windows, 'window')} of normal operation to train on, each of "
             f"{spec.window_s:g} s",
-            f"refuses the site: of fewer than {LEAST_WINDOWS} what it sends would come close to "
+            f"refuses the site: of fewer than {least} what it sends would come close to "
             "its readings",
             "give a longer recording",
         )  # fmt: skip

@@ -1,6 +1,9 @@
 """The `dtfl` command as a person uses it."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -61,3 +64,24 @@ def test_folder_without_a_run_is_one_clear_line(tmp_path: Path) -> None:
 
     assert code == 2
     assert "holds no finished run" in err
+
+
+def test_a_fault_of_the_program_shows_no_variables(tmp_path: Path) -> None:
+    """A command whose module fails, as a user's process shows it: where, and none of its values."""
+    script = (
+        "import os\n"
+        "from dtfl_app.cli import main\n"
+        "def fail():\n"
+        "    secret = os.environ['SECRET']\n"
+        "    raise RuntimeError('a fault')\n"
+        "main.app.command('fail')(fail)\n"
+        "main._OnDemand.get_command = lambda self, ctx, name: self.commands[name]\n"
+        "main.app(['fail'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "SECRET": "hunter2"},
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 1 and "a fault" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout

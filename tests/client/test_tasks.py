@@ -16,6 +16,7 @@ from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_par
 from dtfl_app.inputs.preparation import prepare, scaler_to_arrays
 from dtfl_app.messages.admission import admit, admit_sketches
 from dtfl_app.messages.calibration import CalibrationTask
+from dtfl_app.messages.profile import profile_query
 from dtfl_app.messages.quantise import quantise
 from dtfl_app.messages.training import Expected, ProximalTerm, TeacherTerm, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays
@@ -239,33 +240,33 @@ def test_windows_work_at_a_site_also_without_calibration_rows(monkeypatch, windo
 
 
 @pytest.mark.parametrize("kind", ["query.profile", "train", "query.calibrate"])
-@pytest.mark.parametrize("few", [SmallDataset(label=1), SmallDataset(rows=11)])
+@pytest.mark.parametrize("few", [SmallDataset(label=1), SmallDataset(rows=36)])
 def test_a_site_with_fewer_than_ten_windows_of_normal_operation_tells_nothing(
     monkeypatch, few, kind
 ):
-    """All 100 rows abnormal; 11 rows, of which 2 are kept for calibration and 9 are left."""
+    """All 100 rows abnormal; 36 rows, of which 7 are kept for calibration and 29 are left."""
     use_small_dataset(monkeypatch, few)
     identify()
     message = Message(RecordDict({}), message_type=kind, dst_node_id=7)
 
-    with pytest.raises(SiteError, match="site site-0: it has fewer than 10 windows of normal"):
+    with pytest.raises(SiteError, match="site site-0: it has fewer than 30 windows of normal"):
         client_app.app(message, node())
 
 
-def test_ten_windows_of_normal_operation_are_enough(monkeypatch):
-    """12 rows, of which 2 are kept for calibration."""
-    use_small_dataset(monkeypatch, SmallDataset(rows=12))
+def test_thirty_windows_of_normal_operation_are_enough(monkeypatch):
+    """37 rows, of which 7 are kept for calibration."""
+    use_small_dataset(monkeypatch, SmallDataset(rows=37))
 
     reply = admitted(ask(node()))
 
-    assert (reply.examples, reply.sketches[0].count) == (10, 2)
+    assert (reply.examples, reply.sketches[0].count) == (30, 7)
 
 
 def test_a_classifier_needs_labels(monkeypatch):
     use_small_dataset(monkeypatch, SmallDataset(label=-1))
     start = get_params(build_model(replace(SPEC, kind="classifier"), seed=1))
 
-    with pytest.raises(SiteError, match=r"site site-0: it has fewer than 10 labelled windows"):
+    with pytest.raises(SiteError, match=r"site site-0: it has fewer than 30 labelled windows"):
         ask(node(detector__model="classifier"), start=start)
 
 
@@ -348,3 +349,32 @@ def forward(params, x: np.ndarray) -> np.ndarray:
 
 def move(params) -> float:
     return float(sum(((params[key] - START[key]) ** 2).sum() for key in START))
+
+
+def test_moments_of_fewer_than_thirty_readings_do_not_leave(monkeypatch):
+    """Of the flow 29 readings are there, of the level all."""
+
+    class Sparse(SmallDataset):
+        def load_site(self, index: int, k: int) -> SiteData:
+            data = super().load_site(index, k)
+            values = data.features_train.values.copy()
+            values[29:, 1] = np.nan
+            return replace(data, features_train=replace(data.features_train, values=values))
+
+    use_small_dataset(monkeypatch, Sparse())
+    identify()
+    told = client_app.app(profile_query(7), node()).content.array_records["arrays"]
+
+    assert told["n"].numpy()[0] >= 30 and told["n"].numpy()[1] == 0
+    assert told["mean"].numpy()[1] == told["m2"].numpy()[1] == 0
+
+
+def test_a_site_refuses_a_run_that_its_policy_does_not_allow(dataset, tmp_path):
+    identify()
+    policy = tmp_path / "policy.toml"
+    policy.write_text('strategies = ["lpe"]\n')
+    context = node(strategy="cwa")
+    context.node_config["policy"] = str(policy)
+
+    with pytest.raises(ConfigError, match="policy refuses this run: strategy = cwa, allowed: lpe"):
+        client_app.app(profile_query(7), context)

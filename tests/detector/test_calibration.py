@@ -233,3 +233,110 @@ class TestCalibration:
 
         assert (alarm.score > 1.0).tolist() == [False, True]
         assert calibration.exceeds(np.array([[1e9, 5.0]]), 0.1).tolist() == [False]
+
+
+HONEST = [np.random.default_rng(place).exponential(size=400) for place in range(10)]
+
+
+def of_sites(*scores, **options):
+    sketches = {f"site-{i}": [sketch_scores(np.asarray(s))] for i, s in enumerate(scores)}
+    return Calibration(np.zeros(1), sketches, **options)
+
+
+@pytest.mark.parametrize("liars", [1, 2])
+def test_up_to_the_trimmed_share_of_liars_move_a_threshold_by_at_most_a_factor_of_two(liars):
+    """Two of ten: the breakdown point of a trim of 0.2."""
+    lied = [np.full(400, 1e300)] * liars + HONEST[liars:]
+
+    found = float(of_sites(*lied, trim=0.2).thresholds(0.005)[0])
+
+    alone = [float(sketch_scores(scores).values[-1]) for scores in HONEST]
+    assert found <= 2 * max(alone)
+
+
+@pytest.mark.parametrize("liars", [1, 2])
+def test_sites_that_claim_no_scores_above_0_hardly_lower_a_threshold(liars):
+    """Of the others' scores a share of 0.005 * 10 / (10 - liars) lies above it."""
+    lied = [np.zeros(400)] * liars + HONEST[liars:]
+
+    found = float(of_sites(*lied, trim=0.2).thresholds(0.005)[0])
+
+    assert found >= np.quantile(np.concatenate(HONEST[liars:]), 1 - 0.005 * 10 / (10 - liars))
+
+
+def test_one_more_liar_than_are_trimmed_sets_the_threshold():
+    lied = [np.full(400, 1e300)] * 3 + HONEST[3:]
+
+    assert of_sites(*lied, trim=0.2).thresholds(0.005)[0] > 1e299
+
+
+def test_honest_sites_within_a_factor_of_two_count_as_they_are():
+    unlike = [(1 + 0.1 * place) * scores for place, scores in enumerate(HONEST)]
+
+    bounded, plain = of_sites(*unlike, trim=0.2), of_sites(*unlike)
+
+    assert bounded.thresholds(0.005).tolist() == plain.thresholds(0.005).tolist()
+    points = np.linspace(0, 10, 50)[:, None]
+    assert bounded.p_values(points).tolist() == plain.p_values(points).tolist()
+
+
+def test_logits_below_0_are_drawn_in_likewise():
+    """Eight sites have logits of -10 to -1; two say that theirs are a million."""
+    sites = [np.linspace(-10, -1, 400)] * 8 + [np.full(400, 1e6)] * 2
+
+    assert of_sites(*sites, trim=0.2).thresholds(0.005).tolist() == [0.0]
+
+
+def test_a_count_of_ten_million_weighs_no_more_than_three_sites():
+    """The liar says that all of its ten million scores are 0."""
+    liar = Sketch(10_000_000, np.zeros(len(SKETCH_LEVELS)))
+    sites = {f"site-{i}": [sketch_scores(scores)] for i, scores in enumerate(HONEST)}
+    calibration = Calibration(np.zeros(1), {**sites, "liar": [liar]})
+
+    masses = {sketch.count: sketch.mass for sketch in calibration.sketches(0)}
+
+    assert masses == {400: 400.0, 10_000_000: 1200.0}
+    assert calibration.thresholds(0.005)[0] > np.quantile(np.concatenate(HONEST), 0.98)
+
+
+def test_sites_of_like_size_weigh_what_they_have():
+    calibration = of_sites(HONEST[0][:100], HONEST[1][:200], HONEST[2])
+
+    assert [sketch.mass for sketch in calibration.sketches(0)] == [100, 200, 400]
+
+
+def test_a_site_of_its_own_weighs_its_scores_over_all_others():
+    """Others have 3,600 scores, which count as 200."""
+    calibration = of_sites(*HONEST, site="site-3")
+
+    masses = [sketch.mass for sketch in calibration.sketches(0)]
+
+    assert masses[3] == 400 and sum(masses) == pytest.approx(600)
+
+
+def test_the_more_scores_a_site_has_the_nearer_its_threshold_is_to_its_own():
+    """Its scores are ten times the others'; a rate of 5%."""
+    rng = np.random.default_rng(3)
+    others = [rng.exponential(size=2000) for _ in range(9)]
+    found = []
+    for count in (20, 200, 2000):
+        own = np.random.default_rng(4).exponential(size=count) * 10
+        calibration = of_sites(*others, own, site="site-9")
+        found.append(float(calibration.thresholds(0.05)[0]))
+
+    pooled = float(of_sites(*others).thresholds(0.05)[0])
+    assert pooled < found[0] < min(found[1:])
+    assert found[2] == pytest.approx(10 * -np.log(0.05), rel=0.15)
+
+
+def test_a_site_that_moves_the_threshold_much_is_told_with_its_factor():
+    calibration = of_sites(*HONEST[1:], 30 * HONEST[0])
+
+    moved = calibration.moved_by(0.005)
+
+    assert list(moved) == ["site-9"]
+    without = of_sites(*HONEST[1:]).thresholds(0.005)
+    factor = float((calibration.thresholds(0.005) / without)[0])
+    assert moved["site-9"] == pytest.approx(factor) and factor > 2
+    assert of_sites(*HONEST).moved_by(0.005) == {}
+    assert of_sites(HONEST[0]).moved_by(0.005) == {}

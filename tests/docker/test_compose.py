@@ -13,13 +13,13 @@ FILE = DOCKER / "compose.yaml"
 TEXT = FILE.read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-NODES = {name: service for name, service in SERVICES.items() if name != "superlink"}
+NODES = {name: service for name, service in SERVICES.items() if name.startswith("site-")}
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (DOCKER / ".env.example").read_text(), re.MULTILINE))
 
 
 def script_of(name: str) -> str:
-    if name == "superlink":
-        return (DOCKER / "superlink.sh").read_text()
+    if name in ("superlink", "serverapp"):
+        return (DOCKER / f"{name}.sh").read_text()
     return (DOCKER / "supernode.sh").read_text() + (DOCKER / "pause-after-exit.sh").read_text()
 
 
@@ -32,8 +32,8 @@ def mounts(service: dict[str, object]) -> dict[str, tuple[str, bool]]:
     return found
 
 
-def test_there_is_one_superlink_and_three_sites():
-    assert sorted(SERVICES) == ["site-a", "site-b", "site-c", "superlink"]
+def test_there_is_one_superlink_with_its_proxy_and_server_side_and_three_sites():
+    assert sorted(SERVICES) == ["proxy", "serverapp", "site-a", "site-b", "site-c", "superlink"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -43,10 +43,10 @@ def test_a_service_is_built_from_its_dockerfile(name):
 
     assert (context / "pyproject.toml").exists() and (context / build["dockerfile"]).exists()
     arguments = re.findall(r"^ARG (\w+)", (context / build["dockerfile"]).read_text(), re.MULTILINE)
-    assert sorted(build["args"]) == arguments
+    assert sorted(build.get("args", {})) == arguments
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "proxy"])
 def test_a_service_sets_only_variables_that_its_scripts_read(name):
     assert [v for v in SERVICES[name]["environment"] if v not in script_of(name)] == []
 
@@ -80,31 +80,51 @@ def test_a_sites_files_are_where_its_variables_say(name):
     assert found["/state"] == (f"{name}-state", True)
 
 
-def test_only_the_server_has_the_servers_key_and_nobody_the_authoritys():
-    assert mounts(SERVICES["superlink"])["/certs/superlink.key"][1] is False
-    assert all("/certs/superlink.key" not in mounts(node) for node in NODES.values())
+def test_no_service_has_another_s_key_and_nobody_the_authority_s():
+    keys = {
+        name: {
+            source for source, _ in mounts(service).values() if ".key" in source or "KEYS" in source
+        }
+        for name, service in SERVICES.items()
+    }
+
+    assert keys == {
+        "proxy": {"DTFL_CERTS_DIR/superlink.key"},
+        "superlink": {"DTFL_CERTS_DIR/inside/superlink.key"},
+        "serverapp": set(),
+        **{name: {f"DTFL_KEYS_DIR/{name}"} for name in NODES},
+    }
     assert not [
         source
         for service in SERVICES.values()
         for source, _ in mounts(service).values()
-        if "ca.key" in source or source == "DTFL_CERTS_DIR"
+        if "ca.key" in source or source in ("DTFL_CERTS_DIR", "DTFL_CERTS_DIR/inside")
     ]
 
 
-def test_sites_go_to_the_port_that_the_superlink_listens_on():
-    image = (DOCKER / "superlink.Dockerfile").read_text()
-    (exposed,) = re.findall(r"^EXPOSE (\d+)", image, re.MULTILINE)
+def test_the_proxy_is_reached_from_outside_and_the_superlink_by_it_and_the_server_side():
+    proxy = (DOCKER / "proxy" / "nginx.conf").read_text()
 
-    assert f"DTFL_PORT={exposed}" in image
-    assert SERVICES["superlink"]["ports"] == [f"${{DTFL_PORT:-8000}}:{exposed}"]
-    addresses = {node["environment"]["DTFL_SUPERLINK"] for node in NODES.values()}
-    assert addresses == {f"superlink:{exposed}"}
+    assert SERVICES["proxy"]["ports"] == ["${DTFL_PORT:-8000}:8000"] and "listen 8000 ssl" in proxy
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
+    assert {node["environment"]["DTFL_SUPERLINK"] for node in NODES.values()} == {"proxy:8000"}
+    inside = [name for name, service in SERVICES.items() if "inside" in service.get("networks", [])]
+    assert inside == ["proxy", "superlink", "serverapp"]
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
 
 
-def test_a_site_opens_no_port_and_waits_for_a_healthy_superlink():
+def test_the_superlink_is_where_proxy_and_server_side_look_for_it():
+    port = SERVICES["superlink"]["environment"]["DTFL_PORT"]
+
+    assert SERVICES["serverapp"]["environment"]["DTFL_SUPERLINK"] == f"superlink:{port}"
+    way = (DOCKER / "proxy" / "superlink-container.conf").read_text()
+    assert f"https://superlink:{port};" in way
+    assert SERVICES["superlink"]["environment"]["DTFL_SERVERAPP"] == "apart"
+
+
+def test_a_site_waits_for_a_healthy_proxy():
     for node in NODES.values():
-        assert "ports" not in node
-        assert node["depends_on"] == {"superlink": {"condition": "service_healthy"}}
+        assert node["depends_on"] == {"proxy": {"condition": "service_healthy"}}
 
 
 def test_a_site_is_restarted_after_more_than_the_minute_its_place_is_held():

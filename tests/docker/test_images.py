@@ -35,7 +35,7 @@ def copied(dockerfile: Path) -> list[str]:
 
 
 def test_there_is_an_image_for_each_role():
-    assert [path.stem for path in IMAGES] == ["detect", "superlink", "supernode"]
+    assert [path.stem for path in IMAGES] == ["detect", "proxy", "superlink", "supernode"]
 
 
 @pytest.mark.parametrize("dockerfile", IMAGES, ids=lambda path: path.stem)

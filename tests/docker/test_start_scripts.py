@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from flwr.common.config import parse_config_args
+from flwr.supercore.cli.flower_superexec import _parse_args as _parse_args_superexec
 from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
 
@@ -27,10 +28,11 @@ class Script:
 
     def __init__(self, name: str, folder: Path, variables: dict[str, str]) -> None:
         self.name, self.variables, self.record = name, variables, folder / "called"
-        for command in ("flower-superlink", "flower-supernode"):
+        for command in ("flower-superlink", "flower-supernode", "flower-superexec"):
             (folder / command).write_text(RECORDER)
             (folder / command).chmod(0o755)
-        (folder / "python").symlink_to(sys.executable)
+        if not (folder / "python").exists():
+            (folder / "python").symlink_to(sys.executable)
         self.base = {"PATH": f"{folder}:{os.environ['PATH']}", "RECORD": str(self.record)}
 
     def run(self, **changed: str | None) -> subprocess.CompletedProcess[str]:
@@ -52,6 +54,12 @@ class Script:
 def superlink(certs, tmp_path):
     variables = {"DTFL_CERTS": str(certs), "DTFL_STATE": str(tmp_path / "state")}
     return Script("superlink.sh", tmp_path, variables)
+
+
+@pytest.fixture
+def serverapp(certs, tmp_path):
+    variables = {"DTFL_CERTS": str(certs), "DTFL_STATE": str(tmp_path / "state")}
+    return Script("serverapp.sh", tmp_path, variables)
 
 
 @pytest.fixture
@@ -84,6 +92,20 @@ def test_the_superlink_is_called_as_flower_understands_it(superlink, certs, tmp_
     assert found.health_server_address == "127.0.0.1:8090"
 
 
+def test_runs_code_on_the_server_is_started_by_the_superlink_or_apart_from_it(
+    superlink, serverapp, certs
+):
+    for where, mode in {"inside": "subprocess", "apart": "process"}.items():
+        assert superlink.run(DTFL_SERVERAPP=where).returncode == 0
+        assert _parse_args_run_superlink().parse_args(superlink.arguments()).isolation == mode
+
+    assert serverapp.run(DTFL_SUPERLINK="127.0.0.1:8001").returncode == 0
+    found = _parse_args_superexec().parse_args(serverapp.arguments())
+    assert (found.runtime_api_address, found.insecure) == ("127.0.0.1:8001", False)
+    assert found.root_certificates == str(certs / "ca.crt")
+    assert not found.runtime_dependency_install
+
+
 def test_the_supernode_is_called_as_flower_understands_it(supernode, certs, tmp_path):
     extra = 'twin.plant="/data/plant.json" n=3'
     assert supernode.run(DTFL_NODE_PORT="9100", DTFL_NODE_CONFIG=extra).returncode == 0
@@ -112,7 +134,7 @@ def test_a_name_reaches_flower_as_it_is(supernode, name):
     assert parse_config_args([found.node_config])["site-name"] == name
 
 
-@pytest.mark.parametrize("name", ["superlink", "supernode"])
+@pytest.mark.parametrize("name", ["superlink", "serverapp", "supernode"])
 def test_apps_of_an_earlier_start_are_copied_anew_but_not_those_of_a_home_of_ones_own(
     name, request, tmp_path
 ):
@@ -158,7 +180,7 @@ def test_a_name_that_cannot_be_quoted_is_refused(supernode, name):
     assert not supernode.record.exists()
 
 
-@pytest.mark.parametrize("fixture", ["superlink", "supernode"])
+@pytest.mark.parametrize("fixture", ["superlink", "serverapp", "supernode"])
 def test_flower_installs_nothing_and_calls_nobody(fixture, request, tmp_path):
     script = request.getfixturevalue(fixture)
     script.run()
@@ -175,6 +197,7 @@ def test_flower_installs_nothing_and_calls_nobody(fixture, request, tmp_path):
     ("fixture", "missing"),
     [
         *[("superlink", name) for name in ("DTFL_CERTS", "DTFL_STATE")],
+        *[("serverapp", name) for name in ("DTFL_CERTS", "DTFL_STATE")],
         *[("supernode", f"DTFL_{name}") for name in (
             "SUPERLINK", "CERTS", "KEY", "SITE", "DATA", "SCHEMA", "STATE",
         )],
@@ -191,6 +214,9 @@ def test_a_missing_variable_is_one_line_and_exit_code_2(fixture, missing, reques
     ("fixture", "variable", "value", "message"),
     [
         ("superlink", "DTFL_CERTS", "/nowhere", "ca.crt cannot be read"),
+        ("superlink", "DTFL_SERVERAPP", "away", "expected inside or apart"),
+        ("serverapp", "DTFL_CERTS", "/nowhere", "ca.crt cannot be read"),
+        ("serverapp", "DTFL_STATE", "/proc/self/dtfl", "cannot be written to"),
         ("superlink", "DTFL_PORT", "http", "expected a whole number"),
         ("superlink", "DTFL_LOG_KEEP", "all", "expected a whole number"),
         ("superlink", "DTFL_STATE", "/proc/self/dtfl", "cannot be written to"),

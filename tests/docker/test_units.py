@@ -34,7 +34,8 @@ def installed(tmp_path):
     (tmp_path / "dtfl").symlink_to(sys.executable)  # any program will do: it is not started
     for unit in UNITS:
         text = unit.read_text().replace("/opt/dtfl/docker/", f"{DOCKER}/")
-        text = text.replace("/opt/dtfl/.venv/bin/dtfl", f"{tmp_path}/dtfl")
+        for program in ("/opt/dtfl/.venv/bin/dtfl", "/usr/sbin/nginx"):
+            text = text.replace(program, f"{tmp_path}/dtfl")
         (tmp_path / unit.name).write_text(text)
     return tmp_path
 
@@ -56,9 +57,9 @@ def test_systemd_does_find_what_is_wrong(installed):
 
 
 def test_there_is_a_unit_for_each_role():
-    names = ["dtfl-detect@.service", "dtfl-superlink.service", "dtfl-supernode@.service"]
+    roles = ["detect@", "proxy", "serverapp", "superlink", "supernode@"]
 
-    assert [unit.name for unit in UNITS] == names
+    assert [unit.name for unit in UNITS] == [f"dtfl-{role}.service" for role in roles]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
@@ -68,11 +69,44 @@ def test_a_unit_is_shut_in_and_comes_back(unit):
         "PrivateTmp": "yes", "CapabilityBoundingSet": "", "SystemCallFilter": "@system-service",
     }.items():  # fmt: skip
         assert options(unit, name) == [value], name
-    assert options(unit, "User") == ["dtfl"] and options(unit, "StateDirectory")
+    assert options(unit, "StateDirectory")
     assert options(unit, "Restart")[0] in ("always", "on-failure")
 
 
-@pytest.mark.parametrize("role", ["superlink", "supernode"])
+def test_every_unit_has_a_user_of_its_own_and_a_site_s_are_for_that_site():
+    users = {unit.name.removesuffix(".service"): options(unit, "User") for unit in UNITS}
+
+    assert users == {
+        "dtfl-detect@": ["dtfl-detect-%i"],
+        "dtfl-proxy": ["dtfl-proxy"],
+        "dtfl-serverapp": ["dtfl-serverapp"],
+        "dtfl-superlink": ["dtfl-superlink"],
+        "dtfl-supernode@": ["dtfl-node-%i"],
+    }
+
+
+def test_what_one_unit_writes_no_other_s_user_reads():
+    """A shared group reads nothing (077); without one, a group may read (027)."""
+    for unit in UNITS:
+        shared = options(unit, "Group") == ["dtfl"]
+        mask, mode = ("0077", "0700") if shared else ("0027", "0750")
+        assert shared or options(unit, "Group") == options(unit, "User")
+        assert (options(unit, "UMask"), options(unit, "StateDirectoryMode")) == ([mask], [mode])
+
+
+def test_the_superlink_is_behind_the_proxy_and_leaves_runs_code_to_the_other_unit():
+    superlink, serverapp = (
+        variables(DOCKER / "systemd" / f"dtfl-{role}.service")
+        for role in ("superlink", "serverapp")
+    )
+    way = (DOCKER / "proxy" / "superlink.conf").read_text()
+    address = f"{superlink['DTFL_HOST']}:{superlink['DTFL_PORT']}"
+
+    assert superlink["DTFL_HOST"] == "127.0.0.1" and superlink["DTFL_SERVERAPP"] == "apart"
+    assert f"proxy_pass https://{address};" in way and serverapp["DTFL_SUPERLINK"] == address
+
+
+@pytest.mark.parametrize("role", ["superlink", "serverapp", "supernode"])
 def test_a_unit_starts_the_script_of_its_role_with_variables_that_it_reads(role):
     (unit,) = [unit for unit in UNITS if role in unit.name]
     script = (DOCKER / f"{role}.sh").read_text()

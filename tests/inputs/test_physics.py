@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.features import concat, make_features
@@ -98,3 +98,27 @@ def test_other_data_than_hourly_c_town_readings_is_refused(settings, data_dir):
 
     with pytest.raises(ConfigError, match="needs hourly readings of a C-Town plant"):
         open_physics(config, open_dataset(config))
+
+
+def test_demands_of_a_plant_lie_in_what_its_readings_can_amount_to(tmp_path):
+    """A week of plant 2, attacked: every hour's demand, and the range of 5 districts."""
+    physics, dataset = physics_of(detector__evidence="balance", cache_dir=str(tmp_path))
+    _, features = week(dataset.plant(1), "plant-02/normal", Event("forced_pump", "PU3", 60, 40))
+
+    least, most = physics.demand_range("plant-02", SCADA)
+    sums = physics.demand_sums(features)
+
+    mean = sums.total.sum(axis=1) / sums.count.sum(axis=1)
+    assert (sums.total >= least[:, None] * sums.count).all()
+    assert (sums.total <= most[:, None] * sums.count).all()
+    assert (most < 100 * mean).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["plant-0", "plant-1", "plant-00", "plant-x", "east", "", "plant-²"]
+)
+def test_a_plant_that_nobody_knows_is_refused(tmp_path, name):
+    physics, _ = physics_of(detector__evidence="balance", cache_dir=str(tmp_path))
+
+    with pytest.raises(DataError, match="no plant is called"):
+        physics.demand_range(name, SCADA)

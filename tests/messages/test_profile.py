@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from flwr.app import Error, Message
+from flwr.app import Array, ArrayRecord, Error, Message
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.messages.declaration import ArraySpec, MetricSpec
@@ -23,6 +23,12 @@ PROFILE = Profile(
     quality={"level": SOUND, "flow": dict.fromkeys(SOUND, 0.0)},
 )
 DEMAND = DemandSums(np.ones((5, 168)), np.full((5, 168), 3.0))
+RANGES = np.array([[0.0, 0.0], [8.0, 60.0]])
+
+
+def up_to_four(site: str) -> np.ndarray:
+    """Least and greatest demand of each of five districts, L/s."""
+    return np.array([[-1.0] * 5, [4.0] * 5])
 
 
 def answer(profile: Profile = PROFILE) -> Message:
@@ -32,7 +38,8 @@ def answer(profile: Profile = PROFILE) -> Message:
 
 @pytest.mark.parametrize("demand", [None, DEMAND], ids=["without demand", "with demand"])
 def test_the_server_reads_the_profile_that_was_packed(demand):
-    read = Profile.unpack(answer(replace(PROFILE, demand=demand)), SMALL, features=2)
+    asked = None if demand is None else up_to_four
+    read = Profile.unpack(answer(replace(PROFILE, demand=demand)), SMALL, RANGES, asked)
 
     assert (read.site, read.schema) == ("north", SMALL.digest())
     assert read.quality == PROFILE.quality
@@ -43,14 +50,50 @@ def test_the_server_reads_the_profile_that_was_packed(demand):
         np.testing.assert_array_equal(read.demand.total, DEMAND.total)
 
 
-@pytest.mark.parametrize("change", [{"count": -1.0}, {"total": np.inf}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": -1.0},
+        {"count": 0.5},
+        {"count": 1e300},
+        {"total": np.inf},
+        {"total": np.nan},
+        {"total": 4.1},
+        {"total": -1.1},
+        {"total": 1e300, "count": 1e300},
+    ],
+)
 def test_sums_of_demands_that_make_no_sense_are_refused(change):
     sums = {"count": np.ones((5, 168)), "total": np.ones((5, 168))}
     for name, value in change.items():
         sums[name][2, 3] = value
 
-    with pytest.raises(ReplyError, match="'north' sent unusable sums of its demands"):
-        Profile.unpack(answer(replace(PROFILE, demand=DemandSums(**sums))), SMALL, features=2)
+    with pytest.raises(ReplyError, match=r"'north' sent .*demands are"):
+        Profile.unpack(
+            answer(replace(PROFILE, demand=DemandSums(**sums))), SMALL, RANGES, up_to_four
+        )
+
+
+@pytest.mark.parametrize(("demand", "asked"), [(DEMAND, None), (None, up_to_four)])
+def test_demands_are_taken_where_they_were_asked_for_and_nowhere_else(demand, asked):
+    with pytest.raises(ReplyError, match="arrays are not those asked for"):
+        Profile.unpack(answer(replace(PROFILE, demand=demand)), SMALL, RANGES, asked)
+
+
+@pytest.mark.parametrize("name", ["", " ", " north", "north\nsouth", "\x1b[31mnorth", "n" * 65])
+def test_a_name_that_could_forge_a_line_or_colour_a_terminal_is_refused(name):
+    with pytest.raises(ReplyError, match=r"it calls itself .* expected 1 to 64 characters") as told:
+        Profile.unpack(answer(replace(PROFILE, site=name)), SMALL, RANGES)
+
+    assert str(told.value).isprintable()
+
+
+def test_records_and_entries_that_nobody_asked_for_are_refused():
+    message = answer()
+    message.content["extra"] = ArrayRecord({"more": Array(np.zeros(4_000_000))})
+
+    with pytest.raises(ReplyError, match="records not asked for: 'extra'"):
+        Profile.unpack(message, SMALL, RANGES)
 
 
 def test_a_node_that_fails_says_so_in_its_own_words():

@@ -35,7 +35,7 @@ def test_a_private_key_is_readable_by_its_owner_alone(tmp_path):
 def test_the_command_says_how_to_register(tmp_path):
     result = run("--out", tmp_path, "site-a")
 
-    wanted = f"flwr supernode register {tmp_path / 'site-a.pub'} LINK --name site-a"
+    wanted = f"dtfl register LINK {tmp_path / 'site-a.pub'}"
     assert result.exit_code == 0 and wanted in result.output
 
 

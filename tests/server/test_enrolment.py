@@ -165,7 +165,9 @@ def test_a_site_that_does_not_say_how_sound_its_readings_are_is_refused(dataset,
         else:
             metrics["frozen"] = {"number": 0.5, "short": [0.5], "nan": [math.nan, 0.0]}[broken]
 
-    with pytest.raises(FederationError, match="site 'site-0' sent no share of"):
+    with pytest.raises(
+        FederationError, match=r"site 'site-0' sent (no share of|an unusable profile)"
+    ):
         enrolled(grid_of(2, change), dataset)
 
 
@@ -173,8 +175,20 @@ def test_two_sites_of_one_name_are_refused(monkeypatch):
     dataset = SmallDataset(names=("north", "north"))
     use_small_dataset(monkeypatch, dataset)
 
-    with pytest.raises(FederationError, match="two sites call themselves 'north'"):
+    with pytest.raises(FederationError, match="2 nodes call themselves 'north'"):
         enrolled(grid_of(2), dataset)
+
+
+def test_nodes_of_one_name_are_left_out_and_the_others_go_on(monkeypatch):
+    dataset = SmallDataset(names=("north", "north", "south", "west"))
+    use_small_dataset(monkeypatch, dataset)
+    config = RunConfig.from_mapping({**SETTINGS, "round.quorum": 0.5})
+    grid = grid_of(4)
+
+    enrolment = enrol(grid, grid.get_node_ids(), config, dataset)
+
+    assert sorted(enrolment.directory.values()) == ["south", "west"]
+    assert list(enrolment.left_out) == [f"node {node}" for node in grid.get_node_ids()[:2]]
 
 
 def test_a_site_with_another_schema_is_refused(dataset):
@@ -182,6 +196,31 @@ def test_a_site_with_another_schema_is_refused(dataset):
 
     with pytest.raises(FederationError, match=r"site 'site-\d' has schema .*, the server .*other"):
         enrolled(grid_of(2), other)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("mean", 1e154), ("mean", -1e3), ("m2", 1e300), ("n", 1e12), ("n", 2.5), ("n", math.inf)],
+)
+def test_a_site_whose_moments_no_readings_can_have_is_left_out(dataset, entry, value):
+    """Sites 0 and 2 of three go on with the scaling of their own rows."""
+
+    def change(content, place):
+        if place == 1:
+            arrays = content.array_records["arrays"]
+            arrays[entry] = Array(np.array([value, *arrays[entry].numpy()[1:]]))
+
+    config = RunConfig.from_mapping({**SETTINGS, "round.quorum": 0.5})
+    grid = grid_of(3, change)
+
+    enrolment = enrol(grid, grid.get_node_ids(), config, dataset)
+
+    assert sorted(enrolment.directory.values()) == ["site-0", "site-2"]
+    assert "'site-1' sent an unusable profile" in next(iter(enrolment.left_out.values()))
+    rows = np.concatenate([dataset.load_site(i, 3).features_train.values for i in (0, 2)])
+    np.testing.assert_allclose(
+        enrolment.scaler.mean, rows.mean(axis=0, dtype=np.float64), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("broken", ["nan", "missing", "bytes", "negative"])
@@ -197,7 +236,7 @@ def test_moments_that_make_no_sense_are_refused_with_the_sites_name(dataset, bro
         else:
             arrays["m2"] = Array(np.array([np.nan if broken == "nan" else -1.0, 1.0]))
 
-    with pytest.raises(FederationError, match="site 'site-1' sent unusable moments"):
+    with pytest.raises(FederationError, match="site 'site-1' sent an unusable profile"):
         enrolled(grid_of(2, change), dataset)
 
 
@@ -219,7 +258,7 @@ def test_moments_of_another_number_of_channels_are_refused(dataset):
             lambda content, _: content.update({"identity": ConfigRecord({"site": "x"})}),
             "does not say who it is: 'schema'",
         ),
-        (lambda content, _: content.pop("arrays"), "site 'site-0' sent unusable moments"),
+        (lambda content, _: content.pop("arrays"), "site 'site-0' sent an unusable profile"),
     ],
     ids=["no identity", "no schema", "no arrays"],
 )

@@ -1,13 +1,17 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.sites.features import FeatureSpec, feature_ranges, make_features
+from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.scaling import ChannelSums, Scaler
+from twin.schema import Channel, Schema
 
 READINGS = st.floats(-1e6, 1e6) | st.just(float("nan"))
 TABLES = hnp.arrays(np.float64, st.tuples(st.integers(0, 8), st.just(2)), elements=READINGS)
@@ -123,3 +127,96 @@ def test_what_does_not_fit_together_is_refused():
         Scaler(np.zeros(1), np.zeros(1))
     with pytest.raises(ConfigError, match="clip must be above 0"):
         Scaler(np.zeros(1), np.ones(1), clip=0)
+
+
+@given(
+    st.lists(st.floats(-3.0, 5.0, width=32), min_size=1, max_size=30),
+    st.sampled_from(["last", "mean", "std", "change"]),
+)
+def test_readings_within_their_range_have_possible_moments(readings, statistic):
+    """Whatever the readings and the statistic of windows of three of them."""
+    schema = Schema("one", (Channel("level", "m", "level", -3.0, 5.0),), 60.0)
+    spec = FeatureSpec(180.0, 60.0, (statistic,))
+    time = np.datetime64("2024-01-01", "ns") + np.arange(len(readings)) * np.timedelta64(60, "s")
+    values = pd.DataFrame({"level": readings})
+    label = np.zeros(len(readings), np.int8)
+    series = assemble_series(time, values, ["a"] * len(readings), label, [""] * len(readings))
+    features = make_features(series, schema, spec)
+
+    ranges = feature_ranges(features.names, schema)
+
+    ChannelSums.of(features.values).require_possible(ranges, most=30)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "low", "high"),
+    [("last", -3.0, 5.0), ("mean", -3.0, 5.0), ("std", 0.0, 4.0), ("change", -8.0, 8.0)],
+)
+def test_a_statistic_has_its_own_range(statistic, low, high):
+    schema = Schema("one", (Channel("level", "m", "level", -3.0, 5.0),), 60.0)
+    names = FeatureSpec(180.0, 60.0, (statistic,)).names(schema)
+
+    assert feature_ranges(names, schema).tolist() == [[low], [high]]
+
+
+def test_squared_deviations_are_bounded_by_those_of_readings_at_both_ends():
+    """Ten readings, half of them at 0 and half at 4: m2 = 10 * 2^2."""
+    ranges = np.array([[0.0], [4.0]])
+
+    ChannelSums(np.array([10.0]), np.array([2.0]), np.array([40.0])).require_possible(ranges, 10)
+    with pytest.raises(DataError, match=r"feature 1 of 1 .*\(n 10, mean 2, m2 40.1\)"):
+        ChannelSums(np.array([10.0]), np.array([2.0]), np.array([40.1])).require_possible(
+            ranges, 10
+        )
+
+
+def sums_of(*columns) -> list[ChannelSums]:
+    return [ChannelSums.of(np.asarray(column, dtype=float)[:, None]) for column in columns]
+
+
+def test_no_site_counts_for_more_than_three_times_the_median_one():
+    """100, 100 and 10,000 readings: the last counts as 300. Mean (0 + 0 + 300 * 8) / 500."""
+    parts = sums_of(np.zeros(100), np.zeros(100), np.full(10_000, 8.0))
+
+    pooled = ChannelSums.pool_bounded(parts)
+
+    assert pooled.n.tolist() == [500]
+    assert pooled.mean[0] == pytest.approx(4.8)
+    assert pooled.m2[0] / pooled.n[0] == pytest.approx(0.4 * 0.6 * 64)
+
+
+def test_sites_of_like_size_are_pooled_as_their_rows():
+    parts = sums_of([1, 2, 6], [3, 4], [5, 5, 5, 9])
+
+    assert ChannelSums.pool_bounded(parts).to_dict() == ChannelSums.pool(parts).to_dict()
+
+
+def test_the_median_of_sites_does_not_move_with_fewer_than_half_of_them():
+    """Five sites about 1, 2, 3 and two liars at the ends of the range."""
+    rng = np.random.default_rng(1)
+    honest = [place + rng.normal(size=400) for place in (1, 2, 3)]
+    liars = [np.full(10_000, 1e6), np.tile([-1e6, 1e6], 5000)]
+
+    pooled = ChannelSums.pool_median(sums_of(*honest, *liars))
+
+    assert 1.0 < pooled.mean[0] < 3.2
+    assert 0.8 < pooled.m2[0] / pooled.n[0] < 6.0
+
+
+def test_like_sites_have_the_median_of_their_own_scaling():
+    rng = np.random.default_rng(2)
+    parts = sums_of(*(7 + 2 * rng.normal(size=5000) for _ in range(9)))
+
+    pooled = ChannelSums.pool_median(parts)
+
+    assert pooled.mean[0] == pytest.approx(7, abs=0.1)
+    assert np.sqrt(pooled.m2[0] / pooled.n[0]) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("pool", [ChannelSums.pool_bounded, ChannelSums.pool_median])
+def test_a_feature_that_no_site_reads_has_no_moments(pool):
+    nothing = ChannelSums.of(np.full((5, 1), np.nan))
+
+    assert pool([nothing, nothing]).to_dict() == {"n": [0], "mean": [0], "m2": [0]}
+    one = pool([nothing, *sums_of([2, 2, 2])])
+    assert (one.n[0], one.mean[0]) == (3, 2)

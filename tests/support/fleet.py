@@ -100,6 +100,11 @@ class Fleet:
         return self.folder / "results"
 
     @property
+    def names(self) -> Path:
+        """Which name goes with which key."""
+        return self.folder / "names.toml"
+
+    @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
@@ -143,7 +148,7 @@ class Fleet:
         """Make a site's key pair, and register it."""
         (public,) = write_key_pairs(self.folder / "keys", [site])
         if register:
-            self.flwr("supernode", "register", str(public), LINK, "--name", site)
+            self.dtfl("register", LINK, str(public), "--names", str(self.names))
         return public.with_suffix("")
 
     def site(self, name: str, data: Path, schema: Path, **settings: object) -> Process:
@@ -179,8 +184,15 @@ class Fleet:
 
     def flwr(self, *words: str) -> str:
         """Run one of Flower's commands as the operator."""
+        return self._operate("flwr", *words)
+
+    def dtfl(self, *words: str) -> str:
+        """Run one of our commands as the operator."""
+        return self._operate(sys.executable, "-m", "dtfl_app.cli.main", *words)
+
+    def _operate(self, *words: str) -> str:
         done = subprocess.run(
-            ["flwr", *words], env=self.operator, capture_output=True, text=True, check=False,
+            words, env=self.operator, capture_output=True, text=True, check=False,
             stdin=subprocess.DEVNULL, timeout=900,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

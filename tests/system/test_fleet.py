@@ -84,6 +84,7 @@ def test_two_runs_at_once_both_end_as_the_simulation_does(
     settings: dict[str, object],
 ) -> None:
     """Node ids, order of replies, processes and TLS leave no trace: same bytes everywhere."""
+    settings = {**settings, "trust.names": running.names}
     first = running.submitting("first", **settings)
     # Flower's own copying of an app is not made for two runs within a second (docs/operate.md).
     wait_until((running.results / "first").exists, 60, "the first run has begun")
@@ -130,6 +131,45 @@ def test_a_site_with_another_schema_and_one_without_its_file_are_left_out_by_nam
     gateways["west"].end()
     gateways["west"] = running.site("west", data.site("west"), data.schema)
     gateways["west"].says("SuperNode ID", 60)
+
+
+def test_a_node_that_calls_itself_by_another_s_name_is_refused_also_while_that_one_is_away(
+    running: Fleet, gateways: dict[str, Process], data: SiteFolder, settings: dict[str, object]
+) -> None:
+    """East's key, under north's name, with north switched off."""
+    for name in ("north", "east"):
+        gateways[name].end()
+    posing = running.site("east", data.site("east"), data.schema, DTFL_SITE="north")
+    posing.says("SuperNode ID", 60)
+    chosen = {**settings, "rounds": 1, "strategy": "fedavg", "sites": 0, "round.quorum": 0.4}
+
+    out = running.submit("posing", **chosen, **{"trust.names": running.names})
+
+    assert "calls itself 'north', which is not the name that its key was" in out.replace("\n", " ")
+    assert [line.sites for line in lines_of(running.results / "posing")] == [0, 1]
+    posing.end()
+    for name in ("north", "east"):
+        gateways[name] = running.site(name, data.site(name), data.schema)
+        gateways[name].says("SuperNode ID", 60)
+
+
+def test_a_gateway_with_pins_runs_the_app_it_knows_and_tells_of_another(
+    running: Fleet, gateways: dict[str, Process], data: SiteFolder, settings: dict[str, object]
+) -> None:
+    """North knows this app; east, pinned to another, starts none of its code."""
+    pins = {"north": running.dtfl("pin", "--app", str(REPOSITORY)).strip(), "east": 64 * "0"}
+    for name, pin in pins.items():
+        gateways[name].end()
+        gateways[name] = running.site(name, data.site(name), data.schema, DTFL_PIN=pin)
+        gateways[name].says("SuperNode ID", 60)
+
+    out = running.submit("pinned", **{**settings, "rounds": 1, "strategy": "fedavg"})
+
+    assert "this gateway runs the apps it is pinned to and no other" in out.replace("\n", " ")
+    assert [line.sites for line in lines_of(running.results / "pinned")] == [0, 2]
+    gateways["east"].end()
+    gateways["east"] = running.site("east", data.site("east"), data.schema)
+    gateways["east"].says("SuperNode ID", 60)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_sites_with_too_little_to_learn_from_are_refused_by_name_before_round_1(
 
     assert len(reasons) == 3
     for name, reason in zip(REFUSED, reasons, strict=True):
-        assert f"site {name}: it has fewer than 10 windows of normal operation" in reason
+        assert f"site {name}: it has fewer than 30 windows of normal operation" in reason
 
 
 def test_the_others_train_and_calibrate_on_what_they_have(finished: Path) -> None:
@@ -125,7 +125,7 @@ def test_an_unlabelled_file_has_alarms_and_no_figures(finished: Path, tmp_path: 
 def test_a_run_of_which_no_site_is_left_ends_with_the_reason(
     engine: SuperLink, tmp_path: Path
 ) -> None:
-    told = "3 of 3 sites cannot take part and 2 are needed.* fewer than 10 windows of normal"
+    told = "3 of 3 sites cannot take part and 2 are needed.* fewer than 30 windows of normal"
 
     with pytest.raises(FederationError, match=told):
         play(engine, tmp_path, REFUSED)

@@ -172,6 +172,25 @@ class PlantLaws:
         change = _volume(boundary, now) - _volume(boundary, before)
         return np.asarray(net - change / _M_PER_LPS)
 
+    def demand_range(
+        self, name: str, ranges: Mapping[str, tuple[float, float]]
+    ) -> tuple[float, float]:
+        """Return the least and the greatest demand of a DMA that its readings can amount to, L/s.
+
+        Parameters
+        ----------
+        ranges : channel -> least and greatest reading.
+        """
+        boundary = self.boundaries[name]
+        low, high = (
+            {channel: np.array([ends[i]]) for channel, ends in ranges.items()} for i in (0, 1)
+        )
+        out = {f"F_{link}" for link in boundary.outflow}
+        most = _net_inflow(boundary, high | {flow: low[flow] for flow in out})
+        least = _net_inflow(boundary, low | {flow: high[flow] for flow in out})
+        stored = (_volume(boundary, high) - _volume(boundary, low)) / _M_PER_LPS
+        return float((least - stored)[0]), float((most + stored)[0])
+
     def imbalance(
         self, name: str, now: Readings, before: Readings, expected: Floats, slot: npt.NDArray[Any]
     ) -> Floats:

@@ -1,0 +1,117 @@
+"""What a site told of its moments before: two answers must not differ by a few readings.
+
+Whoever subtracts the sums of one enrolment from those of the next learns the sums of the rows that
+came between, and of one row its readings. A site with a state folder therefore keeps its last
+answer and hashes of the rows it was of, and gives it again until as many rows are others as moments
+must be of to leave at all.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from dtfl_app.core.logs import log
+from dtfl_app.messages.profile import Profile
+from dtfl_app.sites.scaling import ChannelSums
+from twin.ctown.residuals import DemandSums
+from twin.files import write_atomically
+
+__all__ = ["as_told"]
+
+_FILE = "enrolment.safetensors"
+
+Hashes = NDArray[np.uint64]
+
+
+def as_told(profile: Profile, rows: NDArray[np.float32], home: Path, least: int) -> Profile:
+    """Return what a site tells: `profile`, or what it told before, where they differ by too little.
+
+    Parameters
+    ----------
+    profile : of the site's data as it is now.
+    rows : that its moments are of, shape (n, d).
+    home : the site's folder of states.
+    least : rows, and readings of each channel, by which two answers differ if they do, >= 1.
+    """
+    hashes = np.sort(_hashes(rows))
+    before = _read(home / _FILE, profile)
+    if before is not None:
+        told, known = before
+        others = len(np.setxor1d(hashes, known))
+        if others == 0 or _too_close(profile, told, others, least):
+            if others:
+                log.info(
+                    "site %s: enrols with the moments that it told before; %d rows are others "
+                    "since, fewer than %d or of a channel with fewer readings in them",
+                    profile.site, others, least,
+                )  # fmt: skip
+            return told
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        write_atomically(home / _FILE, _packed(profile, hashes))
+    except OSError as error:
+        log.warning("site %s: %s cannot be written: %s", profile.site, home / _FILE, error)
+    return profile
+
+
+def _hashes(rows: NDArray[np.float32]) -> Hashes:
+    found = pd.util.hash_pandas_object(pd.DataFrame(rows), index=False)
+    return np.asarray(found.to_numpy(), dtype=np.uint64)
+
+
+def _too_close(profile: Profile, told: Profile, others: int, least: int) -> bool:
+    """Whether two answers are apart by fewer rows than `least`, or a channel by fewer readings."""
+    change = np.abs(profile.moments.n - told.moments.n)
+    return others < least or bool(((change > 0) & (change < least)).any())
+
+
+def _packed(profile: Profile, hashes: Hashes) -> bytes:
+    demand = profile.demand or DemandSums.none()
+    arrays = {
+        "rows": hashes,
+        **{name: getattr(profile.moments, name) for name in ("n", "mean", "m2")},
+        **{f"demand-{name}": getattr(demand, name) for name in ("count", "total")},
+    }
+    about = {
+        "schema": profile.schema,
+        "quality": {channel: dict(shares) for channel, shares in profile.quality.items()},
+        "with-demand": profile.demand is not None,
+    }
+    return save(arrays, metadata={"about": json.dumps(about)})
+
+
+def _read(path: Path, now: Profile) -> tuple[Profile, Hashes] | None:
+    """The last answer and the rows it was of; None where there is none to the same question."""
+    try:
+        content = path.read_bytes()
+        arrays, about = load(content), _about(content)
+        moments = ChannelSums(*(arrays[name] for name in ("n", "mean", "m2")))
+        sums = DemandSums(arrays["demand-count"], arrays["demand-total"])
+        if about["schema"] != now.schema or moments.n.shape != now.moments.n.shape:
+            return None
+        if about["with-demand"] != (now.demand is not None):
+            return None
+        demand = sums if about["with-demand"] else None
+        told = replace(now, moments=moments, quality=about["quality"], demand=demand)
+        return told, arrays["rows"]
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s cannot be read (%s): the site enrols anew", path, error)
+        return None
+
+
+def _about(content: bytes) -> dict[str, Any]:
+    """The metadata of a safetensors file: JSON after 8 bytes that tell its length."""
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["about"])
+    return found
