@@ -48,10 +48,10 @@ __all__ = [
 
 #: Readings behind the moments of a channel that may leave a site, at least.
 LEAST_READINGS = 30
-#: Fewest windows of normal operation that a site trains on, and of a channel whose moments it tells,
-#: however many readings each is of: of fewer, a mean and a variance, or a step of training, come close to the readings
-#: themselves. Ten is the threshold rule of official statistics (ESSnet SDC, Guidelines for the
-#: checking of output based on microdata research, 2010).
+#: Fewest windows of normal operation that a site trains on, and of a channel whose moments it
+#: tells, however many readings each is of: of fewer, a mean and a variance, or a step of training,
+#: come close to the readings themselves. Ten is the threshold rule of official statistics (ESSnet
+#: SDC, Guidelines for the checking of output based on microdata research, 2010).
 LEAST_WINDOWS = 10
 
 
