@@ -230,18 +230,18 @@ def test_a_pull_towards_the_global_model_keeps_a_site_nearer(dataset):
 
 @pytest.mark.parametrize("window", [2, 5])
 def test_windows_work_at_a_site_also_without_calibration_rows(monkeypatch, window):
-    """25 rows, none of them kept for calibration."""
-    use_small_dataset(monkeypatch, SmallDataset(rows=25, calibration_share=0.0))
+    """35 rows, none of them kept for calibration."""
+    use_small_dataset(monkeypatch, SmallDataset(rows=35, calibration_share=0.0))
     start = get_params(build_model(replace(SPEC, window=window), seed=1))
 
     reply = admitted(ask(node(detector__window=window), start=start), start=start)
 
-    assert (reply.examples, reply.sketches[0].count) == (25, 0)
+    assert (reply.examples, reply.sketches[0].count) == (35, 0)
 
 
 @pytest.mark.parametrize("kind", ["query.profile", "train", "query.calibrate"])
 @pytest.mark.parametrize("few", [SmallDataset(label=1), SmallDataset(rows=36)])
-def test_a_site_with_fewer_than_ten_windows_of_normal_operation_tells_nothing(
+def test_a_site_with_fewer_than_thirty_windows_of_normal_operation_tells_nothing(
     monkeypatch, few, kind
 ):
     """All 100 rows abnormal; 36 rows, of which 7 are kept for calibration and 29 are left."""

@@ -119,14 +119,14 @@ def test_rows_known_to_be_abnormal_do_not_count(monkeypatch):
     assert (np.abs(enrolled(grid_of(2), dataset).scaler.mean) < 1.0).all()
 
 
-def test_of_a_channel_with_fewer_than_ten_readings_a_site_tells_no_moments(monkeypatch):
-    """Nine readings of the flow at each of two sites, where ten would do: it counts as unread."""
-    nine, ten = (Sparse(readings=count) for count in (9, 10))
+def test_of_a_channel_with_fewer_than_thirty_readings_a_site_tells_no_moments(monkeypatch):
+    """29 readings of the flow at each of two sites, where 30 would do: it counts as unread."""
+    few, enough = (Sparse(readings=count) for count in (29, 30))
 
-    use_small_dataset(monkeypatch, nine)
-    kept_back = enrolled(grid_of(2), nine)
-    use_small_dataset(monkeypatch, ten)
-    told = enrolled(grid_of(2), ten)
+    use_small_dataset(monkeypatch, few)
+    kept_back = enrolled(grid_of(2), few)
+    use_small_dataset(monkeypatch, enough)
+    told = enrolled(grid_of(2), enough)
 
     assert (kept_back.unread, kept_back.scaler.mean[1]) == (("flow",), 0.0)
     assert told.unread == () and told.scaler.mean[1] != 0.0

@@ -155,7 +155,7 @@ def test_a_run_below_its_quorum_can_be_taken_up_where_it_ended(launcher):
     events = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds.count("refused") == 9
-    assert kinds[-1] == "resumed"
+    assert kinds.count("resumed") == 1 and kinds[-1] in {"resumed", "threshold"}
 
 
 def test_a_run_that_exists_is_not_overwritten_and_resume_is_offered(launcher, whole):
