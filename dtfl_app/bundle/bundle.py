@@ -120,7 +120,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     """Inverse of `encode`, for the model `version` in folder `where`.
 
     Raises KeyError, TypeError or ValueError where a file lacks something, BundleError where the
-    model weighs evidence that this version does not know.
+    model weighs evidence that this version does not know, or can raise no alarm.
     """
     plain = {name: json.loads(files[name]) for name in files if name.endswith(".json")}
     features, calibration = plain["features.json"], plain["calibration.json"]
@@ -134,7 +134,12 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     usual = {
         kind: np.array(shares, dtype=np.float64) for kind, shares in calibration["usual"].items()
     }
-    physics = plain.get("physics.json")
+    physics, scores = plain.get("physics.json"), _calibration(calibration)
+    if scores.silent:
+        raise BundleError(
+            f"{where}: the model has no scores of normal operation, hence no threshold, and would "
+            "raise no alarm; train it with sites whose files leave rows to calibrate on"
+        )
     return Bundle(
         site_schema=read_site_schema(where / "schema.toml"),
         features=plan,
@@ -142,7 +147,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
         kinds=_kinds(calibration["kinds"], where),
         rate=calibration["false_alarm_rate"],
         smoothing=calibration["smoothing"],
-        calibration=_calibration(calibration),
+        calibration=scores,
         usual=usual,
         usual_of=calibration["usual_of"],
         physics=None if physics is None else Physics.from_mapping(physics),
@@ -188,10 +193,19 @@ def _calibration_mapping(bundle: Bundle) -> dict[str, Any]:
 
 
 def _calibration(plain: Mapping[str, Any]) -> Calibration:
+    # A model of before sites were trimmed counts them all.
+    trim = plain.get("trim", 0.0)
+    if not 0.0 <= trim <= 0.5:
+        raise ValueError(f"trim is {trim}, expected 0 to 0.5")
+    if not 0.0 < plain["false_alarm_rate"] <= 0.5:
+        raise ValueError(f"false_alarm_rate is {plain['false_alarm_rate']}, expected 0 to 0.5")
     floors = [-math.inf if floor is None else float(floor) for floor in plain["floors"]]
+    if not all(floor >= 0.0 or floor == -math.inf for floor in floors):
+        raise ValueError(f"floors are {floors}, expected null or numbers >= 0")
     sites = {
         site: [Sketch(s["count"], np.array(s["values"], dtype=np.float64)) for s in sketches]
         for site, sketches in plain["sites"].items()
     }
-    # A model of before sites were trimmed counts them all.
-    return Calibration(np.array(floors), sites, plain.get("trim", 0.0))
+    found = Calibration(np.array(floors), sites, trim)
+    found.require_sound()
+    return found

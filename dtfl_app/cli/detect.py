@@ -83,6 +83,7 @@ def detect(
         ignored = tuple(ignore or ())
         options = DetectionOptions(site, every_step, ignored, drift_window, max_left_out)
         target = out or Path(f"{data.stem}.alarms.jsonl")
+        _refuse_own_input(target, data, model, schema)
         if follow_file:
             _refuse_unfollowable(data, target, bundle)
             _follow(bundle, options, Following(data, target, interval, until_idle), reset)
@@ -133,6 +134,20 @@ def _write(lines: Iterator[str], target: Path) -> None:
         ) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _refuse_own_input(target: Path, data: Path, model: Path, schema: Path | None) -> None:
+    """Writing the alarms must not destroy what they are made of."""
+    if str(target) == "-":
+        return
+    read = {data.resolve(): "the readings", **({schema.resolve(): "the schema"} if schema else {})}
+    for path in (target, state_path(target)):
+        what = read.get(path.resolve())
+        if what or model.resolve() in path.resolve().parents:
+            raise ConfigError(
+                f"--out {target}: {path} is {what or 'in the folder of the model'}, which would be "
+                "lost; name another file"
+            )
 
 
 def _refuse_unfollowable(data: Path, target: Path, bundle: Bundle) -> None:

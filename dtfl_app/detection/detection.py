@@ -85,8 +85,6 @@ class Detection:
         self._warnings = RateLimitedLog(log)
         for name in self.scorer.missing:
             log.info("channel %s is taken as missing", name)
-        if bundle.calibration.silent:
-            log.warning("this model has no threshold and raises no alarm: see its card.md")
 
     @property
     def counts(self) -> Counts:

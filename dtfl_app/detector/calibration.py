@@ -205,6 +205,29 @@ class Calibration:
         """Whether there is no score, hence no threshold, of any kind of evidence."""
         return all(sketch.count == 0 for kinds in self.sites.values() for sketch in kinds)
 
+    def require_sound(self) -> None:
+        """Raise ValueError, naming site and kind, where scores are none that could be compared.
+
+        Counts are whole numbers >= 0, a site's scores of a kind one for each of `SKETCH_LEVELS`,
+        finite and ascending, and those of physical laws, which have a floor, >= 0.
+        """
+        for site, sketches in sorted(self.sites.items()):
+            if len(sketches) != self.kinds:
+                raise ValueError(
+                    f"site {site!r}: {len(sketches)} kinds of scores, not {self.kinds}"
+                )
+            for kind, (sketch, floor) in enumerate(zip(sketches, self.floors, strict=True)):
+                values, levels = sketch.values, len(SKETCH_LEVELS) if sketch.count else 0
+                sound = (
+                    type(sketch.count) is int
+                    and sketch.count >= 0
+                    and values.shape == (levels,)
+                    and bool(np.isfinite(values).all() and (np.diff(values) >= 0).all())
+                    and not (math.isfinite(floor) and bool((values < 0).any()))
+                )
+                if not sound:
+                    raise ValueError(f"site {site!r}, kind {kind + 1}: its scores are impossible")
+
     def sketches(self, kind: int) -> list[Sketch]:
         """All sites' sketches of one kind of evidence, by site name, bounded and weighted."""
         names = sorted(self.sites)

@@ -303,3 +303,22 @@ def test_the_list_for_gateways_has_the_tested_versions():
     assert [pin for pin in pins if pin not in tested] == []
     assert f"onnxruntime=={version('onnxruntime')}" in pins
     assert "onnxruntime" in packages_distributions()
+
+
+@pytest.mark.parametrize("words", [[], ["--follow", "--reset", "--until-idle", "0.1"]])
+@pytest.mark.parametrize("what", ["the data", "a link to the data", "a file of the model"])
+def test_alarms_are_never_written_over_what_they_are_made_of(model, data, tmp_path, what, words):
+    (tmp_path / "model").mkdir()
+    for path in model.iterdir():
+        (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "site.csv").write_bytes(data.read_bytes())
+    (tmp_path / "link.csv").symlink_to(tmp_path / "site.csv")
+    out = {"the data": "site.csv", "a link to the data": "link.csv"}.get(what, "model/card.md")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    code, _, told = detect(
+        tmp_path / "model", tmp_path / "site.csv", "--out", tmp_path / out, *words
+    )
+
+    assert code == 2 and "would be lost; name another file" in " ".join(told.split())
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
