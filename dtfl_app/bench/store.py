@@ -21,6 +21,7 @@ from dtfl_app.bench.by_site import site_figures
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
+from dtfl_app.results.alarm_table import without_marks
 from dtfl_app.results.lines import METRICS, TIMINGS, read_entries
 from dtfl_app.sites.catalogue import find_dataset
 from twin.files import write_atomically
@@ -61,14 +62,16 @@ class Store:
     def alarms(self, digest: str) -> pd.DataFrame:
         """Score and alarm per time step of the evaluation set."""
         (path,) = (self._root / digest / "alarms").iterdir()
-        return pd.read_csv(path, keep_default_na=False, na_values={"score": [""]})
+        return without_marks(pd.read_csv(path, keep_default_na=False, na_values={"score": [""]}))
 
     def keep(self, digest: str, run: Path, strategy: str, about: Mapping[str, Any]) -> None:
         """Store what `strategy` left in the folder of a run."""
         with self._new(digest) as folder:
             _copy_run(run, strategy, folder)
             (alarms,) = (folder / "alarms").iterdir()
-            sites = site_figures(pd.read_csv(alarms, keep_default_na=False), _site_rule(run))
+            sites = site_figures(
+                without_marks(pd.read_csv(alarms, keep_default_na=False)), _site_rule(run)
+            )
             _write_json(folder / "cell.json", {**about, "strategy": strategy, "sites": sites})
 
     def keep_baselines(

@@ -17,6 +17,7 @@ from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.saved_model import FileEvaluation, evaluate_file, find_model
+from dtfl_app.results.alarm_table import alarm_csv
 from dtfl_app.results.episodes import AlarmEpisode, alarm_episodes
 from dtfl_app.results.lines import plain_figures
 from dtfl_app.results.measures import Measures
@@ -61,7 +62,7 @@ def evaluate(
 def _write(folder: Path, found: FileEvaluation) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "alarms.csv", found.alarms.to_csv(index=False).encode())
+        write_atomically(folder / "alarms.csv", alarm_csv(found.alarms))
         if found.metrics is not None:
             text = json.dumps(plain_figures(found.metrics), indent=1)
             write_atomically(folder / "metrics.json", text.encode())

@@ -16,6 +16,7 @@ import pandas as pd
 from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
+from dtfl_app.results.alarm_table import without_marks
 from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
 from dtfl_app.results.measures import Measures, measures_of, step_seconds
 from dtfl_app.results.promises import Promise, promises
@@ -230,7 +231,7 @@ def _alarms(folder: Path, strategies: list[str]) -> dict[str, pd.DataFrame]:
 
 
 def _alarm_table(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype={"instance": str, "event": str, "channel": str})
+    table = without_marks(pd.read_csv(path, dtype={"instance": str, "event": str, "channel": str}))
     _require(table, _ALARM_COLUMNS)
     table["time"] = pd.to_datetime(table["time"])
     table["event"] = table["event"].fillna("")

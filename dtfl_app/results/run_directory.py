@@ -42,6 +42,7 @@ from dtfl_app.core.errors import ConfigError, ResultsError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.metrics import Metrics
+from dtfl_app.results.alarm_table import alarm_csv
 from dtfl_app.results.checkpoint import CheckpointFolder, more_rounds
 from dtfl_app.results.curves import save_curves
 from dtfl_app.results.lines import (
@@ -208,7 +209,7 @@ class RunDirectory:
         """Store scores and alarms on the evaluation set."""
         path = self.path / "alarms" / f"{file_name(strategy)}.csv"
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, alarms.to_csv(index=False).encode())
+        write_atomically(path, alarm_csv(alarms))
 
     def save_calibration(self, strategy: str, rates: Sequence[Mapping[str, object]]) -> None:
         """Store wanted and observed false-alarm rates of a strategy's last model, per site."""

@@ -17,6 +17,7 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import EventResult, event_results
+from dtfl_app.results.alarm_table import without_marks
 from dtfl_app.results.figures import Figure, figures
 from dtfl_app.results.measures import measures_of
 from dtfl_app.results.promises import Promise, read_promises
@@ -132,7 +133,7 @@ def _group_table(summaries: list[dict[str, Any]], shown: Sequence[Figure]) -> Ta
 
 
 def _show_events(path: Path, strategy: str, console: Console) -> None:
-    alarms = pd.read_csv(path / "alarms" / f"{file_name(strategy)}.csv")
+    alarms = without_marks(pd.read_csv(path / "alarms" / f"{file_name(strategy)}.csv"))
     known = alarms[alarms["label"] >= 0]
     events = known["event"].fillna("").to_numpy(dtype=str)
     results = event_results(known["alarm"].to_numpy(dtype=bool), events)
