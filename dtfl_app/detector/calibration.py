@@ -6,7 +6,7 @@ most alpha. Sites do not send their scores but a sketch: a fixed number of order
 
 What sites say of themselves is pooled with bounds: no site counts for more than `MOST_WEIGHT` times
 the median site, and scores far beyond those of the sites in the middle are drawn in (winsorised;
-Huber, Robust Statistics, 1981). A site's own gateway may weigh its own scores over the others'.
+Huber, Robust Statistics, 1981).
 
 A detector may look at several kinds of evidence at once. Each has a threshold of its own for its
 equal share of alpha (Bonferroni), so that all together keep the promise.
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 __all__ = [
     "MOST_WEIGHT",
     "MUCH",
-    "PRIOR_SCORES",
     "SKETCH_LEVELS",
     "Alarm",
     "Calibration",
@@ -42,9 +41,6 @@ FloatArray = NDArray[np.float64]
 
 #: Times the median site's number of scores that no site counts for more than.
 MOST_WEIGHT = 3.0
-#: Scores that all other sites together count for beside a site's own, at most: as many as it takes
-#: to tell a false-alarm rate of 0.5%.
-PRIOR_SCORES = 200.0
 
 #: Factor beyond the sites in the middle to which a site's scores count, and by which a site that
 #: alone moves a threshold is worth telling.
@@ -186,14 +182,11 @@ class Calibration:
     trim : share of the sites at either end, in [0, 0.5], whose scores are drawn in to at most
         `MUCH` times those of the others; up to that share of lying sites move a threshold no
         farther (its breakdown point). 0 = all scores are taken as they are.
-    site : whose gateway this is: its own scores count in full, all others' together for at most
-        `PRIOR_SCORES`; "" = nobody's.
     """
 
     floors: FloatArray
     sites: Mapping[str, Sequence[Sketch]]
     trim: float = 0.0
-    site: str = ""
 
     @property
     def kinds(self) -> int:
@@ -236,11 +229,6 @@ class Calibration:
         if filled := [sketch.count for sketch in found if sketch.count]:
             weights = np.minimum(weights, MOST_WEIGHT * float(np.median(filled)))
         bounded = _bounded(found, self.trim)
-        if self.site in self.sites:
-            own = names.index(self.site)
-            weights[own] = 0.0
-            weights *= min(PRIOR_SCORES / max(weights.sum(), 1.0), 1.0)
-            weights[own], bounded[own] = found[own].count, found[own]
         return [replace(s, weight=w) for s, w in zip(bounded, weights.tolist(), strict=True)]
 
     def thresholds(self, alpha: float) -> FloatArray:

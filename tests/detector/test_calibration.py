@@ -305,30 +305,6 @@ def test_sites_of_like_size_weigh_what_they_have():
     assert [sketch.mass for sketch in calibration.sketches(0)] == [100, 200, 400]
 
 
-def test_a_site_of_its_own_weighs_its_scores_over_all_others():
-    """Others have 3,600 scores, which count as 200."""
-    calibration = of_sites(*HONEST, site="site-3")
-
-    masses = [sketch.mass for sketch in calibration.sketches(0)]
-
-    assert masses[3] == 400 and sum(masses) == pytest.approx(600)
-
-
-def test_the_more_scores_a_site_has_the_nearer_its_threshold_is_to_its_own():
-    """Its scores are ten times the others'; a rate of 5%."""
-    rng = np.random.default_rng(3)
-    others = [rng.exponential(size=2000) for _ in range(9)]
-    found = []
-    for count in (20, 200, 2000):
-        own = np.random.default_rng(4).exponential(size=count) * 10
-        calibration = of_sites(*others, own, site="site-9")
-        found.append(float(calibration.thresholds(0.05)[0]))
-
-    pooled = float(of_sites(*others).thresholds(0.05)[0])
-    assert pooled < found[0] < min(found[1:])
-    assert found[2] == pytest.approx(10 * -np.log(0.05), rel=0.15)
-
-
 def test_a_site_that_moves_the_threshold_much_is_told_with_its_factor():
     calibration = of_sites(*HONEST[1:], 30 * HONEST[0])
 
