@@ -129,7 +129,7 @@ def normal_rows(model: Trained) -> Iterator[list[str]]:
     for window in WINDOWS:
         drift, largest, begun = Drift(table, EVIDENCE, window), dict.fromkeys(EVIDENCE, 0.0), 0
         for step, verdict in enumerate(verdicts):
-            begun += sum(change.begins for change in drift.add(verdict))
+            begun += sum(change.begins for change in drift.add(verdict.alarm, verdict.cells))
             if step >= window + 50 and step % 5 == 0:
                 found = drift.distances()
                 largest = {kind: max(largest[kind], found[kind]) for kind in EVIDENCE}
@@ -142,7 +142,11 @@ def altered_rows(model: Trained, folder: Path) -> Iterator[list[str]]:
         table, verdicts = verdicts_of(model.bundle, series)
         drift, begun = Drift(table, EVIDENCE), []
         for step, verdict in enumerate(verdicts, start=1):
-            begun += [f"{c.kind} after {step}" for c in drift.add(verdict) if c.begins]
+            begun += [
+                f"{c.kind} after {step}"
+                for c in drift.add(verdict.alarm, verdict.cells)
+                if c.begins
+            ]
         share = np.mean([verdict.alarm for verdict in verdicts])
         yield [model.part, name, f"{share:.1%}", ", ".join(begun) or "none"]
 

@@ -181,6 +181,7 @@ def _calibration_mapping(bundle: Bundle) -> dict[str, Any]:
             for kind, value in zip(bundle.kinds, thresholds, strict=True)
         },
         "trim": calibration.trim,
+        "own_thresholds": calibration.own,
         # A kind whose accuracy nobody knows has no floor, which JSON cannot write as a number.
         "floors": [None if math.isinf(floor) else float(floor) for floor in calibration.floors],
         "sites": {
@@ -206,6 +207,6 @@ def _calibration(plain: Mapping[str, Any]) -> Calibration:
         site: [Sketch(s["count"], np.array(s["values"], dtype=np.float64)) for s in sketches]
         for site, sketches in plain["sites"].items()
     }
-    found = Calibration(np.array(floors), sites, trim)
+    found = Calibration(np.array(floors), sites, trim, bool(plain.get("own_thresholds", False)))
     found.require_sound()
     return found

@@ -314,6 +314,12 @@ class DetectorSettings:
     false_alarm_rate: float = setting(
         0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
     )
+    thresholds: str = setting(
+        "federated",
+        "whose scores set the threshold at a site: federated = all sites' alike, site = its own, "
+        "with all others' as so many as tell a rate of 0.5%",
+        choices=("federated", "site"),
+    )
     settling: int = setting(
         24, "time steps after an event that observed false-alarm rates leave out", low=0
     )
@@ -326,6 +332,11 @@ class DetectorSettings:
     )
 
     def __post_init__(self) -> None:
+        if self.thresholds == "site" and self.model == "classifier":
+            raise ConfigError(
+                'run config: detector.thresholds = "site" shows scores over thresholds, and a '
+                'logit has none; it needs detector.model = "autoencoder"'
+            )
         # A logit may be negative, so it has no ratio to its threshold that others compare with.
         if len(evidence_kinds(self.evidence)) > 1 and self.model == "classifier":
             raise ConfigError(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
+from dtfl_app.detection.threshold_table import ThresholdTable
 
 __all__ = ["ALARMS", "DRIFT_LIMIT", "DRIFT_WINDOW", "Drift", "DriftChange"]
 
@@ -77,18 +77,18 @@ class Drift:
         self._alarms: deque[bool] = deque(maxlen=window)
         self.under_way: set[str] = set()
 
-    def add(self, verdict: Verdict) -> list[DriftChange]:
-        """Take in a step; return the drifts that begin or end with it.
+    def add(self, alarm: bool, cells: tuple[int, ...]) -> list[DriftChange]:
+        """Take in a step, whether it has an alarm, and its cells; return drifts begun or over.
 
         Nothing is said of alarms before N steps are there, and of scores before N without alarm.
         """
-        self._alarms.append(verdict.alarm)
+        self._alarms.append(alarm)
         found = []
         if len(self._alarms) == self.window:
             found += self._change(ALARMS, float(np.mean(self._alarms)), _MOST, higher=True)
-        if verdict.alarm:
+        if alarm:
             return found
-        self._cells.append(verdict.cells)
+        self._cells.append(cells)
         if len(self._cells) == self.window:
             for column, kind in enumerate(self._kinds):
                 up, down = self._distances(column)

@@ -7,7 +7,7 @@ had never stopped, wherever that was.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,9 @@ class Scorer:
         self._names, self._absent = schema.names, _absent(bundle, schema, ignored)
         self._model = OnnxModel(bundle.graph)
         self._unread = np.array([name in plan.unread for name in plan.names])
-        self.thresholds = ThresholdTable(bundle.calibration, bundle.rate)
+        _require_known(bundle, site)
+        self.thresholds = ThresholdTable(bundle.calibration.at(site), bundle.rate)
+        self._own = _own_table(bundle, site)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
         self._windows = InputWindows(plan, bundle.scaler, schema)
         self._means = {
@@ -170,9 +172,8 @@ class Scorer:
             if isinstance(kind, ModelEvidence)
         }
         self._laws = _law_stream(bundle, site)
-        self.drift = Drift(
-            self.thresholds, [k.name for k in self._kinds], drift_window, drift_limit
-        )
+        table = self._own or self.thresholds
+        self.drift = Drift(table, [k.name for k in self._kinds], drift_window, drift_limit)
         self._place = _Place()
 
     @property
@@ -252,7 +253,7 @@ class Scorer:
             "windows": self._windows.state(),
             "means": {kind.name: mean.state() for kind, mean in self._means.items()},
             "laws": self._laws.state() if self._laws else None,
-            "drift": self.drift.state(),
+            "drift": {**self.drift.state(), "own": self._own is not None},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -270,7 +271,10 @@ class Scorer:
             self._frozen.restore(state["frozen"])
         if self._laws:
             self._laws.restore(state["laws"])
-        self.drift.restore(state["drift"])
+        drift = state["drift"]
+        if drift.get("own", False) == (self._own is not None):
+            self.drift.restore(drift)
+        # Else it is of before a site was compared with itself: cells of another table.
 
     def _step_ns(self, time: int, instance: str) -> int | None:
         """Time since the row before; None where that is none of this recording."""
@@ -300,12 +304,14 @@ class Scorer:
             return None, ()
         features, inputs = made
         found, expected = self._evidence(time, features.astype(np.float64), inputs)
-        verdict = self.thresholds.verdict(np.array([found[kind.name][0] for kind in self._kinds]))
+        totals = np.array([found[kind.name][0] for kind in self._kinds])
+        verdict = self.thresholds.verdict(totals)
         kind = self._kinds[verdict.foremost]
         causes = self._causes(kind, found[kind.name][1], features, expected)
-        return Step(time, verdict, kind.name, causes), self._account(verdict)
+        own = verdict if self._own is None else self._own.verdict(totals)
+        return Step(time, verdict, kind.name, causes), self._account(verdict, own.cells)
 
-    def _account(self, verdict: Verdict) -> tuple[DriftChange, ...]:
+    def _account(self, verdict: Verdict, cells: tuple[int, ...]) -> tuple[DriftChange, ...]:
         """Count a step, and watch for drift."""
         place, counts = self._place, self._place.counts
         counts.steps += 1
@@ -313,7 +319,7 @@ class Scorer:
             counts.alarms += 1
             counts.episodes += not place.alarm
         place.alarm = verdict.alarm
-        return tuple(self.drift.add(verdict))
+        return tuple(self.drift.add(verdict.alarm, cells))
 
     def _evidence(
         self, time: int, features: Floats, inputs: NDArray[np.float32]
@@ -368,6 +374,27 @@ class Scorer:
 def _shortest(value: np.float32) -> float | None:
     # By way of its text: the shortest number that is this one, 33.44 and not 33.439998626708984.
     return None if np.isnan(value) else float(str(value))
+
+
+def _require_known(bundle: Bundle, site: str) -> None:
+    """A name that means nothing to the model would be followed without a word."""
+    calibrated, physics = bundle.calibration.sites, bundle.physics
+    plants = [] if physics is None else [name for name in physics.plants if name]
+    known = sorted({*calibrated, *plants})
+    if site and site not in known:
+        raise ConfigError(
+            f"--site {site}: the model knows {', '.join(known)}; name one of them, or leave it out "
+            "at a site that took no part in its training"
+        )
+
+
+def _own_table(bundle: Bundle, site: str) -> ThresholdTable | None:
+    """What a site's own scores were in calibration; None where it has none of some evidence."""
+    own = bundle.calibration.sites.get(site, ())
+    if not own or not all(sketch.count for sketch in own):
+        return None
+    alone = replace(bundle.calibration, sites={site: own})
+    return ThresholdTable(alone, bundle.rate)
 
 
 def _law_stream(bundle: Bundle, site: str) -> LawStream | None:

@@ -6,7 +6,7 @@ most alpha. Sites do not send their scores but a sketch: a fixed number of order
 
 What sites say of themselves is pooled with bounds: no site counts for more than `MOST_WEIGHT` times
 the median site, and scores far beyond those of the sites in the middle are drawn in (winsorised;
-Huber, Robust Statistics, 1981).
+Huber, Robust Statistics, 1981). A site's own gateway may weigh its own scores over the others'.
 
 A detector may look at several kinds of evidence at once. Each has a threshold of its own for its
 equal share of alpha (Bonferroni), so that all together keep the promise.
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 __all__ = [
     "MOST_WEIGHT",
     "MUCH",
+    "PRIOR_SCORES",
     "SKETCH_LEVELS",
     "Alarm",
     "Calibration",
@@ -41,6 +42,9 @@ FloatArray = NDArray[np.float64]
 
 #: Times the median site's number of scores that no site counts for more than.
 MOST_WEIGHT = 3.0
+#: Scores that a site's own are filled up to by all other sites', where its own threshold is wanted:
+#: as many as it takes to tell a false-alarm rate of 0.5%.
+PRIOR_SCORES = 200.0
 
 #: Factor beyond the sites in the middle to which a site's scores count, and by which a site that
 #: alone moves a threshold is worth telling.
@@ -182,16 +186,25 @@ class Calibration:
     trim : share of the sites at either end, in [0, 0.5], whose scores are drawn in to at most
         `MUCH` times those of the others; up to that share of lying sites move a threshold no
         farther (its breakdown point). 0 = all scores are taken as they are.
+    own : whether a site's own scores weigh more at its own gateway (`at`).
+    site : whose gateway this is: its own scores count in full, all others' together for as many as
+        it lacks of `PRIOR_SCORES`, one at least; "" = nobody's.
     """
 
     floors: FloatArray
     sites: Mapping[str, Sequence[Sketch]]
     trim: float = 0.0
+    own: bool = False
+    site: str = ""
 
     @property
     def kinds(self) -> int:
         """Number k of kinds of evidence."""
         return len(self.floors)
+
+    def at(self, site: str) -> Calibration:
+        """Return the calibration in force at a site; of one that did not calibrate, everybody's."""
+        return replace(self, site=site) if self.own and site in self.sites else self
 
     @property
     def silent(self) -> bool:
@@ -229,6 +242,12 @@ class Calibration:
         if filled := [sketch.count for sketch in found if sketch.count]:
             weights = np.minimum(weights, MOST_WEIGHT * float(np.median(filled)))
         bounded = _bounded(found, self.trim)
+        if self.site in self.sites:
+            own = names.index(self.site)
+            weights[own] = 0.0
+            lacking = max(PRIOR_SCORES - found[own].count, 1.0)
+            weights *= min(lacking / max(weights.sum(), 1.0), 1.0)
+            weights[own], bounded[own] = found[own].count, found[own]
         return [replace(s, weight=w) for s, w in zip(bounded, weights.tolist(), strict=True)]
 
     def thresholds(self, alpha: float) -> FloatArray:
@@ -261,8 +280,19 @@ class Calibration:
         counts = [sum(s.mass for s in self.sketches(kind)) for kind in range(self.kinds)]
         return [kind for kind, count in enumerate(counts) if count < self.kinds / alpha - 1]
 
-    def exceeds(self, evidence: FloatArray, alpha: float) -> NDArray[np.bool_]:
-        """Tell which of n steps raise an alarm at false-alarm rate `alpha`; evidence (n, k)."""
+    def exceeds(
+        self, evidence: FloatArray, alpha: float, sites: NDArray[np.str_] | None = None
+    ) -> NDArray[np.bool_]:
+        """Tell which of n steps raise an alarm at false-alarm rate `alpha`; evidence (n, k).
+
+        `sites` is whose steps they are, shape (n,), where that counts (`own`).
+        """
+        if sites is not None and self.own:
+            found = np.zeros(len(evidence), dtype=bool)
+            for site in np.unique(sites):
+                here = sites == site
+                found[here] = self.at(str(site)).exceeds(evidence[here], alpha)
+            return found
         return np.asarray((evidence > self.thresholds(alpha)).any(axis=1))
 
     def p_values(self, evidence: FloatArray) -> FloatArray:
@@ -270,10 +300,30 @@ class Calibration:
         each = [pooled_p_values(self.sketches(j), evidence[:, j]) for j in range(self.kinds)]
         return bonferroni(np.array(each))
 
-    def judge(self, evidence: FloatArray, alpha: float) -> Alarm:
-        """Judge `evidence` of shape (n, k) for false-alarm rate `alpha` in (0, 1)."""
+    def judge(
+        self, evidence: FloatArray, alpha: float, sites: NDArray[np.str_] | None = None
+    ) -> Alarm:
+        """Judge `evidence` of shape (n, k) for false-alarm rate `alpha` in (0, 1).
+
+        `sites` is whose steps they are, shape (n,), where that counts (`own`): scores are then
+        shares of each site's own threshold, and the threshold is 1.
+        """
+        if sites is not None and self.own:
+            return self._judge_by_site(evidence, alpha, sites)
         score, threshold, foremost = over_thresholds(evidence, self.thresholds(alpha))
         return Alarm(score, threshold, self.p_values(evidence), foremost)
+
+    def _judge_by_site(self, evidence: FloatArray, alpha: float, sites: NDArray[np.str_]) -> Alarm:
+        score, p_value = np.zeros(len(evidence)), np.ones(len(evidence))
+        foremost = np.zeros(len(evidence), dtype=np.intp)
+        for site in np.unique(sites):
+            here = sites == site
+            found = self.at(str(site)).judge(evidence[here], alpha)
+            # A threshold of 0 is passed by anything above it.
+            score[here] = found.score / max(found.threshold, np.finfo(np.float64).tiny)
+            p_value[here], foremost[here] = found.p_value, found.foremost
+        # Without calibration scores there is no threshold, and no alarm.
+        return Alarm(np.nan_to_num(score, nan=0.0), 1.0, p_value, foremost)
 
 
 def _bounded(sketches: Sequence[Sketch], trim: float) -> list[Sketch]:

@@ -36,16 +36,19 @@ def evidence_metrics(
     settings: DetectorSettings,
     features: Features,
     step_s: float,
+    sites: NDArray[np.str_] | None = None,
 ) -> Metrics:
     """Return all figures of evidence of shape (n, k) at the settings' false-alarm rate.
 
-    `features` has the n steps' labels and events, `step_s` the seconds between them.
+    `features` has the n steps' labels and events, `step_s` the seconds between them; `sites` is
+    whose steps they are, where that counts for their thresholds.
     """
-    alarm = calibration.judge(evidence, settings.false_alarm_rate)
+    alarm = calibration.judge(evidence, settings.false_alarm_rate, sites)
     metrics = evaluate_scores(alarm.score, alarm.threshold, features.label, features.event, step_s)
-    settled = evidence[settled_steps(features.label, features.instance, settings.settling)]
+    settled = settled_steps(features.label, features.instance, settings.settling)
     rates = {
-        name: share(calibration.exceeds(settled, wanted)) for name, wanted in WANTED_RATES.items()
+        name: share(calibration.exceeds(evidence, wanted, sites)[settled])
+        for name, wanted in WANTED_RATES.items()
     }
     return replace(metrics, **rates)  # type: ignore[arg-type] # all of them are floats
 
@@ -117,7 +120,10 @@ class Evaluator:
     def __call__(self, params: Params, calibration: Calibration) -> Metrics:
         """Return all figures of these parameters with this calibration."""
         features, evidence = self._prepared.features, self.evidence(params)
-        return evidence_metrics(evidence, calibration, self._settings, features, self._step_s)
+        owners = self._owners(calibration)
+        return evidence_metrics(
+            evidence, calibration, self._settings, features, self._step_s, owners
+        )
 
     def alarms(self, params: Params, calibration: Calibration) -> pd.DataFrame:
         """Per time step: instance, time, label, event, score, alarm, p-value and what stands out.
@@ -128,7 +134,8 @@ class Evaluator:
         part in the score.
         """
         evidence = self.evidence(params)
-        alarm = calibration.judge(evidence, self._settings.false_alarm_rate)
+        owners = self._owners(calibration)
+        alarm = calibration.judge(evidence, self._settings.false_alarm_rate, owners)
         features, names = self._prepared.features, np.array([kind.name for kind in self._kinds])
         return pd.DataFrame(
             {
@@ -148,12 +155,11 @@ class Evaluator:
     def observed_rates(self, params: Params, calibration: Calibration) -> list[ObservedRate]:
         """Compare wanted and observed false-alarm rates, the run's own among them, by site."""
         evidence, features = self.evidence(params), self._prepared.features
-        sources = self._sources(calibration.judge(evidence, self._settings.false_alarm_rate))
-        owners = np.array([self._owner(name, calibration) for name in features.instance], str)
+        owners, own = self._owners(calibration), self._settings.false_alarm_rate
+        sources = self._sources(calibration.judge(evidence, own, owners))
         found = []
-        own = self._settings.false_alarm_rate
         for wanted in dict.fromkeys((*WANTED_RATES.values(), own)):
-            raised = calibration.exceeds(evidence, wanted)
+            raised = calibration.exceeds(evidence, wanted, owners)
             for site in dict.fromkeys(owners.tolist()):
                 here = owners == site
                 late = raised & here & (features.label == 0) & ~self._settled
@@ -192,6 +198,11 @@ class Evaluator:
                 names, prominence = features.names, kind.prominence(shares, usual)
             named[:, column] = np.array(names)[prominence.argmax(axis=1)]
         return [str(name) for name in named[np.arange(len(features)), foremost]]
+
+    def _owners(self, calibration: Calibration) -> NDArray[np.str_]:
+        """Whose steps the set's are, shape (n,)."""
+        names, place = np.unique(self._prepared.features.instance, return_inverse=True)
+        return np.array([self._owner(str(name), calibration) for name in names], str)[place]
 
     def _owner(self, instance: str, calibration: Calibration) -> str:
         """The site that an instance was recorded at, if its calibration counts."""

@@ -61,6 +61,7 @@ def save_model(path: Path, model: SavedModel) -> None:
         "spec": asdict(model.spec),
         "sites": sorted(model.calibration.sites),
         "calibration-trim": model.calibration.trim,
+        "own-thresholds": model.calibration.own,
         "evidence": model.evidence,
         "false-alarm-rate": model.false_alarm_rate,
         "smoothing": model.smoothing,
@@ -126,4 +127,5 @@ def _calibration(
     }
     floors = tensors["calibration/floors"].astype(np.float64)
     # A model of before sites were trimmed counts them all.
-    return Calibration(floors, sketches, about.get("calibration-trim", 0.0))
+    trim, own = about.get("calibration-trim", 0.0), about.get("own-thresholds", False)
+    return Calibration(floors, sketches, trim, own)

@@ -57,8 +57,8 @@ class DTFLStrategy(Method, Strategy):
         super().__init__(name, settings, bench)
         config = bench.config
         kinds = evidence_kinds(config.detector.evidence)
-        trim = config.detector.calibration_trim
-        self.calibration = Calibration(evidence_floors(kinds), {}, trim)
+        trim, own = config.detector.calibration_trim, config.detector.thresholds == "site"
+        self.calibration = Calibration(evidence_floors(kinds), {}, trim, own)
         self.directory = NodeDirectory(bench.nodes)
         self.transport = Transport(config.wire, name, len(kinds), bench.run)
         self.line = RoundLine(name, 0)

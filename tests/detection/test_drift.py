@@ -17,7 +17,9 @@ class TestDrift:
 
     def feed(self, drift, scores):
         verdicts = [self.table.verdict(np.array([score])) for score in scores]
-        return [change for verdict in verdicts for change in drift.add(verdict)]
+        return [
+            change for verdict in verdicts for change in drift.add(verdict.alarm, verdict.cells)
+        ]
 
     def test_scores_like_those_of_the_calibration_never_drift(self):
         drift = self.drift()
@@ -60,7 +62,9 @@ class TestDrift:
         drift = Drift(table, ["plc"], 200, 0.05)
         verdict = table.verdict(np.zeros(1))
 
-        assert [change for _ in range(400) for change in drift.add(verdict)] == []
+        assert [
+            change for _ in range(400) for change in drift.add(verdict.alarm, verdict.cells)
+        ] == []
         assert drift.distances()["plc"] == 0.0
 
     def test_a_restored_state_goes_on_as_if_it_had_never_stopped(self):

@@ -305,6 +305,45 @@ def test_sites_of_like_size_weigh_what_they_have():
     assert [sketch.mass for sketch in calibration.sketches(0)] == [100, 200, 400]
 
 
+@pytest.mark.parametrize(("count", "others"), [(400, 1), (199, 1), (120, 80), (0, 200)])
+def test_a_site_s_own_scores_are_filled_up_by_all_others(count, others):
+    """Others have 3,600 scores."""
+    calibration = of_sites(*HONEST[:9], HONEST[9][:count], own=True).at("site-9")
+
+    masses = [sketch.mass for sketch in calibration.sketches(0)]
+
+    assert masses[9] == count and sum(masses[:9]) == pytest.approx(others)
+
+
+def test_with_scores_enough_a_site_s_threshold_is_its_own_and_with_few_that_of_all():
+    """Its scores are ten times the others'; a rate of 5%."""
+    rng = np.random.default_rng(3)
+    others = [rng.exponential(size=2000) for _ in range(9)]
+    found = {}
+    for count in (2, 2000):
+        own = np.random.default_rng(4).exponential(size=count) * 10
+        calibration = of_sites(*others, own, own=True).at("site-9")
+        found[count] = float(calibration.thresholds(0.05)[0])
+
+    pooled = float(of_sites(*others).thresholds(0.05)[0])
+    assert found[2] == pytest.approx(pooled, rel=0.2)
+    assert found[2000] == pytest.approx(10 * -np.log(0.05), rel=0.15)
+
+
+def test_steps_are_judged_by_the_threshold_of_their_own_site():
+    quiet, loud = HONEST[0], 20 * HONEST[1]
+    calibration = of_sites(quiet, loud, own=True)
+    evidence = np.array([[8.0], [8.0], [200.0], [8.0]])
+    sites = np.array(["site-0", "site-1", "site-1", "elsewhere"])
+
+    alarm = calibration.judge(evidence, 0.01, sites)
+
+    assert (alarm.score > alarm.threshold).tolist() == [True, False, True, False]
+    assert calibration.exceeds(evidence, 0.01, sites).tolist() == [True, False, True, False]
+    assert alarm.threshold == 1.0
+    assert (alarm.p_value[[0, 2]] <= 0.01).all() and alarm.p_value[1] > 0.01
+
+
 def test_a_site_that_moves_the_threshold_much_is_told_with_its_factor():
     calibration = of_sites(*HONEST[1:], 30 * HONEST[0])
 
