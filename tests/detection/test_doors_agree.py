@@ -179,11 +179,15 @@ def as_trained(bundle: Bundle, path, instances: bool) -> tuple[str, int]:
 
 
 def agree(bundle: Bundle, shape: Shape, content: bytes, folder) -> bool:
-    """Whether check calls the file usable; then hold what is scored against what is trained on."""
+    """Whether check calls the file usable; then hold what is scored against what is trained on.
+
+    That the files are too short to train on does not count.
+    """
     site = replace(bundle.site_schema, csv=shape.dialect, newest_first=shape.newest_first)
     path = folder / "site.csv"
     path.write_bytes(content)
-    if check_file(path, site).exit_code == 2:
+    findings = check_file(path, site).findings
+    if any(finding.level == "stop" and finding.where != "training" for finding in findings):
         return False
     own = replace(bundle, site_schema=site)
     plain, repeated = as_trained(own, path, shape.instances)
