@@ -6,6 +6,7 @@ Rows are counted from 1 below the header ("data row 1"), blank lines not counted
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -89,11 +90,25 @@ def _parquet_chunks(
             for name in schema.names
             if not (_NO_NAME.fullmatch(name) and pa.types.is_integer(schema.field(name).type))
         ]
+        _require_room(file.metadata.num_rows, len(kept), path)
         batches = file.iter_batches(_BATCH, columns=kept)
         none = pa.RecordBatch.from_pylist([], schema.empty_table().select(kept).schema)
         for batch in itertools.chain([next(batches, none)], batches):
             # What pandas says of its index is left aside: that is a column as any other.
             yield pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
+
+
+def _require_room(rows: int, columns: int, path: Path) -> None:
+    """Raise DataError for a file that unpacks to more than the machine has memory for.
+
+    Of equal readings a few bytes stand for any number of rows, and its footer says how many.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if rows * columns * 8 > memory:
+        raise DataError(
+            f"{path}: its footer tells of {rows} rows of {columns} columns, {rows * columns * 8} "
+            f"bytes when unpacked, and this machine has {memory}; cut it into shorter files"
+        )
 
 
 _READERS: dict[str, Callable[[Path, CsvDialect, Collection[str], bool], Iterator[pd.DataFrame]]] = {

@@ -202,3 +202,17 @@ def test_a_missing_file_an_unknown_format_and_a_damaged_file_are_told_apart(tmp_
         read_table(write(tmp_path, "x", "notes.txt"))
     with pytest.raises(DataError, match=r"site\.parquet: damaged, or not a \.parquet file"):
         read_table(write(tmp_path, "x", "site.parquet"))
+
+
+def test_a_parquet_file_that_unpacks_to_more_than_the_memory_is_refused_by_its_footer(
+    tmp_path, monkeypatch
+):
+    """A million equal rows of five columns are 40 MB and a few kilobytes of file."""
+    path = tmp_path / "bomb.parquet"
+    pd.DataFrame(dict.fromkeys("abcde", 0.0), index=range(10**6)).to_parquet(path, index=False)
+    assert path.stat().st_size < 10**6 and len(read_table(path)) == 10**6
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}
+    monkeypatch.setattr("dtfl_app.sites.readers.os.sysconf", pages.__getitem__)
+
+    with pytest.raises(DataError, match=r"1000000 rows of 5 columns, 40000000 bytes .*4096000"):
+        read_table(path)
