@@ -103,6 +103,8 @@ def _require_room(rows: int, columns: int, path: Path) -> None:
 
     Of equal readings a few bytes stand for any number of rows, and its footer says how many.
     """
+    if not hasattr(os, "sysconf"):  # elsewhere the memory is not known
+        return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if rows * columns * 8 > memory:
         raise DataError(
