@@ -140,9 +140,8 @@ TEXT = (
     "# Sites that lie about their scores\n\n"
     "Ten sites, {rounds} rounds, seed {seed}, default settings, wanted false-alarm rate 0.5%. The "
     "last model is the honest one; liars exchange the sketch of its scores that they send. "
-    "Thresholds are shown over that of the honest sites. Counts are bounded in both halves: no "
-    "site weighs more than three times the median one. A trim of 0.2, the default, stands up to "
-    "two liars of ten; four are beyond it."
+    "Thresholds are shown over that of the honest sites, without a bound. A trim of 0.2 stands up "
+    "to two liars of ten; four are beyond it."
 )
 
 

@@ -200,9 +200,9 @@ class DataSettings:
     )
     pooling: str = setting(
         "mean",
-        "how the sites' moments become the common scaling: mean = of all their rows, none counting "
-        "for more than three times the median site; median = those of a typical site",
-        choices=("mean", "median"),
+        "how the sites' moments become the common scaling: mean = of all their rows, bounded = no "
+        "site counting for more than three times the median one, median = those of a typical site",
+        choices=("mean", "bounded", "median"),
     )
     partition: str = setting(
         "auto",
@@ -324,9 +324,10 @@ class DetectorSettings:
         24, "time steps after an event that observed false-alarm rates leave out", low=0
     )
     calibration_trim: float = setting(
-        0.2,
+        0.0,
         "share of sites at either end whose scores of normal operation count only up to twice "
-        "those of the others: up to so many may lie about them",
+        "those of the others, and no site for more than three times the median one: up to so many "
+        "may lie about them; 0 = all count as they are",
         low=0.0,
         high=0.5,
     )

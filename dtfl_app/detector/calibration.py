@@ -4,9 +4,10 @@ Split conformal prediction (Vovk 2005; Angelopoulos and Bates 2023): with n exch
 scores, a new normal score exceeds the ceil((n + 1)(1 - alpha))-th smallest with probability at
 most alpha. Sites do not send their scores but a sketch: a fixed number of order statistics.
 
-What sites say of themselves is pooled with bounds: no site counts for more than `MOST_WEIGHT` times
-the median site, and scores far beyond those of the sites in the middle are drawn in (winsorised;
-Huber, Robust Statistics, 1981). A site's own gateway may weigh its own scores over the others'.
+What sites say of themselves may be pooled with bounds: no site counts for more than `MOST_WEIGHT`
+times the median site, and scores far beyond those of the sites in the middle are drawn in
+(winsorised; Huber, Robust Statistics, 1981). A site's own gateway may weigh its own scores over all
+others'.
 
 A detector may look at several kinds of evidence at once. Each has a threshold of its own for its
 equal share of alpha (Bonferroni), so that all together keep the promise.
@@ -185,7 +186,7 @@ class Calibration:
     sites : site name -> one sketch per kind of evidence.
     trim : share of the sites at either end, in [0, 0.5], whose scores are drawn in to at most
         `MUCH` times those of the others; up to that share of lying sites move a threshold no
-        farther (its breakdown point). 0 = all scores are taken as they are.
+        farther (its breakdown point). 0 = all scores, and their numbers, are taken as they are.
     own : whether a site's own scores weigh more at its own gateway (`at`).
     site : whose gateway this is: its own scores count in full, all others' together for as many as
         it lacks of `PRIOR_SCORES`, one at least; "" = nobody's.
@@ -239,7 +240,7 @@ class Calibration:
         names = sorted(self.sites)
         found = [self.sites[name][kind] for name in names]
         weights = np.array([float(sketch.count) for sketch in found])
-        if filled := [sketch.count for sketch in found if sketch.count]:
+        if self.trim and (filled := [sketch.count for sketch in found if sketch.count]):
             weights = np.minimum(weights, MOST_WEIGHT * float(np.median(filled)))
         bounded = _bounded(found, self.trim)
         if self.site in self.sites:

@@ -31,7 +31,11 @@ from twin.schema import Schema
 __all__ = ["Enrolment", "await_nodes", "enrol"]
 
 
-_POOLINGS = {"mean": ChannelSums.pool_bounded, "median": ChannelSums.pool_median}
+_POOLINGS = {
+    "mean": ChannelSums.pool,
+    "bounded": ChannelSums.pool_bounded,
+    "median": ChannelSums.pool_median,
+}
 # Seconds: a site that answers for the first time may have to start a process and read its files.
 _COLD_START = 120.0
 
