@@ -90,7 +90,7 @@ def honest_run(data: str, rounds: int, seed: int, work: Path) -> Path:
 def rows_of(data: str, seed: int, model: SavedModel) -> Iterator[list[str]]:
     """Yield the table's rows: honest, then each lie by each number of liars."""
     evaluator = evaluator_of(data, seed, model)
-    honest = float(model.calibration.thresholds(model.false_alarm_rate)[0])
+    honest = float(replace(model.calibration, trim=0.0).thresholds(model.false_alarm_rate)[0])
     yield ["honest", "0", *figures_of(evaluator, model, model.calibration.sites, honest)]
     order = np.random.default_rng([seed, SITES]).permutation(sorted(model.calibration.sites))
     for lie, tell in LIES.items():
