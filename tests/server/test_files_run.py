@@ -8,9 +8,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.bundle.folder import read_folder
-from dtfl_app.core.errors import ConfigError, FederationError, SchemaError, TwinError
-from dtfl_app.detection.detection import DetectionOptions
-from dtfl_app.detection.once import score_file
+from dtfl_app.core.errors import BundleError, ConfigError, FederationError, SchemaError, TwinError
 from dtfl_app.evaluation.saved_model import evaluate_file, find_model
 from dtfl_app.results.run_events import read_events
 from dtfl_app.strategies.registry import BUILT_IN
@@ -267,26 +265,23 @@ def test_without_an_evaluation_file_a_run_has_losses_and_models(station):
     assert run.model("fedavg").schema
 
 
-def test_a_model_that_no_site_could_calibrate_says_that_it_raises_no_alarm(
+def test_a_model_that_no_site_could_calibrate_says_so_and_no_gateway_takes_it(
     station, caplog, monkeypatch
 ):
     """A window takes 201 of 400 rows: a stretch is too short to be divided."""
-    for name in ("flwr", "dtfl.detect"):
-        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
     caplog.set_level(logging.WARNING)
 
     run = station.run(
         strategy="fedavg", rounds=1, features__window_s=201 * 60, features__step_s=60,
         features__statistics="mean",
     )  # fmt: skip
-    bundle = read_folder(run.path / "deploy" / "fedavg")
-    detection, lines = score_file(bundle, DetectionOptions(), station.folder / "judge.csv")
 
-    assert (list(lines), detection.counts.steps) == ([], 200)
+    with pytest.raises(BundleError, match="hence no threshold, and would raise no alarm"):
+        read_folder(run.path / "deploy" / "fedavg")
     told = caplog.text
     assert "site north: no window of normal operation is left to calibrate on" in told
     assert "fedavg: it raises no alarm: no site had a window of normal operation" in told
-    assert "this model has no threshold and raises no alarm: see its card.md" in told
     card = (run.path / "deploy" / "fedavg" / "card.md").read_text()
     assert "**It raises no alarm: no site had a window of normal operation" in card
 
