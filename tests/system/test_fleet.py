@@ -12,6 +12,7 @@ import pytest
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.comparison import compare_runs
 from dtfl_app.results.lines import RoundLine, read_lines
+from dtfl_app.results.run_events import EVENTS, read_events
 from tests.support.fleet import Fleet, Process, fleet, wait_until
 from tests.support.places import REPOSITORY
 from tests.support.site_folder import SITES, SiteFolder, make_site_folder
@@ -143,9 +144,10 @@ def test_a_node_that_calls_itself_by_another_s_name_is_refused_also_while_that_o
     posing.says("SuperNode ID", 60)
     chosen = {**settings, "rounds": 1, "strategy": "fedavg", "sites": 0, "round.quorum": 0.4}
 
-    out = running.submit("posing", **chosen, **{"trust.names": running.names})
+    running.submit("posing", **chosen, **{"trust.names": running.names})
 
-    assert "calls itself 'north', which is not the name that its key was" in out.replace("\n", "")
+    (refused,) = read_events(running.results / "posing" / EVENTS)
+    assert "calls itself 'north', which is not the name that its key was" in refused.reason
     assert [line.sites for line in lines_of(running.results / "posing")] == [0, 1]
     posing.end()
     for name in ("north", "east"):
@@ -163,9 +165,10 @@ def test_a_gateway_with_pins_runs_the_app_it_knows_and_tells_of_another(
         gateways[name] = running.site(name, data.site(name), data.schema, DTFL_PIN=pin)
         gateways[name].says("SuperNode ID", 60)
 
-    out = running.submit("pinned", **{**settings, "rounds": 1, "strategy": "fedavg"})
+    running.submit("pinned", **{**settings, "rounds": 1, "strategy": "fedavg"})
 
-    assert "this gateway runs the apps it is pinned to and no other" in out.replace("\n", "")
+    (refused,) = read_events(running.results / "pinned" / EVENTS)
+    assert "this gateway runs the apps it is pinned to and no other" in refused.reason
     assert [line.sites for line in lines_of(running.results / "pinned")] == [0, 2]
     gateways["east"].end()
     gateways["east"] = running.site("east", data.site("east"), data.schema)
