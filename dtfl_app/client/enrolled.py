@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from dtfl_app.core.logs import log
 from dtfl_app.messages.profile import Profile
@@ -92,8 +92,9 @@ def _packed(profile: Profile, hashes: Hashes) -> bytes:
 def _read(path: Path, now: Profile) -> tuple[Profile, Hashes] | None:
     """The last answer and the rows it was of; None where there is none to the same question."""
     try:
-        content = path.read_bytes()
-        arrays, about = load(content), _about(content)
+        with safe_open(str(path), framework="numpy") as file:
+            about: dict[str, Any] = json.loads(file.metadata()["about"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         moments = ChannelSums(*(arrays[name] for name in ("n", "mean", "m2")))
         sums = DemandSums(arrays["demand-count"], arrays["demand-total"])
         if about["schema"] != now.schema or moments.n.shape != now.moments.n.shape:
@@ -108,10 +109,3 @@ def _read(path: Path, now: Profile) -> tuple[Profile, Hashes] | None:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         log.warning("%s cannot be read (%s): the site enrols anew", path, error)
         return None
-
-
-def _about(content: bytes) -> dict[str, Any]:
-    """The metadata of a safetensors file: JSON after 8 bytes that tell its length."""
-    length = int.from_bytes(content[:8], "little")
-    found: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["about"])
-    return found

@@ -9,8 +9,8 @@ import pandas as pd
 
 from dtfl_app.sites.clock_guess import turned, unevenness
 from dtfl_app.sites.findings import FileFinding, counted
-from dtfl_app.sites.own_files import RawFile
 from dtfl_app.sites.own_labels import MissedEvent
+from dtfl_app.sites.raw_files import RawFile
 
 __all__ = ["missed_events", "turned_clock"]
 

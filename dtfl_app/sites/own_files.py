@@ -21,14 +21,7 @@ from dtfl_app.sites.findings import counted
 from dtfl_app.sites.label_guess import names_label
 from dtfl_app.sites.own_labels import MissedEvent
 from dtfl_app.sites.quality import QualityReport, clean
-from dtfl_app.sites.raw_files import (
-    RawFile,
-    fill,
-    read_raw,
-    read_spooled,
-    steps_of,
-    timeless_rows,
-)
+from dtfl_app.sites.raw_files import RawFile, fill, read_raw, steps_of, timeless_rows
 from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.site_schema import EventTable, SiteSchema
 from dtfl_app.sites.spool import LateReadings
@@ -38,16 +31,11 @@ from twin.schema import INSTANCE
 __all__ = [
     "PERIOD_TOLERANCE",
     "OwnFile",
-    "RawFile",
     "clock_change",
     "ignored_labels",
     "load_own_file",
     "order",
     "read_own_file",
-    "read_raw",
-    "read_spooled",
-    "steps_of",
-    "timeless_rows",
 ]
 
 #: Steps of a clock are uneven; a median this far from the schema's period is another period.

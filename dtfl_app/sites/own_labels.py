@@ -18,6 +18,7 @@ from dtfl_app.sites.readers import (
     flagged_events,
     parse_times,
     read_table,
+    recordings,
     require_columns,
 )
 from dtfl_app.sites.site_schema import EventTable, SiteSchema
@@ -87,7 +88,7 @@ def read_labels(
         return Labels(np.full(len(frame), UNLABELLED, np.int8), np.full(len(frame), "", object))
     column = frame[site.labels.column]
     label = _from_column(column, LabelReader(site.labels, site.csv.grammar), path)
-    recording = frame[INSTANCE].astype("str").fillna("").tolist() if INSTANCE in frame else None
+    recording = recordings(frame[INSTANCE]).tolist() if INSTANCE in frame else None
     return Labels(label, flagged_events(label, recording))
 
 

@@ -19,7 +19,8 @@ from dtfl_app.sites.features import longest_stretch
 from dtfl_app.sites.federation import least_windows, normal_windows
 from dtfl_app.sites.files_sites import each_reading
 from dtfl_app.sites.findings import FileFinding, Level, counted
-from dtfl_app.sites.own_files import OwnFile, RawFile, ignored_labels, order, read_spooled, steps_of
+from dtfl_app.sites.own_files import OwnFile, ignored_labels, order
+from dtfl_app.sites.raw_files import RawFile, read_spooled, steps_of
 from dtfl_app.sites.readers import assemble_series
 from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.site_schema import SiteSchema

@@ -12,7 +12,7 @@ import pytest
 from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.detection.parquet import parquet_rows
 from dtfl_app.sites.dialect import CsvDialect
-from dtfl_app.sites.own_files import read_raw
+from dtfl_app.sites.raw_files import read_raw
 from dtfl_app.sites.readers import read_table
 from dtfl_app.sites.site_draft import draft_schema
 from dtfl_app.sites.site_schema import SiteSchema, read_site_schema

@@ -7,7 +7,8 @@ import pytest
 from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.cells import CellGrammar
 from dtfl_app.sites.label_column import LabelColumn, LabelReader
-from dtfl_app.sites.own_files import load_own_file, read_raw
+from dtfl_app.sites.own_files import load_own_file
+from dtfl_app.sites.raw_files import read_raw
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_schema import read_site_schema
 from tests.support.station import STATION, station_frame, station_schema

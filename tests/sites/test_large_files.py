@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from dtfl_app.core.errors import DataError
-from dtfl_app.sites.own_files import order, read_own_file, read_spooled
+from dtfl_app.sites.own_files import order, read_own_file
+from dtfl_app.sites.raw_files import read_spooled
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_schema import SiteSchema
 from dtfl_app.sites.spool import ChannelSpool, spool_of

@@ -10,7 +10,8 @@ from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.detection.rows import RowReader
 from dtfl_app.sites.batadal import DATASET04
 from dtfl_app.sites.cells import split_line
-from dtfl_app.sites.own_files import load_own_file, read_raw
+from dtfl_app.sites.own_files import load_own_file
+from dtfl_app.sites.raw_files import read_raw
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema
 from dtfl_app.sites.site_schema import CsvDialect, LabelColumn, SiteSchema, read_site_schema
