@@ -317,7 +317,7 @@ class DetectorSettings:
     thresholds: str = setting(
         "federated",
         "whose scores set the threshold at a site: federated = all sites' alike, site = its own, "
-        "with all others' as so many as tell a rate of 0.5%",
+        "filled up by all others' to the 200 that tell a rate of 0.5%",
         choices=("federated", "site"),
     )
     settling: int = setting(
@@ -325,25 +325,22 @@ class DetectorSettings:
     )
     calibration_trim: float = setting(
         0.0,
-        "share of sites at either end whose scores of normal operation count only up to twice "
-        "those of the others, and no site for more than three times the median one: up to so many "
-        "may lie about them; 0 = all count as they are",
+        "share of sites at either end whose scores count only up to twice those of the others, "
+        "and no site for more than three times the median one; 0 = all as they are",
         low=0.0,
         high=0.5,
     )
 
     def __post_init__(self) -> None:
-        if self.thresholds == "site" and self.model == "classifier":
-            raise ConfigError(
-                'run config: detector.thresholds = "site" shows scores over thresholds, and a '
-                'logit has none; it needs detector.model = "autoencoder"'
-            )
+        if self.model != "classifier":
+            return
         # A logit may be negative, so it has no ratio to its threshold that others compare with.
-        if len(evidence_kinds(self.evidence)) > 1 and self.model == "classifier":
+        several = len(evidence_kinds(self.evidence)) > 1
+        if several or self.thresholds == "site":
+            wrong = f"evidence = {self.evidence!r}" if several else 'thresholds = "site"'
             raise ConfigError(
-                f"run config: detector.evidence = {self.evidence!r} weighs several kinds, which "
-                'needs detector.model = "autoencoder"; a classifier takes one of '
-                f"{kind_names(MODEL_KINDS)}"
+                f'run config: detector.{wrong} needs detector.model = "autoencoder"; a classifier '
+                f"takes one of {kind_names(MODEL_KINDS)}, and federated thresholds"
             )
 
 

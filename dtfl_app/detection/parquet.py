@@ -12,13 +12,8 @@ import pandas as pd
 from dtfl_app.core.errors import DataError
 from dtfl_app.detection.rows import SensorRow
 from dtfl_app.sites.cells import fitting_format
-from dtfl_app.sites.readers import (
-    read_chunks,
-    read_numbers,
-    read_times,
-    recordings,
-    require_columns,
-)
+from dtfl_app.sites.columns import read_numbers, read_times
+from dtfl_app.sites.readers import read_chunks, recordings, require_columns
 from dtfl_app.sites.site_schema import SiteSchema
 from twin.schema import INSTANCE
 

@@ -7,23 +7,21 @@ had never stopped, wherever that was.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.bundle.bundle import Bundle
-from dtfl_app.bundle.laws import LawStream
-from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import EvidenceKind, LawEvidence, ModelEvidence, laws_among
+from dtfl_app.core.evidence import EvidenceKind, LawEvidence, ModelEvidence
+from dtfl_app.detection.at_site import absent_channels, law_stream, own_table, require_known
 from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChange
 from dtfl_app.detection.model import OnnxModel
 from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
-from dtfl_app.sites.features import channel_of
 from dtfl_app.sites.stretches import fill_gaps, longest_step_ns
-from twin.schema import Schema, out_of_range
+from twin.schema import out_of_range
 
 __all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
 
@@ -158,12 +156,12 @@ class Scorer:
         self._schema, self._filling = schema, bundle.site_schema.gaps
         self._low = np.array([channel.low for channel in schema.channels])
         self._high = np.array([channel.high for channel in schema.channels])
-        self._names, self._absent = schema.names, _absent(bundle, schema, ignored)
+        self._names, self._absent = schema.names, absent_channels(bundle, schema, ignored)
         self._model = OnnxModel(bundle.graph)
         self._unread = np.array([name in plan.unread for name in plan.names])
-        _require_known(bundle, site)
+        require_known(bundle, site)
         self.thresholds = ThresholdTable(bundle.calibration.at(site), bundle.rate)
-        self._own = _own_table(bundle, site)
+        self._own = own_table(bundle, site)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
         self._windows = InputWindows(plan, bundle.scaler, schema)
         self._means = {
@@ -171,7 +169,7 @@ class Scorer:
             for kind in bundle.kinds
             if isinstance(kind, ModelEvidence)
         }
-        self._laws = _law_stream(bundle, site)
+        self._laws = law_stream(bundle, site)
         table = self._own or self.thresholds
         self.drift = Drift(table, [k.name for k in self._kinds], drift_window, drift_limit)
         self._place = _Place()
@@ -374,43 +372,3 @@ class Scorer:
 def _shortest(value: np.float32) -> float | None:
     # By way of its text: the shortest number that is this one, 33.44 and not 33.439998626708984.
     return None if np.isnan(value) else float(str(value))
-
-
-def _require_known(bundle: Bundle, site: str) -> None:
-    """A name that means nothing to the model would be followed without a word."""
-    calibrated, physics = bundle.calibration.sites, bundle.physics
-    plants = [] if physics is None else [name for name in physics.plants if name]
-    known = sorted({*calibrated, *plants})
-    if site and site not in known:
-        raise ConfigError(
-            f"--site {site}: the model knows {', '.join(known)}; name one of them, or leave it out "
-            "at a site that took no part in its training"
-        )
-
-
-def _own_table(bundle: Bundle, site: str) -> ThresholdTable | None:
-    """What a site's own scores were in calibration; None where it has none of some evidence."""
-    own = bundle.calibration.sites.get(site, ())
-    if not own or not all(sketch.count for sketch in own):
-        return None
-    alone = replace(bundle.calibration, sites={site: own})
-    return ThresholdTable(alone, bundle.rate)
-
-
-def _law_stream(bundle: Bundle, site: str) -> LawStream | None:
-    physics = bundle.physics
-    if physics is None:
-        return None
-    names = bundle.features.names
-    return LawStream(physics.laws(site), physics.expected, laws_among(bundle.kinds), names)
-
-
-def _absent(bundle: Bundle, schema: Schema, ignored: Collection[str]) -> NDArray[np.bool_]:
-    """Which channels are taken as missing: those to ignore, and those never read in training."""
-    if unknown := sorted(set(ignored) - set(schema.names)):
-        raise ConfigError(
-            f"--ignore {unknown[0]}: no such channel; expected some of {', '.join(schema.names)}"
-        )
-    plan = bundle.features
-    read = {channel_of(name) for name in plan.names if name not in plan.unread}
-    return np.array([name in ignored or name not in read for name in schema.names])

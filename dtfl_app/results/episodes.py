@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dtfl_app.results.measures import step_seconds
+
 __all__ = ["AlarmEpisode", "alarm_episodes", "episode_starts"]
 
 # Of the usual step: a longer one is a gap, and no episode lasts across it.
@@ -45,10 +47,9 @@ def episode_starts(alarms: pd.DataFrame) -> NDArray[np.bool_]:
     alarms : a row per time step, with columns instance, time and alarm, as a run stores it.
     """
     alarm, instance = alarms["alarm"].to_numpy(bool), alarms["instance"].to_numpy(str)
-    steps = np.diff(alarms["time"].to_numpy("datetime64[ns]")).astype(np.float64)
+    steps_s = np.diff(alarms["time"].to_numpy("datetime64[ns]")) / np.timedelta64(1, "s")
     same = instance[1:] == instance[:-1]
-    usual = np.median(steps[same]) if same.any() else np.inf
-    goes_on = alarm[:-1] & same & (steps <= _LONGEST_STEP * usual)
+    goes_on = alarm[:-1] & same & (steps_s <= _LONGEST_STEP * step_seconds(alarms))
     return np.asarray(alarm & ~np.concatenate([[False], goes_on])[: len(alarm)])
 
 

@@ -18,13 +18,12 @@ from dtfl_app.core.errors import DataError
 from dtfl_app.core.logs import log
 from dtfl_app.sites.batadal_attacks import ATTACKS, PERIODS, Attack
 from dtfl_app.sites.cells import CellGrammar
+from dtfl_app.sites.columns import parse_numbers, parse_times
 from dtfl_app.sites.label_column import LabelColumn, LabelReader
 from dtfl_app.sites.own_labels import label_cells, shown
 from dtfl_app.sites.readers import (
     assemble_series,
     flagged_events,
-    parse_numbers,
-    parse_times,
     read_table,
     require_columns,
     require_readings,

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.cells import EPOCH_DAYS, EPOCHS, ISO8601, parse_time
+from dtfl_app.sites.columns import parse_times
 from dtfl_app.sites.own_files import PERIOD_TOLERANCE
-from dtfl_app.sites.readers import parse_times
 
 __all__ = ["Clock", "guess_clock", "guess_period", "other_periods", "turned", "unevenness"]
 

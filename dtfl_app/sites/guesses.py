@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SchemaError
 from dtfl_app.sites.cells import MARK, repeated_columns, split_line
+from dtfl_app.sites.columns import read_numbers
 from dtfl_app.sites.dialect import CsvDialect
-from dtfl_app.sites.readers import read_numbers
 
 __all__ = ["guess_dialect", "guess_words", "names_sensors", "require_wide", "why_no_channel"]
 

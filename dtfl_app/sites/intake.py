@@ -14,16 +14,10 @@ from numpy.typing import NDArray
 from dtfl_app.core.errors import DataError
 from dtfl_app.sites.cell_errors import not_a_number, not_a_time
 from dtfl_app.sites.cells import fitting_format
+from dtfl_app.sites.columns import read_numbers, read_times
 from dtfl_app.sites.guesses import names_sensors, require_wide
 from dtfl_app.sites.own_labels import MissedEvent, read_labels
-from dtfl_app.sites.readers import (
-    read_chunks,
-    read_numbers,
-    read_times,
-    recordings,
-    require_columns,
-    require_rows,
-)
+from dtfl_app.sites.readers import read_chunks, recordings, require_columns, require_rows
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from twin.schema import INSTANCE
 

@@ -13,14 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import DataError
+from dtfl_app.sites.columns import parse_times
 from dtfl_app.sites.label_column import LabelReader
-from dtfl_app.sites.readers import (
-    flagged_events,
-    parse_times,
-    read_table,
-    recordings,
-    require_columns,
-)
+from dtfl_app.sites.readers import flagged_events, read_table, recordings, require_columns
 from dtfl_app.sites.site_schema import EventTable, SiteSchema
 from twin.schema import ABNORMAL, EVENT, INSTANCE, NORMAL, UNLABELLED
 

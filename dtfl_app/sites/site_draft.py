@@ -13,11 +13,12 @@ from dtfl_app.sites.alike import Alike, read_alike
 from dtfl_app.sites.cells import EPOCHS, ISO8601
 from dtfl_app.sites.channel_guess import channel_names, guess_channel, remark
 from dtfl_app.sites.clock_guess import Clock, guess_clock, guess_period, other_periods
+from dtfl_app.sites.columns import read_numbers
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.guesses import guess_words, require_wide
 from dtfl_app.sites.label_column import LabelColumn
 from dtfl_app.sites.label_guess import guess_labels, names_label
-from dtfl_app.sites.readers import UNNAMED, read_numbers
+from dtfl_app.sites.readers import UNNAMED
 from dtfl_app.sites.site_schema import SiteSchema
 from twin.schema import EVENT, INSTANCE, LABEL, Schema
 

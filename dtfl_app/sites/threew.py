@@ -17,14 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.sites.columns import parse_numbers, parse_times
 from dtfl_app.sites.quality import clean
-from dtfl_app.sites.readers import (
-    assemble_series,
-    parse_numbers,
-    parse_times,
-    read_table,
-    require_columns,
-)
+from dtfl_app.sites.readers import assemble_series, read_table, require_columns
 from dtfl_app.sites.stretches import recording_of
 from twin.schema import ABNORMAL, NORMAL, UNLABELLED, Channel, Schema
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,50 +10,10 @@ from hypothesis import strategies as st
 
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.errors import BundleError, DataError
-from dtfl_app.detection.detection import Detection, DetectionOptions
+from dtfl_app.detection.detection import DetectionOptions
 from dtfl_app.detection.following import Following, follow, state_path
 from dtfl_app.detection.once import score_file
-from dtfl_app.sites.dialect import CsvDialect
-from dtfl_app.sites.lines import LONGEST_LINE
-
-# Every step is written, and drift is looked for in so few steps that there is some.
-OPTIONS = DetectionOptions(every_step=True, drift_window=10)
-
-
-@pytest.fixture(scope="module")
-def bundle(model):
-    return read_folder(model)
-
-
-@pytest.fixture(scope="module")
-def lines(dataset04):
-    """Header and 80 hours about the beginning of the first attack, with a gap of five."""
-    text = dataset04.read_bytes().splitlines(keepends=True)
-    return [text[0], *text[1710:1760], *text[1765:1795]]
-
-
-@pytest.fixture(scope="module")
-def whole(bundle, lines, tmp_path_factory):
-    """What one pass over the finished file gives."""
-    data = tmp_path_factory.mktemp("whole") / "site.csv"
-    data.write_bytes(b"".join(lines))
-    _, found = score_file(bundle, OPTIONS, data)
-    return "".join(f"{line}\n" for line in found)
-
-
-@pytest.fixture
-def following(tmp_path):
-    return Following(tmp_path / "site.csv", tmp_path / "out.jsonl", until_idle=1e-9)
-
-
-def run(bundle, following, options=OPTIONS) -> Detection:
-    """Follow until nothing more is there."""
-    return follow(bundle, options, following, lambda seconds: False)
-
-
-def append(following, content: bytes):
-    with following.data.open("ab") as file:
-        file.write(content)
+from tests.support.following import OPTIONS, append, run
 
 
 def times(following):
@@ -103,12 +62,6 @@ def test_any_cut_into_chunks_with_restarts_gives_the_bytes_of_one_shot(
     shutil.rmtree(folder)
 
 
-def once(bundle, following) -> str:
-    """What one pass over the file gives."""
-    _, found = score_file(bundle, OPTIONS, following.data)
-    return "".join(f"{line}\n" for line in found)
-
-
 def test_an_alarm_that_is_open_waits_for_more_where_a_file_grows_and_not_where_it_ends(
     bundle, following, lines, whole
 ):
@@ -142,96 +95,6 @@ def test_a_state_of_before_alarms_had_episodes_goes_on(bundle, following, lines,
     run(bundle, following)
 
     assert following.out.read_text() == whole
-
-
-WRITTEN = [
-    ("\r\n", "utf-8-sig"),
-    ("\r", "cp1252"),
-    ("\r\r\n", "utf-8"),
-    ("mixed", "utf-8-sig"),
-    ("\r\n", "utf-16"),
-    ("\r", "utf-16-be"),
-    ("mixed", "utf-16-le"),
-]
-
-
-@pytest.mark.parametrize("cuts", [[], [1, 60, 61, 3000, 9999], list(range(4000, 4009))])
-@pytest.mark.parametrize(("end", "encoding"), WRITTEN)
-def test_line_ends_and_encodings_of_other_systems_change_nothing(
-    end, encoding, cuts, bundle, following, lines, whole
-):
-    """Whole, or in pieces with a restart after each, which end within a row, an end or a letter."""
-    ends = ["\r", "\n", "\r\n", "\r\n\r\n"] if end == "mixed" else [end]
-    rows = [line.decode().strip() + ends[i % len(ends)] for i, line in enumerate(lines)]
-    # An old Mac's last row is complete where something follows.
-    content = ("".join(rows) + ends[0] * 2).encode(encoding)
-    own = CsvDialect(encoding=encoding.removesuffix("-sig"))
-    bundle = replace(bundle, site_schema=replace(bundle.site_schema, csv=own))
-    for start, stop in zip([0, *cuts], [*cuts, len(content)], strict=True):
-        append(following, content[start:stop])
-        run(bundle, following)
-
-    detection = run(bundle, following)
-
-    assert following.out.read_text() == whole == once(bundle, following)
-    assert detection.counts.skipped == 0
-
-
-def test_an_old_macs_last_row_is_read_before_the_file_that_replaces_it(
-    bundle, following, lines, whole
-):
-    append(following, b"".join(lines[:31]).replace(b"\r", b"").replace(b"\n", b"\r"))
-    asked = []
-
-    def stopped(seconds):
-        asked.append(seconds)
-        if len(asked) == 4:
-            following.data.rename(following.data.with_suffix(".1"))
-            append(following, b"".join([lines[0], *lines[31:]]))
-        return len(asked) > 8
-
-    detection = follow(bundle, OPTIONS, Following(following.data, following.out), stopped)
-
-    assert following.out.read_text() == whole
-    assert detection.counts.skipped == 0
-
-
-def test_separators_at_the_ends_of_rows_change_nothing(bundle, following, lines, whole):
-    ends = [b"\n", *[b",\n", b" , ,\n"] * 40]
-    append(following, b"".join(line.strip() + e for line, e in zip(lines, ends, strict=True)))
-
-    detection = run(bundle, following)
-
-    assert following.out.read_text() == whole == once(bundle, following)
-    assert detection.counts.skipped == 0
-
-
-def test_a_carriage_return_within_a_row_leaves_two_halves_out(bundle, following, lines, whole):
-    append(following, b"".join(lines[:20]) + b"1,2\r3,4\n" + b"".join(lines[20:]))
-
-    detection = run(bundle, following)
-
-    assert following.out.read_text() == whole == once(bundle, following)
-    assert detection.counts.skipped == 2
-
-
-@pytest.mark.parametrize("cut", [3, 25, 60, 400, 5000])
-def test_lines_about_the_header_are_passed_by_as_the_schema_says(
-    cut, bundle, following, lines, whole
-):
-    """Two before it, one of units after it, in an encoding of Windows; a restart anywhere."""
-    csv = CsvDialect(encoding="cp1252", header_row=2, skip_rows=1)
-    own = replace(bundle, site_schema=replace(bundle.site_schema, csv=csv))
-    text = b"".join([b"exported 1,5 \xb0C\n", b"\n", lines[0], b"-,[m],[\xb0C]\n", *lines[1:]])
-    append(following, text[:cut])
-    run(own, following)
-    append(following, text[cut:])
-
-    detection = run(own, following)
-
-    assert following.out.read_text() == whole
-    assert detection.counts.skipped == 0
-    assert once(own, following) == whole
 
 
 def test_a_line_that_is_not_finished_waits_for_its_end(bundle, following, lines):
@@ -322,102 +185,6 @@ def test_a_header_that_changes_is_refused(bundle, following, lines):
         run(bundle, following)
 
 
-def test_bad_cells_and_rows_are_counted_and_said_once(bundle, following, lines, caplog):
-    """A word, an impossible level and a short row, again and again; nothing stops."""
-    header = lines[0].decode().strip().split(",")
-    level = [name.strip() for name in header].index("L_T1")
-    rows = []
-    for number, line in enumerate(lines[1:31]):
-        cells = line.decode().strip().split(",")
-        cells[level] = "broken" if number % 2 else "99.5"
-        rows += [",".join(cells), "01/01/17 00,1.0"]
-    append(following, lines[0] + "\n".join([*rows, ""]).encode())
-
-    with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
-        logging.getLogger("dtfl.detect").propagate = True
-        detection = run(bundle, following)
-
-    counts = detection.counts
-    assert (counts.steps, counts.skipped, counts.missing, counts.impossible) == (30, 30, 15, 15)
-    assert sum("L_T1" in message for message in caplog.messages) == 1
-    assert sum("2 cells, the header 45" in message for message in caplog.messages) == 1
-
-
-DAMAGES = {
-    "zeros": b"\0" * 200_000 + b"\n",
-    "zeros within a row": b"01/01/17 00,1.0," + b"\0" * 70 + b"\n",
-    "no end within 1 MiB": b"7" * (2 * LONGEST_LINE + 99) + b"\n",
-    "no end within 1 MiB, by one byte": b"7" * LONGEST_LINE + b"\n",
-    "a cell of 200 kB": b"7" * 200_000 + b"\n",
-    "no end within 1 MiB, but for carriage returns": b"7" * LONGEST_LINE + b"\r\n",
-}
-
-
-@pytest.mark.parametrize("stop", [0, 100, 70_000, LONGEST_LINE + 5, 2 * LONGEST_LINE + 5])
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_behind_damage_reading_goes_on_wherever_the_process_stops(
-    bundle, following, lines, whole, damage, stop
-):
-    append(following, b"".join(lines[:20]) + damage[:stop])
-    run(bundle, following)
-    with following.out.open("ab") as file:
-        file.write(b'{"time": "half a li')
-    append(following, damage[stop:] + b"".join(lines[20:]))
-
-    detection = run(bundle, following)
-
-    assert following.out.read_text() == whole
-    assert detection.counts.skipped == detection.left_out.total == 1
-    assert "the first is data row 20: it" in str(detection.left_out)
-    assert once(bundle, following) == whole
-
-
-def test_damage_is_said_once(bundle, following, lines, caplog):
-    append(following, b"".join(lines[:20]) + DAMAGES["zeros"] * 3 + b"".join(lines[20:]))
-
-    with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
-        logging.getLogger("dtfl.detect").propagate = True
-        detection = run(bundle, following)
-
-    assert detection.counts.skipped == 3
-    told = [message for message in caplog.messages if "power cut" in message]
-    assert [message.partition("bytes")[0] for message in told] == [
-        "a row is left out: it holds 200000 NUL "
-    ]
-
-
-def test_a_line_without_end_before_a_rename_does_not_hide_the_new_file(
-    bundle, following, lines, whole
-):
-    append(following, b"".join(lines[:31]) + b"7" * (3 * LONGEST_LINE))
-    run(bundle, following)
-    following.data.rename(following.data.with_suffix(".1"))
-    append(following, b"".join([lines[0], *lines[31:]]))
-
-    run(bundle, following)
-
-    assert following.out.read_text() == whole
-
-
-@pytest.mark.parametrize("torn", [b"", b"0.51,3.25,0\n", b"\0" * 5000 + b"\n"])
-@pytest.mark.parametrize("restarts", [True, False])
-def test_a_file_cut_back_without_its_header_goes_on_with_the_one_it_had(
-    bundle, following, lines, whole, torn, restarts
-):
-    """As copytruncate leaves it: the writer holds the file open and goes on with rows."""
-    append(following, b"".join(lines[:31]))
-    run(bundle, following)
-    following.data.write_bytes(torn + b"".join(lines[31:33] if restarts else lines[31:]))
-    run(bundle, following)
-    if restarts:
-        append(following, b"".join(lines[33:]))
-
-    detection = run(bundle, following)
-
-    assert following.out.read_text() == whole
-    assert detection.counts.skipped == bool(torn)
-
-
 def with_instances(lines, names):
     """Put a column in front: the recording of each row."""
     head = b"instance," + lines[0]
@@ -455,23 +222,6 @@ def test_gaps_are_counted_and_said_once_an_hour(bundle, following, lines, caplog
 
     assert (detection.counts.gaps, detection.counts.stretches) == (19, 20)
     assert sum("a gap" in message for message in caplog.messages) == 1
-
-
-def test_much_left_out_of_a_growing_file_is_said_once_and_kept(bundle, following, lines, caplog):
-    """80 rows and, of 22 more, none of any use: 22 of 102, first 5 and after a restart 17."""
-    append(following, b"".join(lines) + b"7,8\n" * 5)
-    run(bundle, following)
-    append(following, b"7,8\n" * 17)
-
-    with caplog.at_level(logging.WARNING, logger="dtfl.detect"):
-        logging.getLogger("dtfl.detect").propagate = True
-        detection = run(bundle, following)
-
-    told = [message for message in caplog.messages if "rows are left out, more than" in message]
-    assert len(told) == 1
-    assert "22 of 102 rows" in told[0]
-    assert "the first is data row 81" in told[0]
-    assert detection.left_out.total == detection.counts.skipped == 22
 
 
 class TestState:

@@ -10,7 +10,7 @@ import pytest
 from dtfl_app.core.errors import SchemaError
 from dtfl_app.detection.rows import RowReader, SensorRow
 from dtfl_app.sites.cells import split_line
-from dtfl_app.sites.readers import parse_times
+from dtfl_app.sites.columns import parse_times
 from dtfl_app.sites.site_schema import CsvDialect, SiteSchema
 from twin.schema import Channel, Schema
 

@@ -27,7 +27,7 @@ from dtfl_app.messages.egress import deviations, discreet_errors, require_declar
 from dtfl_app.messages.profile import PROFILE, Profile
 from dtfl_app.messages.training import TrainingReply, TrainingTask
 from dtfl_app.messages.wire import to_arrays, to_record
-from dtfl_app.sites.readers import parse_numbers
+from dtfl_app.sites.columns import parse_numbers
 from dtfl_app.strategies.registry import BUILT_IN
 from tests.support.in_process import identify
 from tests.support.leaks import Readings

@@ -19,9 +19,10 @@ from dtfl_app.sites.cells import (
     parse_time,
     split_line,
 )
+from dtfl_app.sites.columns import parse_numbers, parse_times
 from dtfl_app.sites.dialect import CsvDialect
 from dtfl_app.sites.raw_files import read_raw
-from dtfl_app.sites.readers import parse_numbers, parse_times, read_table
+from dtfl_app.sites.readers import read_table
 from dtfl_app.sites.site_schema import SiteSchema
 from twin.schema import Channel, Schema
 

@@ -6,14 +6,9 @@ import pytest
 
 from dtfl_app.core.errors import DataError, SchemaError
 from dtfl_app.sites.cells import CellGrammar
+from dtfl_app.sites.columns import parse_times, read_numbers
 from dtfl_app.sites.csv_table import UNNAMED
-from dtfl_app.sites.readers import (
-    parse_times,
-    read_chunks,
-    read_numbers,
-    read_series,
-    read_table,
-)
+from dtfl_app.sites.readers import read_chunks, read_series, read_table
 from twin.schema import Schema
 
 HEADER = "time,level,flow\n"
