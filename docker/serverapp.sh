@@ -25,16 +25,8 @@ mkdir -p "$DTFL_STATE" 2>/dev/null && [ -w "$DTFL_STATE" ] ||
     fail "$DTFL_STATE cannot be written to; give it to user $(id -un 2>/dev/null || id -u)"
 command -v flower-superexec >/dev/null || fail "flower-superexec is not on PATH; put the bin folder of DTFL's Python there"
 
-if [ -z "${FLWR_HOME:-}" ]; then
-    FLWR_HOME=$DTFL_STATE/flower
-    # An app whose copy was cut off by a power cut would be taken for whole, for ever.
-    rm -rf "$FLWR_HOME/apps"
-fi
-export FLWR_HOME
-export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1
-export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
-# How often a task is looked for; Flower's own 1 s is paid by every task of every round.
-export FLWR_SUPEREXEC_TASK_POLL_INTERVAL="${FLWR_SUPEREXEC_TASK_POLL_INTERVAL:-0.1}"
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+. "$here/flower-home.sh"
 
 exec flower-superexec \
     --runtime-api-address "$DTFL_SUPERLINK" --root-certificates "$DTFL_CERTS/ca.crt"

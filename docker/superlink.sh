@@ -49,16 +49,8 @@ for folder in "$DTFL_STATE" "$DTFL_LOGS"; do
 done
 command -v flower-superlink >/dev/null || fail "flower-superlink is not on PATH; put the bin folder of DTFL's Python there"
 
-if [ -z "${FLWR_HOME:-}" ]; then
-    FLWR_HOME=$DTFL_STATE/flower
-    # An app whose copy was cut off by a power cut would be taken for whole, for ever.
-    rm -rf "$FLWR_HOME/apps"
-fi
-export FLWR_HOME
-export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1
-export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
-# How often a task is looked for; Flower's own 1 s is paid by every task of every round.
-export FLWR_SUPEREXEC_TASK_POLL_INTERVAL="${FLWR_SUPEREXEC_TASK_POLL_INTERVAL:-0.1}"
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+. "$here/flower-home.sh"
 
 set -- \
     --host "$DTFL_HOST" --port "$DTFL_PORT" \

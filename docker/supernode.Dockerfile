@@ -11,7 +11,7 @@ COPY --chown=app:app dtfl_app dtfl_app
 COPY --chown=app:app twin twin
 RUN pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)" \
     && pip install --no-cache-dir -c constraints.txt .
-COPY docker/supernode.sh docker/pause-after-exit.sh docker/health.py docker/
+COPY docker/supernode.sh docker/flower-home.sh docker/pause-after-exit.sh docker/health.py docker/
 COPY docker/warm docker/warm
 
 # A new volume takes its owner from the folder it is mounted on.

@@ -96,20 +96,11 @@ mkdir -p "$DTFL_STATE/site" 2>/dev/null && [ -w "$DTFL_STATE/site" ] ||
     fail "$DTFL_STATE/site cannot be written to; give it to user $(id -un 2>/dev/null || id -u)"
 command -v flower-supernode >/dev/null || fail "flower-supernode is not on PATH; put the bin folder of DTFL's Python there"
 
-if [ -z "${FLWR_HOME:-}" ]; then
-    FLWR_HOME=$DTFL_STATE/flower
-    # An app whose copy was cut off by a power cut would be taken for whole, for ever.
-    rm -rf "$FLWR_HOME/apps"
-fi
-export FLWR_HOME
-export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1
-export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
-# How often a task is looked for; Flower's own 1 s is paid by every task of every round.
-export FLWR_SUPEREXEC_TASK_POLL_INTERVAL="${FLWR_SUPEREXEC_TASK_POLL_INTERVAL:-0.1}"
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+. "$here/flower-home.sh"
 
 : "${DTFL_WARM:=$DTFL_STATE/warm}"
 if [ "$DTFL_WARM" != off ] || [ -n "${DTFL_PIN:-}" ]; then
-    here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
     DTFL_PYTHON=$(dirname -- "$(command -v flower-supernode)")/python
     [ -x "$DTFL_PYTHON" ] || fail "$DTFL_PYTHON is missing; expected the Python of flower-supernode beside it, or DTFL_WARM=off and no DTFL_PIN"
     PATH=$here/warm:$PATH
