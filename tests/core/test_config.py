@@ -194,7 +194,7 @@ def test_every_strategy_key_is_apart_from_the_apps():
 
 
 def test_a_classifier_weighs_one_kind_of_evidence():
-    with pytest.raises(ConfigError, match=r"several kinds, which needs detector\.model"):
+    with pytest.raises(ConfigError, match=r"needs detector\.model = \"autoencoder\""):
         RunConfig.from_mapping(
             {"detector.model": "classifier", "detector.evidence": "instant,smoothed"}
         )

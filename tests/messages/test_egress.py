@@ -225,7 +225,7 @@ def test_an_error_may_say_whose_it_is():
 def test_the_place_is_the_app_s_own_line_and_not_a_library_s(tmp_path):
     frame = pd.DataFrame({"level": ["3.5", "secret"]})
 
-    with pytest.raises(SiteError, match=r"^DataError at readers\.py:\d+;"), discreet_errors():
+    with pytest.raises(SiteError, match=r"^DataError at columns\.py:\d+;"), discreet_errors():
         parse_numbers(frame, ["level"], tmp_path / "site.csv")
 
 

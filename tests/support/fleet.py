@@ -51,7 +51,7 @@ class Process:
         """What it has written so far."""
         return self.log.read_text(errors="replace")
 
-    def says(self, words: str, seconds: float = 30.0) -> None:
+    def says(self, words: str, seconds: float = 120.0) -> None:
         """Wait until the log holds `words`."""
         wait_until(lambda: words in self.text, seconds, f"{words!r} in:\n{self.text[-3000:]}")
 
@@ -141,7 +141,7 @@ class Fleet:
             DTFL_CERTS=self.certs, DTFL_STATE=self.folder / "superlink", DTFL_HOST="127.0.0.1",
             DTFL_PORT=self.port,
         )  # fmt: skip
-        wait_until(self._answers if trusted else self._listens, 60.0, "the SuperLink is up")
+        wait_until(self._answers if trusted else self._listens, 240.0, "the SuperLink is up")
         return process
 
     def key(self, site: str, register: bool = True) -> Path:

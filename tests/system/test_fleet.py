@@ -17,6 +17,9 @@ from tests.support.fleet import Fleet, Process, fleet, wait_until
 from tests.support.places import REPOSITORY
 from tests.support.site_folder import SITES, SiteFolder, make_site_folder
 
+# Seconds to wait for what takes a few: a machine may be busy with other things.
+PATIENCE = 240
+
 SETTINGS = {
     "dataset": "files",
     "sites": 3,
@@ -60,7 +63,7 @@ def gateways(running: Fleet, data: SiteFolder) -> dict[str, Process]:
         running.key(name)
     started = {name: running.site(name, data.site(name), data.schema) for name in SITES}
     for process in started.values():
-        process.says("SuperNode ID", 60)
+        process.says("SuperNode ID", PATIENCE)
     return started
 
 
@@ -88,9 +91,9 @@ def test_two_runs_at_once_both_end_as_the_simulation_does(
     settings = {**settings, "trust.names": running.names}
     first = running.submitting("first", **settings)
     # Flower's own copying of an app is not made for two runs within a second (docs/operate.md).
-    wait_until((running.results / "first").exists, 60, "the first run has begun")
+    wait_until((running.results / "first").exists, PATIENCE, "the first run has begun")
     started = [first, running.submitting("second", **settings)]
-    printed = [process.communicate(timeout=300)[0] for process in started]
+    printed = [process.communicate(timeout=600)[0] for process in started]
 
     assert [process.returncode for process in started] == [0, 0], printed
     for name in ("first", "second"):
@@ -113,7 +116,7 @@ def test_tasks_run_in_forks_that_end_with_their_gateway(
 
     waiting.wait(timeout=10)
     gateways["east"] = running.site("east", data.site("east"), data.schema)
-    gateways["east"].says("SuperNode ID", 60)
+    gateways["east"].says("SuperNode ID", PATIENCE)
 
 
 def test_a_site_with_another_schema_and_one_without_its_file_are_left_out_by_name(
@@ -123,7 +126,7 @@ def test_a_site_with_another_schema_and_one_without_its_file_are_left_out_by_nam
     other.write_text(data.schema.read_text().replace('unit = "m"', 'unit = "cm"'))
     gateways["west"].end()
     gateways["west"] = running.site("west", data.site("west"), other)
-    gateways["west"].says("SuperNode ID", 60)
+    gateways["west"].says("SuperNode ID", PATIENCE)
 
     out = running.submit("left-out", **{**settings, "rounds": 1, "strategy": "fedavg"})
 
@@ -131,7 +134,7 @@ def test_a_site_with_another_schema_and_one_without_its_file_are_left_out_by_nam
     assert [line.sites for line in lines_of(running.results / "left-out")] == [0, 2]
     gateways["west"].end()
     gateways["west"] = running.site("west", data.site("west"), data.schema)
-    gateways["west"].says("SuperNode ID", 60)
+    gateways["west"].says("SuperNode ID", PATIENCE)
 
 
 def test_a_node_that_calls_itself_by_another_s_name_is_refused_also_while_that_one_is_away(
@@ -141,18 +144,18 @@ def test_a_node_that_calls_itself_by_another_s_name_is_refused_also_while_that_o
     for name in ("north", "east"):
         gateways[name].end()
     posing = running.site("east", data.site("east"), data.schema, DTFL_SITE="north")
-    posing.says("SuperNode ID", 60)
+    posing.says("SuperNode ID", PATIENCE)
     chosen = {**settings, "rounds": 1, "strategy": "fedavg", "sites": 0, "round.quorum": 0.4}
 
     running.submit("posing", **chosen, **{"trust.names": running.names})
 
-    (refused,) = read_events(running.results / "posing" / EVENTS)
-    assert "calls itself 'north', which is not the name that its key was" in refused.reason
+    (reason,) = {event.reason for event in read_events(running.results / "posing" / EVENTS)}
+    assert "calls itself 'north', which is not the name that its key was" in reason
     assert [line.sites for line in lines_of(running.results / "posing")] == [0, 1]
     posing.end()
     for name in ("north", "east"):
         gateways[name] = running.site(name, data.site(name), data.schema)
-        gateways[name].says("SuperNode ID", 60)
+        gateways[name].says("SuperNode ID", PATIENCE)
 
 
 def test_a_gateway_with_pins_runs_the_app_it_knows_and_tells_of_another(
@@ -163,7 +166,7 @@ def test_a_gateway_with_pins_runs_the_app_it_knows_and_tells_of_another(
     for name, pin in pins.items():
         gateways[name].end()
         gateways[name] = running.site(name, data.site(name), data.schema, DTFL_PIN=pin)
-        gateways[name].says("SuperNode ID", 60)
+        gateways[name].says("SuperNode ID", PATIENCE)
 
     running.submit("pinned", **{**settings, "rounds": 1, "strategy": "fedavg"})
 
@@ -173,7 +176,7 @@ def test_a_gateway_with_pins_runs_the_app_it_knows_and_tells_of_another(
     assert [line.sites for line in lines_of(running.results / "pinned")] == [0, 2]
     gateways["east"].end()
     gateways["east"] = running.site("east", data.site("east"), data.schema)
-    gateways["east"].says("SuperNode ID", 60)
+    gateways["east"].says("SuperNode ID", PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +187,10 @@ def bad_day(
     run = running.results / "bad-day"
     chosen = {**settings, "rounds": 500, "round.timeout": 10.0, "checkpoint-every": 1}
     first = running.submitting("bad-day", **chosen)
-    wait_until(lambda: len(lines_of(run)) > 2, 120, "two rounds")
+    wait_until(lambda: len(lines_of(run)) > 2, PATIENCE, "two rounds")
     train = "Receiving: train"
     before = gateways["north"].text.count(train)
-    wait_until(lambda: gateways["north"].text.count(train) > before, 60, "a task")
+    wait_until(lambda: gateways["north"].text.count(train) > before, PATIENCE, "a task")
     gateways["north"].end(hard=True)
     gateways["north"] = _return(running, data)
     _await_full_rounds(run)
@@ -198,7 +201,7 @@ def bad_day(
 
     running.started[0] = running.superlink()
     again = running.submitting("bad-day", **chosen, resume=run)
-    wait_until(lambda: "resumed" in (run / "events.jsonl").read_text(), 120, "it goes on")
+    wait_until(lambda: "resumed" in (run / "events.jsonl").read_text(), PATIENCE, "it goes on")
     _await_full_rounds(run)
     again.terminate()
     again.communicate(timeout=30)
@@ -208,13 +211,13 @@ def bad_day(
 def _await_full_rounds(run: Path) -> None:
     played = len(lines_of(run))
     wait_until(
-        lambda: len(lines_of(run)) >= played + 2 and lines_of(run)[-1].sites == 3, 120, "rounds"
+        lambda: len(lines_of(run)) >= played + 2 and lines_of(run)[-1].sites == 3, PATIENCE, "rounds"
     )
 
 
 def _return(running: Fleet, data: SiteFolder) -> Process:
     """Start the gateway again, as its supervisor does until its old session is over."""
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         process = running.site("north", data.site("north"), data.schema)
         while process.process.poll() is None:
