@@ -17,7 +17,8 @@ from flwr.serverapp.strategy.multikrum import compute_distances, select_multikru
 from numpy.typing import NDArray
 
 from dtfl_app.bench.provenance import Provenance, provenance_line
-from dtfl_app.core.sections import DetectorSettings, TrustSettings
+from dtfl_app.core.model_sections import DetectorSettings
+from dtfl_app.core.sections import TrustSettings
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.models import Params, build_model, get_params
 from dtfl_app.inputs.preparation import model_spec

@@ -10,8 +10,9 @@ from itertools import chain
 
 from dtfl_app.bench.grid import Grid, TableRow, Variant
 from dtfl_app.core.config import PLACES, RunConfig
+from dtfl_app.core.data_sections import DataSettings, FeatureSettings, PlantSettings
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.sections import DataSettings, DetectorSettings, FeatureSettings, PlantSettings
+from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.core.settings import Value, keys_of, read_settings, to_mapping
 from dtfl_app.strategies.registry import default_settings, find_strategy, strategy_names
 

@@ -11,19 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from dtfl_app.core.data_sections import DataSettings, FeatureSettings, PlantSettings
+from dtfl_app.core.model_sections import DetectorSettings, TrainSettings, TwinSettings
 from dtfl_app.core.renamed import refuse_old
 from dtfl_app.core.sections import (
-    DataSettings,
-    DetectorSettings,
-    FeatureSettings,
-    PlantSettings,
     PrivacySettings,
     RoundSettings,
     RunSettings,
     StateSettings,
-    TrainSettings,
     TrustSettings,
-    TwinSettings,
     WireSettings,
 )
 from dtfl_app.core.settings import Role, Value, fields_of, read_settings, to_mapping

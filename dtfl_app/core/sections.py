@@ -1,4 +1,4 @@
-"""What can be set: a frozen dataclass for each group of keys, with default, range and meaning."""
+"""What can be set of a run and its federation: a frozen dataclass for each group of keys."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import KINDS, MODEL_KINDS, evidence_kinds, kind_names, laws_among
 from dtfl_app.core.settings import setting
 
 __all__ = [
-    "DataSettings",
-    "DetectorSettings",
-    "FeatureSettings",
-    "PlantSettings",
     "PrivacySettings",
     "RoundSettings",
     "RunSettings",
     "StateSettings",
-    "TrainSettings",
     "TrustSettings",
-    "TwinSettings",
     "WireSettings",
 ]
 
@@ -177,185 +169,6 @@ class PrivacySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DataSettings:
-    """Which data the sites hold and how it is cut."""
-
-    group: ClassVar[str] = "data"
-
-    dir: str = setting(
-        "",
-        "folder with batadal/ and 3w/; empty = DTFL_DATA, ../shared/data; files: folder with a "
-        "file per site; empty = each node names its own",
-        role="local-path",
-    )
-    schema: str = setting(
-        "",
-        "files: site schema, a path or a name in data.dir; empty = schema.toml there",
-        role="data-file",
-    )
-    exclude: str = setting(
-        "",
-        "files: files in data.dir that are no sites, as names or patterns (*-test.csv), separated "
-        "by commas",
-    )
-    pooling: str = setting(
-        "mean",
-        "how the sites' moments become the common scaling: mean = of all their rows, bounded = no "
-        "site counting for more than three times the median one, median = those of a typical site",
-        choices=("mean", "bounded", "median"),
-    )
-    partition: str = setting(
-        "auto",
-        "batadal: how the plant's year becomes K sites; auto = time-blocks; threew: auto = a site "
-        "per well, recordings = a site per recording",
-        choices=("auto", "time-blocks", "attack-per-site", "dirichlet", "recordings"),
-    )
-    dirichlet_alpha: float = setting(0.5, "skew of the dirichlet partition", above=0.0)
-    protocol: str = setting(
-        "unseen-events",
-        "what the evaluation is (docs/evaluation.md)",
-        choices=(
-            "unseen-events",
-            "unseen-families",
-            "random-split",
-            "leave-one-site-out",
-            "pooled",
-        ),
-    )
-    held_out: str = setting(
-        "", "threew, plants: the well or plant that never takes part; empty = the last"
-    )
-    unseen_families: str = setting(
-        "",
-        "unseen-families: kinds of event that the twin never simulates, separated by commas; "
-        "empty = falsified_level,signal_altered",
-    )
-    known_attacks: int = setting(
-        0, "batadal: attacks of dataset04 that sites may learn from", low=0, high=7
-    )
-    evaluation_file: str = setting(
-        "",
-        "batadal: file to judge by; empty = dataset04; files: a labelled file, a path or a name in "
-        "data.dir; empty = none",
-        role="data-file",
-    )
-    event: int = setting(
-        2, "threew: event type of the recordings (docs/evaluation.md)", low=1, high=9
-    )
-    channels: str = setting(
-        "",
-        "threew: channels, separated by commas; empty = P-TPT,T-TPT; of an event type other than 2 "
-        "what its recordings hold",
-    )
-    seed: int = setting(0, "seed of partitions and of all simulated data", low=0)
-    calibration_share: float = setting(
-        0.2, "share of each site's rows kept to set the threshold", above=0.0, high=0.9
-    )
-    clip: float = setting(10.0, "standardised readings are cut at +- this", above=0.0)
-
-    @property
-    def excluded(self) -> tuple[str, ...]:
-        """Names and patterns of files that are no sites."""
-        return tuple(name.strip() for name in self.exclude.split(",") if name.strip())
-
-    @property
-    def unseen_kinds(self) -> tuple[str, ...]:
-        """Kinds of event that neither twin nor sites may show the detector; () = all may occur."""
-        if self.protocol != "unseen-families":
-            return ()
-        named = tuple(kind.strip() for kind in self.unseen_families.split(",") if kind.strip())
-        # Both alter the level that a PLC receives: holding out one alone would hold out nothing.
-        return named or ("falsified_level", "signal_altered")
-
-
-@dataclass(frozen=True, slots=True)
-class PlantSettings:
-    """The simulated plants (dataset=plants)."""
-
-    group: ClassVar[str] = "plants"
-
-    days: int = setting(28, "plants: days of normal operation per site", low=7)
-    gap: float = setting(
-        0.5, "plants: how far the plants differ from the twin; 0 = not at all", low=0.0, high=3.0
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureSettings:
-    """How readings become what the detector is shown."""
-
-    group: ClassVar[str] = "features"
-
-    window_s: int = setting(0, "seconds per feature window; 0 = the dataset's own", low=0)
-    step_s: int = setting(0, "seconds between windows; 0 = the dataset's own", low=0)
-    statistics: str = setting(
-        "",
-        "statistics per window, separated by commas, of last, mean, std, change; empty = the "
-        "dataset's own",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorSettings:
-    """What is learned and when it raises an alarm."""
-
-    group: ClassVar[str] = "detector"
-
-    model: str = setting("autoencoder", "detector to train", choices=("autoencoder", "classifier"))
-    window: int = setting(1, "consecutive time steps the model sees at once", low=1)
-    hidden: int = setting(256, "width of the outer hidden layers", low=1)
-    latent: int = setting(24, "width of the innermost layer", low=1)
-    evidence: str = setting(
-        "smoothed",
-        f"what raises an alarm: one or more of {kind_names(MODEL_KINDS)} (the model's residual), "
-        f"{kind_names(laws_among(KINDS.values()))} (laws of physics; C-Town plants)",
-    )
-    smoothing: int = setting(8, "smoothed residuals: mean of this many past steps", low=1)
-    false_alarm_rate: float = setting(
-        0.005, "wanted share of normal steps with an alarm", above=0.0, high=0.5
-    )
-    thresholds: str = setting(
-        "federated",
-        "whose scores set the threshold at a site: federated = all sites' alike, site = its own, "
-        "filled up by all others' to the 200 that tell a rate of 0.5%",
-        choices=("federated", "site"),
-    )
-    settling: int = setting(
-        24, "time steps after an event that observed false-alarm rates leave out", low=0
-    )
-    calibration_trim: float = setting(
-        0.0,
-        "share of sites at either end whose scores count only up to twice those of the others, "
-        "and no site for more than three times the median one; 0 = all as they are",
-        low=0.0,
-        high=0.5,
-    )
-
-    def __post_init__(self) -> None:
-        if self.model != "classifier":
-            return
-        # A logit may be negative, so it has no ratio to its threshold that others compare with.
-        several = len(evidence_kinds(self.evidence)) > 1
-        if several or self.thresholds == "site":
-            wrong = f"evidence = {self.evidence!r}" if several else 'thresholds = "site"'
-            raise ConfigError(
-                f'run config: detector.{wrong} needs detector.model = "autoencoder"; a classifier '
-                f"takes one of {kind_names(MODEL_KINDS)}, and federated thresholds"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """Training at a site."""
-
-    group: ClassVar[str] = "train"
-
-    epochs: int = setting(2, "passes over a site's rows per round", low=1)
-    lr: float = setting(0.001, "Adam's step size at the sites", above=0.0)
-    batch_size: int = setting(128, "rows per mini-batch", low=1)
-
-
-@dataclass(frozen=True, slots=True)
 class WireSettings:
     """What travels between server and sites."""
 
@@ -367,34 +180,3 @@ class WireSettings:
     download_precision: str = setting(
         "float32", "the model, or its rounded change for each site", choices=("float32", "int8")
     )
-
-
-@dataclass(frozen=True, slots=True)
-class TwinSettings:
-    """The digital twin at the server."""
-
-    group: ClassVar[str] = "twin"
-
-    kind: str = setting(
-        "auto", "auto = the dataset's own", choices=("auto", "ctown", "recorded", "none")
-    )
-    network: str = setting("", "EPANET file of the twin; empty = the dataset's own", role="path")
-    plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')", role="path")
-    recording: str = setting(
-        "",
-        "another simulator's labelled series (Parquet or CSV), or a file written like the sites'",
-        role="data-file",
-    )
-    scenarios: int = setting(60, "scenarios the twin simulates", low=1)
-    hours: int = setting(384, "hours per scenario", low=24)
-    families: str = setting("", "event kinds to simulate; empty = what the detector learns from")
-    demand_factor: float = setting(1.0, "make the twin wrong in demand", above=0.0)
-    roughness_factor: float = setting(1.0, "make the twin wrong in roughness", above=0.0)
-    threshold_factor: float = setting(
-        1.0, "make the twin wrong in the levels at which its PLCs switch", above=0.0
-    )
-    steps: int = setting(100, "mini-batches on twin data per round", low=0)
-    lr: float = setting(0.001, "Adam's step size on twin data", above=0.0)
-    warm_start: bool = setting(False, "start from a model trained on twin data")
-    warm_steps: int = setting(2000, "mini-batches of the warm start and of a teacher", low=1)
-    workers: int = setting(0, "processes that simulate; 0 = one per core", low=0, role="local")

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds, kind_names
-from dtfl_app.core.sections import DetectorSettings
+from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.detector.calibration import Alarm, Calibration
 from dtfl_app.detector.metrics import (
     WANTED_RATES,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds
-from dtfl_app.core.sections import DetectorSettings
+from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.detector.calibration import Sketch, sketch_scores
 from dtfl_app.detector.models import Detector, ModelSpec
 from dtfl_app.detector.scoring import Scores, score, smooth, stack_windows

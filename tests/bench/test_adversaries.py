@@ -13,7 +13,7 @@ from benchmarks.adversaries import (
     scaled,
     sign_flipped,
 )
-from dtfl_app.client.tasks import open_site
+from dtfl_app.client.site import open_site
 from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays, with_prefix
 from tests.support.in_process import identify

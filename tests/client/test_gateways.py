@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from flwr.app import Context, RecordDict
 
-from dtfl_app.client.tasks import open_site
+from dtfl_app.client.site import open_site
 from dtfl_app.sites.batadal import DATASET03, SCADA
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from tests.support.places import REPOSITORY

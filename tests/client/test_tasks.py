@@ -7,7 +7,7 @@ import pytest
 from flwr.app import Context, Message, RecordDict
 
 import client_app
-from dtfl_app.client import tasks
+from dtfl_app.client import site as own_site
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, ReplyError, SiteError
 from dtfl_app.core.settings import to_mapping
@@ -296,7 +296,7 @@ def test_a_node_that_does_not_know_its_place_says_what_is_missing(dataset, place
     context = Context(1, 7, place, RecordDict(), SETTINGS)
 
     with pytest.raises(ConfigError, match=r"node config: partition-id = .*num-partitions = "):
-        tasks.open_site(context)
+        own_site.open_site(context)
 
 
 def test_a_site_is_read_once_for_many_tasks(dataset, monkeypatch):
@@ -314,7 +314,7 @@ def test_a_site_is_read_once_for_many_tasks(dataset, monkeypatch):
 
 
 def test_another_scaling_is_applied_to_the_rows_already_read(dataset):
-    site = tasks.Site(RunConfig.from_mapping(SETTINGS), dataset.load_site(0, 2), None)
+    site = own_site.Site(RunConfig.from_mapping(SETTINGS), dataset.load_site(0, 2), None)
     scaling, doubled = (
         prefixed("scaler", scaler_to_arrays(Scaler(SCALER.mean, SCALER.scale * factor, clip=10.0)))
         for factor in (1, 2)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dtfl_app.core.sections import DetectorSettings
+from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.detector.models import ModelSpec, build_model, set_params
 from dtfl_app.inputs.preparation import (
     model_spec,

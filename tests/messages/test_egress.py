@@ -10,7 +10,7 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 import client_app
-from dtfl_app.client import tasks
+from dtfl_app.client import site as own_site
 from dtfl_app.core.errors import (
     ConfigError,
     DataError,
@@ -61,12 +61,12 @@ def exchanges(run):
         yield task, reply, run.grid.partition(task)
 
 
-def site_of(run, place: int) -> tasks.Site:
+def site_of(run, place: int) -> own_site.Site:
     settings = tuple(sorted(run.grid.run_config.items()))
-    return tasks._open_site(settings, NodeConfig(Part(place, SITES)))
+    return own_site._open_site(settings, NodeConfig(Part(place, SITES)))
 
 
-def declaration(task: Message, site: tasks.Site):
+def declaration(task: Message, site: own_site.Site):
     """From the run's config and what the task asks for, without looking at the reply."""
     config = site.config
     kinds = len(config.detector.evidence.split(","))

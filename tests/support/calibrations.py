@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from dtfl_app.core.sections import DetectorSettings
+from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.detector.calibration import Calibration, sketch_scores
 
 __all__ = ["calibrated_at", "calibration_of", "detector_settings"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dtfl_app.client import tasks
+from dtfl_app.client import site
 from dtfl_app.core.config import RunConfig
 from dtfl_app.sites import catalogue
 from dtfl_app.sites.features import Features, FeatureSpec, make_features
@@ -89,4 +89,4 @@ def use_small_dataset(monkeypatch: pytest.MonkeyPatch, dataset: SmallDataset) ->
     """Let ``dataset = "small"`` stand for `dataset`, at the server and at all sites."""
     always = {"from_config": classmethod(lambda cls, config: dataset)}
     monkeypatch.setitem(catalogue.DATASETS, "small", type("Small", (type(dataset),), always))
-    tasks._open_site.cache_clear()
+    site._open_site.cache_clear()

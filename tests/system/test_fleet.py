@@ -211,7 +211,9 @@ def bad_day(
 def _await_full_rounds(run: Path) -> None:
     played = len(lines_of(run))
     wait_until(
-        lambda: len(lines_of(run)) >= played + 2 and lines_of(run)[-1].sites == 3, PATIENCE, "rounds"
+        lambda: len(lines_of(run)) >= played + 2 and lines_of(run)[-1].sites == 3,
+        PATIENCE,
+        "rounds",
     )
 
 
