@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dtfl_app.client.enrolled import as_told
 from dtfl_app.client.site import Site, open_site
 from dtfl_app.client.state import SiteState, keep_calibration, site_state, state_home
+from dtfl_app.client.versions import keep_version, own_arrays
 from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.core.settings import read_settings
 from dtfl_app.detector.calibration import Sketch
@@ -71,6 +72,7 @@ def train_round(message: Message, context: Context) -> Message:
     with discreet_errors():
         site, task = open_site(context), TrainingTask.unpack(message)
         state = _restored(site, task, context)
+        own = _own(site, task, state, context)
         arrays = receive(message.content, context)
         model = site.model(arrays)
         training, calibration = site.prepared(arrays)
@@ -86,6 +88,8 @@ def train_round(message: Message, context: Context) -> Message:
             sketches=tuple(sketches),
         )
         reply = require_declared(told.pack(message), _declared(site, model, task))
+        if task.versions is not None:
+            keep_version(task.versions, own, context)
         _keep(state, sketches, task, context)
         return reply
 
@@ -133,6 +137,13 @@ def _restored(site: Site, task: CalibrationTask, context: Context) -> SiteState 
     if state is not None:
         state.load(context)
     return state
+
+
+def _own(site: Site, task: CalibrationTask, state: SiteState | None, context: Context) -> Arrays:
+    """What the site keeps of its own for the method, in the version that the task names."""
+    if task.versions is None:
+        return {}
+    return own_arrays(site.name, task.versions, context, on_disk=state is not None)
 
 
 def _keep(

@@ -33,6 +33,7 @@ class Reply:
     sketches : calibration scores of the model the site received, per kind of evidence.
     payload : bytes of the arrays that travelled.
     weight : how much the reply counts beside the others, in (0, 1].
+    server_round : the round whose task it answers.
     """
 
     site: str
@@ -43,6 +44,7 @@ class Reply:
     sketches: tuple[Sketch, ...]
     payload: int
     weight: float = 1.0
+    server_round: int = 0
 
 
 def admit(message: Message, expected: Expected) -> Reply:
@@ -56,6 +58,7 @@ def admit(message: Message, expected: Expected) -> Reply:
         steps=said.steps,
         sketches=said.sketches,
         payload=sum(array.nbytes for array in said.layers.values()),
+        server_round=said.server_round,
     )
 
 

@@ -25,6 +25,7 @@ from dtfl_app.messages.calibration import (
     sketch_metrics,
     sketch_specs,
     task_entries,
+    texts,
 )
 from dtfl_app.messages.declaration import (
     SITE,
@@ -107,14 +108,12 @@ class TrainingTask(CalibrationTask):
     def unpack(cls, message: Message) -> TrainingTask:
         """Read the task of a message; ReplyError where an entry is missing or of another type."""
         common, entries = CalibrationTask.unpack(message), task_entries(message)
-        upload = read_entry(entries, _UPLOAD, list)
-        if not all(isinstance(key, str) for key in upload):
-            raise ReplyError(f"the task's {_UPLOAD} is {quoted(upload)}, expected names of layers")
         return cls(
             site=common.site,
             server_round=common.server_round,
             run=common.run,
-            upload=tuple(upload),
+            versions=common.versions,
+            upload=texts(entries, _UPLOAD),
             tag=read_entry(entries, _TAG, str, ""),
             follows=read_entry(entries, _FOLLOWS, str, ""),
             settings={**message.content.config_records.get(_METHOD, {})},

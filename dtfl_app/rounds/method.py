@@ -38,7 +38,9 @@ class Method(ABC):
     settings : an instance of the class's `Settings`.
     bench : what the run provides.
 
-    `state` is what the server carries from round to round, `server_round` the round under way.
+    `site_state` says that sites keep arrays of their own from round to round
+    (`dtfl_app.messages.versions`). `state` is what the server carries from round to round,
+    `server_round` the round under way.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class Method(ABC):
 
     Settings: ClassVar[type] = NoSettings
     needs_twin: ClassVar[bool] = True
+    site_state: ClassVar[bool] = False
 
     def __init__(self, name: str, settings: object, bench: Workbench) -> None:
         if self.needs_twin and bench.twin is None and not bench.twinless:

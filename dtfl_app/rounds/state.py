@@ -69,6 +69,8 @@ class Snapshot:
     held : site -> array name -> digest of what it holds.
     bases : digest -> array that int8 changes refer to.
     agreement : what the sites agreed on.
+    versions : site -> round whose version of its own arrays it goes on from, at each of the last
+        checkpoints, this one last; empty for a method whose sites keep none.
     """
 
     line: RoundLine
@@ -79,6 +81,7 @@ class Snapshot:
     held: Mapping[str, Mapping[str, str]]
     bases: Arrays
     agreement: Agreement
+    versions: Sequence[Mapping[str, int]] = ()
 
     @property
     def strategy(self) -> str:
@@ -113,6 +116,7 @@ class Snapshot:
             "sites": list(self.agreement.sites),
             "unread": list(self.agreement.unread),
             "data": dict(self.agreement.data),
+            "versions": [dict(then) for then in self.versions],
         }
 
     @classmethod
@@ -127,6 +131,7 @@ class Snapshot:
             guard=notes["guard"],
             held=notes["held"],
             bases=part["bases"],
+            versions=notes.get("versions", []),
             agreement=Agreement(
                 sites=notes["sites"],
                 scaler=with_prefix("agreed-scaler", arrays),

@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 import math
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -40,6 +41,7 @@ from dtfl_app.rounds.screen import ReplyScreen
 from dtfl_app.rounds.state import Snapshot, State
 from dtfl_app.rounds.transport import SharedPayload, SiteRequest, Transport
 from dtfl_app.rounds.twin_guard import TwinGuard, watched_rounds
+from dtfl_app.rounds.versions import SiteVersions
 from dtfl_app.rounds.witness import witness_losses
 from dtfl_app.rounds.workbench import Workbench
 
@@ -61,6 +63,7 @@ class DTFLStrategy(Method, Strategy):
         self.calibration = Calibration(evidence_floors(kinds), {}, trim, own)
         self.directory = NodeDirectory(bench.nodes)
         self.transport = Transport(config.wire, name, len(kinds), bench.run)
+        self.versions = SiteVersions(name)
         self.line = RoundLine(name, 0)
         self._screen = ReplyScreen(config.trust)
         self._guard = TwinGuard(
@@ -105,10 +108,7 @@ class DTFLStrategy(Method, Strategy):
             # privacy may say too much, but never too little.
             for callback in self.bench.callbacks:
                 callback.on_tasks(self.name, [site for _, site in due])
-        return [
-            self._task(node, SiteRequest(site, server_round, upload, settings), load)
-            for node, site in due
-        ]
+        return [self._task(node, self._request(site, upload, settings), load) for node, site in due]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -176,10 +176,11 @@ class DTFLStrategy(Method, Strategy):
 
     def queries(self, server_round: int) -> list[Message]:
         """Pack the question for the model's calibration scores, for all that can be asked now."""
-        load = self._load()
+        load, due = self._load(), self.directory.due(self.directory.sites)
+        own = {site: self.versions.of(site) if self._keeps_state else None for _, site in due}
         return [
-            self.transport.query(node, SiteRequest(site, server_round, []), load)
-            for node, site in self.directory.due(self.directory.sites)
+            self.transport.query(node, SiteRequest(site, server_round, [], {}, own[site]), load)
+            for node, site in due
         ]
 
     def note(self, event: RunEvent) -> None:
@@ -190,7 +191,7 @@ class DTFLStrategy(Method, Strategy):
             callback.on_event(event)
 
     def snapshot(self, line: RoundLine) -> Snapshot:
-        """Everything that the rounds after that of `line` depend on."""
+        """Everything that the rounds after that of `line` depend on; sites keep their part."""
         held, bases = self.transport.state(self.directory.nodes)
         return Snapshot(
             line=line,
@@ -201,6 +202,7 @@ class DTFLStrategy(Method, Strategy):
             held=held,
             bases=bases,
             agreement=self.bench.agreement,
+            versions=self.versions.save() if self.site_state else [],
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -208,6 +210,7 @@ class DTFLStrategy(Method, Strategy):
         self.state = snapshot.state
         self._screen.restore(snapshot.norms)
         self._guard.restore(snapshot.guard)
+        self.versions.restore(snapshot.versions)
         nodes = {site: node for node, site in self.directory.nodes.items()}
         self.transport.restore(nodes, snapshot.held, snapshot.bases)
         if self.bench.twin is not None:
@@ -247,6 +250,16 @@ class DTFLStrategy(Method, Strategy):
     def _wanted_keys(self) -> list[str]:
         """Keys that sites return; all of them once the twin is no longer used."""
         return self.upload_keys(self.server_round) if self._twin_counts else list(self.state.model)
+
+    @property
+    def _keeps_state(self) -> bool:
+        return self.site_state and self._twin_counts
+
+    def _request(
+        self, site: str, upload: Sequence[str], settings: Mapping[str, Any]
+    ) -> SiteRequest:
+        own = self.versions.of(site, self.server_round) if self._keeps_state else None
+        return SiteRequest(site, self.server_round, upload, settings, own)
 
     def _task(self, node: int, request: SiteRequest, load: SharedPayload) -> Message:
         before = self.transport.bytes_down
@@ -296,6 +309,7 @@ class DTFLStrategy(Method, Strategy):
         state = self.update(self.state, replies)
         if usable(state.model) and usable(state.twin or {}):
             self._guard.healthy()
+            self.versions.count(replies)
             return state
         reason = "the twin's step gave values that are not finite or too large; aggregate kept"
         self.note(RunEvent("twin-diverged", round=self.server_round, reason=reason))

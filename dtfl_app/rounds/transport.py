@@ -14,6 +14,7 @@ from dtfl_app.detector.models import Params, as_params
 from dtfl_app.messages.admission import Reply, admit
 from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.training import Expected, TrainingTask
+from dtfl_app.messages.versions import Versions
 from dtfl_app.messages.wire import MODEL, Arrays, Ledger, PackedTask, array_bytes, prefixed
 
 __all__ = ["Admission", "SharedPayload", "SiteRequest", "Transport"]
@@ -45,12 +46,14 @@ class SiteRequest:
     server_round : the round.
     upload : keys of the parameters to return.
     settings : what the method and the run's train config tell the sites.
+    versions : which version of its own arrays it goes on from; None = it keeps none.
     """
 
     site: str
     server_round: int
     upload: Sequence[str]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Versions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +123,17 @@ class Transport:
             tag=tag,
             follows=follows,
             settings=request.settings,
+            versions=request.versions,
         )
         return task.pack(node, packed)
 
     def query(self, node: int, request: SiteRequest, shared: SharedPayload) -> Message:
         """Pack the closing query; it carries the model itself, whatever the run's precision."""
         packed = self._pack(node, shared, shared.kept)
-        return CalibrationTask(request.site, request.server_round, self._run).pack(node, packed)
+        task = CalibrationTask(
+            request.site, request.server_round, self._run, versions=request.versions
+        )
+        return task.pack(node, packed)
 
     def admit(self, messages: Iterable[Message]) -> Admission:
         """Admit replies to the tasks that are open; each task has one reply."""
