@@ -163,7 +163,9 @@ def _learn(
     rows = training.rows(device).for_model(model)
     steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
     pull = read_settings(ProximalTerm, task.settings)
-    spec = TrainingSpec(settings.lr, settings.batch_size, pull.mu)
+    spec = TrainingSpec(
+        settings.lr, settings.batch_size, pull.mu, settings.optimizer, settings.momentum
+    )
     lesson = _distillation(site, task, arrays)
     loss = train(model, rows, steps, spec, site.rng(task.server_round), lesson)
     return len(rows), loss, steps

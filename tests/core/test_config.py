@@ -38,6 +38,8 @@ OUT_OF_RANGE = {
     "detector.false-alarm-rate": [0.0, 0.6],
     "train.epochs": [0],
     "train.lr": [0.0, -0.1],
+    "train.optimizer": ["adamw"],
+    "train.momentum": [-0.1, 1.0],
     "train.batch-size": [0],
     "twin.kind": ["matlab"],
     "twin.scenarios": [0],
@@ -103,6 +105,12 @@ def test_a_value_out_of_range_is_refused(key, value):
 def test_a_value_of_another_type_is_refused(key, value):
     with pytest.raises(ConfigError, match=f"run config: {key} = .* is .*, expected "):
         RunConfig.from_mapping({key: value})
+
+
+def test_momentum_is_refused_where_adam_would_not_use_it():
+    assert "momentum = 0.9 is sgd's alone and train.optimizer is adam" in refusal(
+        **{"train.momentum": 0.9}
+    )
 
 
 @pytest.mark.parametrize(
