@@ -116,8 +116,8 @@ def train(
     """Train `model` in place by `steps` mini-batch steps; return the mean loss.
 
     `rows` must already be what the model learns from (`Rows.for_model`). The optimiser starts
-    afresh: its moments belong to one site and one round. With no rows or no steps the model is unchanged
-    and the loss is NaN.
+    afresh: its moments belong to one site and one round. With no rows or no steps the model is
+    unchanged and the loss is NaN.
     """
     if steps < 1 or len(rows) == 0:
         return float("nan")

@@ -71,6 +71,7 @@ class Snapshot:
     agreement : what the sites agreed on.
     versions : site -> round whose version of its own arrays it goes on from, at each of the last
         checkpoints, this one last; empty for a method whose sites keep none.
+    extra_norms : what the bound on the length of extra arrays remembers.
     """
 
     line: RoundLine
@@ -82,6 +83,7 @@ class Snapshot:
     bases: Arrays
     agreement: Agreement
     versions: Sequence[Mapping[str, int]] = ()
+    extra_norms: Sequence[float] = ()
 
     @property
     def strategy(self) -> str:
@@ -117,6 +119,7 @@ class Snapshot:
             "unread": list(self.agreement.unread),
             "data": dict(self.agreement.data),
             "versions": [dict(then) for then in self.versions],
+            "extra-norms": self.extra_norms,
         }
 
     @classmethod
@@ -131,7 +134,9 @@ class Snapshot:
             guard=notes["guard"],
             held=notes["held"],
             bases=part["bases"],
+            # Nor has one from before sites kept arrays of their own for a method.
             versions=notes.get("versions", []),
+            extra_norms=notes.get("extra-norms", []),
             agreement=Agreement(
                 sites=notes["sites"],
                 scaler=with_prefix("agreed-scaler", arrays),

@@ -28,9 +28,11 @@ from dtfl_app.strategies.dtkd import DTKD
 from dtfl_app.strategies.dtml import DTML
 from dtfl_app.strategies.fedadam import FedAdam
 from dtfl_app.strategies.fedavg import FedAvg
+from dtfl_app.strategies.fednova import FedNova
 from dtfl_app.strategies.fedprox import FedProx
 from dtfl_app.strategies.fpf import FPF
 from dtfl_app.strategies.lpe import LPE
+from dtfl_app.strategies.scaffold import SCAFFOLD
 
 __all__ = ["BUILT_IN", "create_strategy", "default_settings", "find_strategy", "strategy_names"]
 
@@ -38,6 +40,8 @@ BUILT_IN: dict[str, type[DTFLStrategy]] = {
     "fedavg": FedAvg,
     "fedprox": FedProx,
     "fedadam": FedAdam,
+    "fednova": FedNova,
+    "scaffold": SCAFFOLD,
     "dtml": DTML,
     "fpf": FPF,
     "lpe": LPE,

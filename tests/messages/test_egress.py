@@ -28,9 +28,9 @@ from dtfl_app.messages.profile import PROFILE, Profile
 from dtfl_app.messages.training import TrainingReply, TrainingTask
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.sites.columns import parse_numbers
-from dtfl_app.strategies.registry import BUILT_IN
 from tests.support.in_process import identify
 from tests.support.leaks import Readings
+from tests.support.methods import WITH_ADAM
 from tests.support.noise import known_noise
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 
@@ -50,7 +50,7 @@ def run(request, launcher):
     settings = VARIANTS[request.param]
     with known_noise():
         return launcher.run(
-            sites=SITES, strategy=",".join(BUILT_IN), rounds=2, trust__norm_limit=0.0, **settings
+            sites=SITES, strategy=",".join(WITH_ADAM), rounds=2, trust__norm_limit=0.0, **settings
         )
 
 
