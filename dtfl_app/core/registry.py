@@ -25,14 +25,12 @@ class Registry:
     what : what is named, for errors, e.g. "a subclass of DTFLStrategy".
     built_in : short name -> import path ``pkg.module:Name``; imported when it is named.
     group : entry point group in which installed packages register names of their own.
-    where : where the name was given, for errors.
     """
 
     key: str
     what: str
     built_in: Mapping[str, str]
     group: str
-    where: str = "run config"
 
     def names(self) -> list[str]:
         """Every short name, installed packages' too, sorted."""
@@ -48,7 +46,7 @@ class Registry:
                 found = getattr(found, part)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(
-                f"{self.where}: {self.key} = {name!r} cannot be imported: {error}; expected "
+                f"run config: {self.key} = {name!r} cannot be imported: {error}; expected "
                 f"{self.what}, as pkg.module:Name of a module that Python can import here"
             ) from error
         return found
@@ -60,7 +58,7 @@ class Registry:
             return name
         near = nearest(name, self.names())
         raise ConfigError(
-            f"{self.where}: {self.key} = {name!r} is unknown"
+            f"run config: {self.key} = {name!r} is unknown"
             + (f"; did you mean {near!r}? " if near else "; ")
             + f"expected one of {', '.join(self.names())}, or {self.what} as pkg.module:Name"
         )

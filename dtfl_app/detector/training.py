@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 # Called with the model between backward and step; may change its gradients.
-AfterBackward = Callable[[nn.Module], None]
+AfterBackward = Callable[[Detector], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class TrainingSpec:
     optimizer: str = "adam"
     momentum: float = 0.0
 
-    def optimiser_of(self, model: nn.Module) -> torch.optim.Optimizer:
+    def optimiser_of(self, model: Detector) -> torch.optim.Optimizer:
         """Return a fresh optimiser of the model's parameters."""
         if self.optimizer == "sgd":
             return torch.optim.SGD(model.parameters(), lr=self.lr, momentum=self.momentum)

@@ -25,7 +25,6 @@ _RULES = Registry(
     what="a subclass of SiteRule",
     built_in={"scaffold": "dtfl_app.strategies.scaffold:ControlVariates"},
     group="dtfl.site_rules",
-    where="the method's site half",
 )
 
 
@@ -71,7 +70,12 @@ class SiteRule:
 
 def find_site_rule(name: str) -> type[SiteRule]:
     """Return the site half that `name` stands for, or raise ConfigError."""
-    found = _RULES.find(name)
+    try:
+        found = _RULES.find(name)
+    except ConfigError as error:
+        # It is the method's class that names it, not a user.
+        said = str(error).removeprefix("run config: ")
+        raise ConfigError(f"the method's site half: {said}") from error
     if not (isinstance(found, type) and issubclass(found, SiteRule)):
         raise ConfigError(
             f"the method's site half: site_rule = {name!r} is not a subclass of SiteRule"

@@ -89,7 +89,9 @@ class SCAFFOLD(DTFLStrategy):
 
     def prepare(self, state: State) -> State:
         """Begin with c = 0."""
-        return replace(state, memory={k: np.zeros_like(v) for k, v in state.model.items()})
+        return replace(
+            state, memory={k: np.zeros(v.shape, np.float32) for k, v in state.model.items()}
+        )
 
     def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
         """Send c."""
