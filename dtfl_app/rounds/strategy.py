@@ -208,7 +208,7 @@ class DTFLStrategy(Method, Strategy):
             held=held,
             bases=bases,
             agreement=self.bench.agreement,
-            versions=self.versions.save() if self.site_state else [],
+            versions=self.versions.save() if self._site_half().state else [],
         )
 
     def restore(self, snapshot: Snapshot) -> None:
