@@ -129,5 +129,5 @@ class Method(ABC):
                 f"strategy {self.name!r} needs train.optimizer=sgd"
                 f"{'' if momentum else ' and train.momentum=0.0'}: {why}; found "
                 f"{train.optimizer}, momentum {train.momentum:g}. Its train.lr is larger than "
-                "Adam's, e.g. 0.05"
+                "Adam's, e.g. 0.5"
             )
