@@ -10,7 +10,7 @@ from dtfl_app.core.settings import keys_of
 from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.strategies.registry import default_settings
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 
 # For each key with a range or choices: values that are just not allowed.
 OUT_OF_RANGE = {
