@@ -112,9 +112,12 @@ def test_a_leak_lowers_the_level_and_a_false_reading_leaves_the_flows_alone(twin
 
 
 def test_one_scenario_of_ten_in_which_the_solver_fails_is_counted_and_named(folder, tmp_path):
-    path = changed(folder, tmp_path, "[events.leak]", '[events.stall]\ninput = "stall"\n[events.leak]')
+    path = changed(
+        folder, tmp_path, "[events.leak]", '[events.stall]\ninput = "stall"\n[events.leak]'
+    )
     twin = FmuTwin(read_fmu_file(path), STATION)
-    plan = [*twin.plan(9, 24, 1, ["leak"]), replace(twin.plan(1, 24, 2, ["stall"])[0], name="bad")]
+    bad = replace(twin.plan(1, 24, 2, ["stall"])[0], name="bad")
+    plan = [*twin.plan(9, 24, 1, ["leak"]), bad]
 
     built = build_dataset(twin, plan, tmp_path / "cache", 1)
 

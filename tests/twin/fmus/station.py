@@ -27,9 +27,7 @@ class Station(Fmi2Slave):
             self.register_variable(Real(name, causality=Fmi2Causality.input))
         for name in ("area", "coefficient"):
             kind = Fmi2Variability.tunable
-            self.register_variable(
-                Real(name, causality=Fmi2Causality.parameter, variability=kind)
-            )
+            self.register_variable(Real(name, causality=Fmi2Causality.parameter, variability=kind))
 
     def do_step(self, current_time, step_size):
         if self.stall > 0:
