@@ -15,7 +15,7 @@ from dtfl_app.messages.admission import admit
 from dtfl_app.messages.training import Expected, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed
 from dtfl_app.sites.scaling import Scaler
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 
 START = get_params(build_model(ModelSpec("autoencoder", features=2, hidden=6, latent=2), seed=1))

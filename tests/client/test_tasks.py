@@ -22,7 +22,7 @@ from dtfl_app.messages.training import Expected, ProximalTerm, TeacherTerm, Trai
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays
 from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.scaling import ChannelSums, Scaler
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.settings import keyed
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 

@@ -29,7 +29,7 @@ from dtfl_app.messages.training import TrainingReply, TrainingTask
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.sites.columns import parse_numbers
 from dtfl_app.strategies.registry import BUILT_IN
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.leaks import Readings
 from tests.support.noise import known_noise
 from tests.support.small_dataset import SmallDataset, use_small_dataset

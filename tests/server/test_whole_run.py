@@ -18,7 +18,7 @@ from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.strategies.registry import BUILT_IN, default_settings
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.runs import Run
 
 ALL = ",".join(BUILT_IN)
