@@ -51,7 +51,7 @@ class AppFolder:
             raise ConfigError(
                 f"{self.path / 'pyproject.toml'}: [tool.flwr.app.config] lacks "
                 f"{', '.join(missing)}, so this is another app than DTFL, or an older one; "
-                "'dtfl new FOLDER' writes one that has every setting"
+                "'dtfl new app FOLDER' writes one that has every setting"
             )
 
 
