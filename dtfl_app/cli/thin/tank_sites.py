@@ -47,21 +47,19 @@ class TankSites(FederatedDataset):
         return concat([make_features(series, SCHEMA, self.feature_spec) for series in later])
 
     def recorded(self, index, k, leak=False):
-        rng, rows = np.random.default_rng([self.seed, index, leak]), np.arange(self.minutes)
-        leaking = leak & (rows >= self.minutes // 2) & (rows < self.minutes // 2 + 60)
-        inflow = 3.0 + np.sin(rows / 230.0) + 0.1 * rng.normal(size=self.minutes)
+        name, rows = self.sites(k)[index], np.arange(self.minutes)
+        rng = np.random.default_rng([self.seed, index, leak])
         valves = np.random.default_rng([self.seed, index]).uniform(1.4, 1.6, size=2)
-        level, levels = np.array([4.0, 4.0]), []
-        for supply, lost in zip(inflow, 2.0 * leaking, strict=True):
-            out = valves * np.sqrt(level)
-            level = np.clip(level + 0.02 * (np.array([supply - lost, out[0]]) - out), 0.0, 9.0)
-            levels.append(level)
-        table = {"instance": self.sites(k)[index] + ("/leak" if leak else "/normal")}
-        table |= {"time": pd.date_range("2024-01-01", periods=self.minutes, freq="min", unit="ns")}
-        table |= {
-            "inflow": inflow,
-            "upper": np.array(levels)[:, 0],
-            "lower": np.array(levels)[:, 1],
-        }
-        label = leaking.astype(np.int8)
-        return pd.DataFrame({**table, "label": label, "event": np.where(leaking, "leak", "")})
+        leaking = leak & (abs(rows - self.minutes // 2) < 30)
+        inflow = 3.0 + np.sin(rows / 230.0) + 0.1 * rng.normal(size=self.minutes)
+        levels = np.full((self.minutes, 2), 4.0)
+        for row in rows[1:]:
+            out = valves * np.sqrt(levels[row - 1])
+            into = np.array([inflow[row] - 2.0 * leaking[row], out[0]])
+            levels[row] = np.clip(levels[row - 1] + 0.02 * (into - out), 0.0, 9.0)
+        table = pd.DataFrame({"inflow": inflow, "upper": levels[:, 0], "lower": levels[:, 1]})
+        table["time"] = pd.date_range("2024-01-01", periods=self.minutes, freq="min", unit="ns")
+        table["instance"] = f"{name}/leak" if leak else f"{name}/normal"
+        table["label"] = leaking.astype(np.int8)
+        table["event"] = np.where(leaking, f"{name} leak", "")
+        return table[SCHEMA.columns]
