@@ -142,7 +142,7 @@ def reject_options(key: str, given: Mapping[str, Value], known: list[str]) -> No
             raise ConfigError(
                 f"run config: {key}: unknown option {name!r}; "
                 + (f"did you mean {near!r}? " if near else "")
-                + (f"There are {', '.join(known)}" if known else "there is none")
+                + (f"expected one of {', '.join(known)}" if known else "there is none")
             )
 
 

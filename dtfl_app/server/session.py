@@ -356,4 +356,4 @@ def _save_inputs(results: RunDirectory, enrolment: Enrolment, dataset: Federated
 
 
 def _log_progress(done: int, total: int) -> None:
-    log.info("data: %d of %d plants simulated", done, total)
+    log.info("data: %d of %d sites prepared", done, total)

@@ -147,6 +147,24 @@ def test_wrong_options_of_ones_own_method_are_refused(own_module, options, messa
         strategy_on(f"{own_module}:Mine", strategy_options=options)
 
 
+def test_several_methods_share_their_options_out(own_module):
+    """An option is of one method at least; each takes those that it has."""
+    both = {"strategy": f"{own_module}:Mine,dtkd", "strategy_options": 'alpha=0.25, side="server"'}
+
+    mine = strategy_on(f"{own_module}:Mine", line_twin(1.0), **both)
+    ours = strategy_on("dtkd", line_twin(1.0), **both)
+
+    assert (mine.settings.alpha, ours.settings.side) == (0.25, "server")
+    assert strategy_names(config(**both)) == [f"{own_module}:Mine", "dtkd"]
+    with pytest.raises(ConfigError, match="unknown option 'alfa'; did you mean 'alpha'"):
+        strategy_names(config(**{**both, "strategy_options": "alfa=0.25"}))
+
+
+def test_an_option_that_no_method_of_the_run_has_is_refused():
+    with pytest.raises(ConfigError, match="strategy-options: unknown option 'mu'; there is none"):
+        strategy_names(config(strategy="fedavg", strategy_options="mu=0.1"))
+
+
 def test_settings_are_checked_when_a_method_is_made():
     with pytest.raises(ConfigError, match=r"fpf.gamma = 1.5; expected .*at most 1"):
         strategy_on("fpf", line_twin(1.0), fpf__gamma=1.5)
