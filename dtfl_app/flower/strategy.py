@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
-from dtfl_app.core.errors import FederationError, ReplyError
+from dtfl_app.core.errors import FederationError, ReplyError, TwinError
 from dtfl_app.core.logs import log
 from dtfl_app.core.settings import Value, fields_of, read_settings
 from dtfl_app.flower.torch_twin import TorchTwin, own_words
@@ -112,7 +112,14 @@ class TwinStrategy(FedAvg):
         plain, metrics = super().aggregate_train(server_round, [*failed, *usable])
         if plain is None:
             return None, None
-        return to_record(self.update(list(usable.values()))), metrics
+        model = self.update(list(usable.values()))
+        for key, value in model.items():
+            if not np.isfinite(value).all():
+                raise TwinError(
+                    f"{type(self).__name__}: array {key!r} is not finite after the update of round "
+                    f"{server_round}; lower the step size or take fewer steps"
+                )
+        return to_record(model), metrics
 
     def mean(self, replies: Sequence[SiteReply], factors: Sequence[float] | None = None) -> Arrays:
         """Average the replies by their weights, times their entries of `factors`."""

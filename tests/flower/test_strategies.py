@@ -147,6 +147,12 @@ def test_a_model_that_is_not_the_twins_is_refused():
         )
 
 
+def test_steps_that_diverge_end_the_run_with_the_array_and_the_round():
+    """One step of a size that float32 cannot hold: no later loss would tell."""
+    with np.errstate(over="ignore"), pytest.raises(TwinError, match=r"DTML: array .* of round 1"):
+        play(DTML(twin(), lr=1e300, steps=1, fraction_evaluate=0.0))
+
+
 # --- replies that are of no use -------------------------------------------------------------------
 
 
