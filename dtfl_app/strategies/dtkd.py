@@ -1,6 +1,6 @@
 """DTKD, digital twin knowledge distillation: a teacher trained on twin data guides the sites.
 
-Belay et al., arXiv 2601.01701. Not server-side ensemble distillation (FedDF): the teacher is the
+Belay et al., arXiv 2601.01701. Not server-side ensemble distillation (feddf.py): the teacher is the
 twin's, the students are the sites or, in the server variant, the aggregate.
 """
 
@@ -65,5 +65,5 @@ class DTKD(DTFLStrategy):
         assert state.twin is not None
         aggregate = self.mean(replies)
         if self.settings.side == "server":
-            aggregate = self.twin.distil(aggregate, state.twin)
+            aggregate = self.twin.distil(aggregate, [state.twin])
         return replace(state, model=aggregate)

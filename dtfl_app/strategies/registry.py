@@ -28,6 +28,7 @@ from dtfl_app.strategies.dtkd import DTKD
 from dtfl_app.strategies.dtml import DTML
 from dtfl_app.strategies.fedadam import FedAdam
 from dtfl_app.strategies.fedavg import FedAvg
+from dtfl_app.strategies.feddf import FedDF
 from dtfl_app.strategies.fedprox import FedProx
 from dtfl_app.strategies.fpf import FPF
 from dtfl_app.strategies.lpe import LPE
@@ -43,6 +44,7 @@ BUILT_IN: dict[str, type[DTFLStrategy]] = {
     "lpe": LPE,
     "cwa": CWA,
     "dtkd": DTKD,
+    "feddf": FedDF,
 }
 
 
