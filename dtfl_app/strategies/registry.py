@@ -30,6 +30,7 @@ from dtfl_app.strategies.fedadam import FedAdam
 from dtfl_app.strategies.fedavg import FedAvg
 from dtfl_app.strategies.feddf import FedDF
 from dtfl_app.strategies.fedprox import FedProx
+from dtfl_app.strategies.flower import as_method
 from dtfl_app.strategies.fpf import FPF
 from dtfl_app.strategies.lpe import LPE
 
@@ -70,14 +71,16 @@ def find_strategy(name: str) -> type[DTFLStrategy]:
     registered = {e.name: e.value for e in entry_points(group="dtfl.strategies")}
     module, _, attribute = registered.get(name, name).partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = as_method(getattr(importlib.import_module(module), attribute))
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"run config: strategy {name!r} is unknown ({error}); expected one of "
             f"{sorted(BUILT_IN)} or an import path like my_pkg.mine:Mine that Python can import"
         ) from error
     if not (isinstance(found, type) and issubclass(found, DTFLStrategy)):
-        raise ConfigError(f"run config: strategy {name!r} is not a subclass of DTFLStrategy")
+        raise ConfigError(
+            f"run config: strategy {name!r} is not a subclass of DTFLStrategy or Flower's Strategy"
+        )
     return found
 
 

@@ -17,7 +17,8 @@ from tests.support.places import REPOSITORY, SMALL
 from tests.support.settings import keyed
 
 EVERYTHING = "instant,smoothed,plc,pump,balance"
-STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd", "feddf"]
+FLOWERS = "flwr.serverapp.strategy:FedYogi"
+STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd", "feddf", FLOWERS]
 
 
 def run(
