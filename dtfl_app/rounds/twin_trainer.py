@@ -83,7 +83,7 @@ class TwinTrainer:
         """Return `params` after `steps` (default: the round's) towards what the teachers say.
 
         The target on twin inputs is ``sum_k w_k f(x; Theta_k) / sum_k w_k``, of a classifier's
-        logits or an autoencoder's reconstructions (Lin et al. 2020, arXiv 2006.07242, equation 3).
+        logits or an autoencoder's reconstructions (Lin et al. 2020, arXiv 2006.07242, AVGLOGITS).
 
         Parameters
         ----------

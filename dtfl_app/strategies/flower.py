@@ -31,7 +31,6 @@ from dtfl_app.detector.models import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.training import ProximalTerm
 from dtfl_app.messages.wire import Arrays, to_arrays, to_record
-from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.strategy import DTFLStrategy, State
 from dtfl_app.rounds.workbench import Workbench
 from dtfl_app.strategies.flower_memory import recall, remember
@@ -99,8 +98,9 @@ class FlowerMethod(DTFLStrategy):
                 f"{error}"
             ) from error
         if record is None:
-            reason = f"it makes no model of {len(replies)} replies; the model stays as it was"
-            self.note(RunEvent("rule", round=self.server_round, reason=reason))
+            self.note_rule(
+                f"it makes no model of {len(replies)} replies; the model stays as it was"
+            )
         before: Arrays = {**state.model}
         arrays = before if record is None else to_arrays(record)
         try:

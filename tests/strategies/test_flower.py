@@ -3,6 +3,8 @@
 import gc
 import json
 import logging
+import re
+import shlex
 from dataclasses import replace
 
 import flwr.serverapp.strategy as flower
@@ -11,14 +13,16 @@ import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from safetensors.numpy import load, save
 
+from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.rounds.state import Snapshot, State
-from dtfl_app.strategies.registry import find_strategy
+from dtfl_app.strategies.registry import create_strategy, find_strategy, strategy_names
 from tests.support.federation import Federation
 from tests.support.in_process import InProcessGrid, identify
 from tests.support.line_model import bias, line
-from tests.support.workbench import reply, strategy_on
+from tests.support.places import REPOSITORY
+from tests.support.workbench import reply, strategy_on, workbench
 
 FLOWER = "flwr.serverapp.strategy"
 RUN = {
@@ -333,3 +337,15 @@ def test_a_rule_of_ours_beside_its_own_is_refused():
 def test_wrong_options_are_refused(name, options, reason):
     with pytest.raises(ConfigError, match=reason):
         made(name, options)
+
+
+def test_the_commands_of_the_page_are_taken():
+    page = (REPOSITORY / "docs" / "your-strategy.md").read_text()
+    commands = [shlex.split(c)[2:] for c in re.findall(r"^dtfl run .*flwr.*$", page, re.MULTILINE)]
+
+    for command in commands:
+        settings = dict(word.split("=", 1) for word in command)
+        config = RunConfig.from_mapping(settings)
+        for name in strategy_names(config):
+            assert create_strategy(name, replace(workbench(), config=config)).name == name
+    assert len(commands) == 5
