@@ -70,9 +70,12 @@ class FlowerMethod(DTFLStrategy):
         super().__init__(name, settings, bench)
         for option, value in to_mapping(settings).items():
             if isinstance(value, float) and math.isnan(value):
-                raise self._refused(f"needs {option}; give it in strategy-options")
+                raise self._refused(f"needs {option}; give it as strategy-options='{option}=0.1'")
         if (rule := bench.config.trust.aggregation) != "mean":
-            raise self._refused(f"aggregates by its own rule; trust.aggregation = {rule!r} is not")
+            raise self._refused(
+                f"aggregates by a rule of its own, beside which trust.aggregation = {rule!r} would "
+                'have no effect; leave it at "mean"'
+            )
         self._ask(self._made({}), 1, _TINY)
         if (keys := _unequal(bench.config)) and not self._weighs():
             log.warning("%s: takes no account of weights, so %s makes no difference", name, keys)
