@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-__all__ = ["SITE_NAME", "file_name", "is_site_name", "run_name"]
+__all__ = ["SITE_NAME", "file_name", "is_site_name", "run_name", "table_name"]
 
 _LONGEST = 64
 #: What the name of a site must be, in words.
@@ -19,6 +19,11 @@ def run_name(dataset: str) -> str:
 def file_name(strategy: str) -> str:
     """File name, without its ending, for a strategy that may be an import path."""
     return strategy.replace(":", ".")
+
+
+def table_name(strategy: str) -> str:
+    """Name in a table, for a strategy that may be an import path: of that, the class alone."""
+    return strategy.rpartition(":")[2]
 
 
 def is_site_name(name: str) -> bool:

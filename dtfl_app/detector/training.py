@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +43,12 @@ class Distillation:
 
     Parameters
     ----------
-    teacher : a model of the same input shape; only its outputs are used.
+    teacher : from inputs to outputs of the model's shape, e.g. another model; not trained.
     weight : lambda in [0, 1]; 0 = no distillation.
     temperature : T > 0.
     """
 
-    teacher: Detector
+    teacher: Callable[[Tensor], Tensor]
     weight: float
     temperature: float
 

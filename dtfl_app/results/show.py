@@ -14,7 +14,7 @@ from rich.table import Table
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import DataError
-from dtfl_app.core.naming import file_name
+from dtfl_app.core.naming import file_name, table_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import EventResult, event_results
 from dtfl_app.results.alarm_table import without_marks
@@ -117,7 +117,7 @@ def _summary_table(
     for s in summaries:
         cells = (*cost_cells(s, costs), *figure_cells(s["final"], shown))
         kept = promised.get(s["strategy"])
-        table.add_row(s["strategy"], *cells, kept.observed_text if kept else "-")
+        table.add_row(table_name(s["strategy"]), *cells, kept.observed_text if kept else "-")
     return table
 
 
@@ -129,7 +129,7 @@ def _group_table(summaries: list[dict[str, Any]], shown: Sequence[Figure]) -> Ta
         table.add_column(figure.title, justify="right")
     for s in summaries:
         for group, final in s["groups"].items():
-            table.add_row(s["strategy"], group, *figure_cells(final, shown))
+            table.add_row(table_name(s["strategy"]), group, *figure_cells(final, shown))
     return table
 
 
@@ -138,7 +138,7 @@ def _show_events(path: Path, strategy: str, console: Console) -> None:
     known = alarms[alarms["label"] >= 0]
     events = known["event"].fillna("").to_numpy(dtype=str)
     results = event_results(known["alarm"].to_numpy(dtype=bool), events)
-    table = Table(title=f"alarms of {strategy} on each event")
+    table = Table(title=f"alarms of {table_name(strategy)} on each event")
     for title in ("event", "time steps", "first alarm", "channel"):
         table.add_column(title)
     for result in results:

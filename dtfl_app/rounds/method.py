@@ -90,14 +90,20 @@ class Method(ABC):
         assert self.bench.twin is not None
         return self.bench.twin
 
+    def weights(self, replies: Sequence[Reply]) -> list[float]:
+        """How much each reply counts, > 0: what trust in it leaves.
+
+        Times its examples where the setting `weighting` says so.
+        """
+        by_examples = self.bench.config.round.weighting == "examples"
+        return [r.weight * (float(r.examples) if by_examples else 1.0) for r in replies]
+
     def mean(self, replies: Sequence[Reply], factors: Sequence[float] | None = None) -> Params:
         """Aggregate the replies by the run's rule (`aggregation`), by default their mean.
 
-        A reply weighs what trust in it leaves, times its examples where `weighting` says so, times
-        its entry of `factors`, >= 0.
+        A reply weighs as `weights` says, times its entry of `factors`, >= 0.
         """
-        by_examples = self.bench.config.round.weighting == "examples"
-        weights = [r.weight * (float(r.examples) if by_examples else 1.0) for r in replies]
+        weights = self.weights(replies)
         if factors is not None:
             weights = [w * f for w, f in zip(weights, factors, strict=True)]
         return aggregate([r.params for r in replies], weights, self.bench.config.trust)

@@ -213,6 +213,10 @@ class DTFLStrategy(Method, Strategy):
         if self.bench.twin is not None:
             self.bench.twin.steps_done = snapshot.server_steps
 
+    def note_rule(self, reason: str) -> None:
+        """Tell that this round's replies did not become a model in the way that was asked for."""
+        self.note(RunEvent("rule", round=self.server_round, reason=reason))
+
     # --- the inside of a round ----------------------------------------------------------------
 
     @property
@@ -286,7 +290,7 @@ class DTFLStrategy(Method, Strategy):
         """Say when the aggregation rule begins to lack replies, and what stands in for it."""
         lacking = shortfall(replies, self.bench.config.trust)
         if lacking and lacking != self._lacking:
-            self.note(RunEvent("rule", round=self.server_round, reason=lacking))
+            self.note_rule(lacking)
         self._lacking = lacking
 
     def _next_state(self, replies: Sequence[Reply], plain: Params) -> State:

@@ -1,6 +1,6 @@
 """DTKD, digital twin knowledge distillation: a teacher trained on twin data guides the sites.
 
-Belay et al., arXiv 2601.01701. Not server-side ensemble distillation (FedDF): the teacher is the
+Belay et al., arXiv 2601.01701. Not server-side ensemble distillation (feddf.py): the teacher is the
 twin's, the students are the sites or, in the server variant, the aggregate.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dtfl_app.core.settings import Value, to_mapping
+from dtfl_app.detector.models import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.training import TeacherTerm
 from dtfl_app.messages.wire import TEACHER, Arrays, prefixed
@@ -48,5 +49,8 @@ class DTKD(DTFLStrategy):
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Average; on the server side, distil the aggregate."""
         assert state.twin is not None
-        side = self.settings.side
-        return replace(state, model=guide(self.mean(replies), state.twin, self.twin.distil, side))
+        model = guide(self.mean(replies), state.twin, self._distil, self.settings.side)
+        return replace(state, model=model)
+
+    def _distil(self, student: Params, teacher: Params) -> Params:
+        return self.twin.distil(student, [teacher])

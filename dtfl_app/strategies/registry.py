@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from itertools import chain
 
+from flwr.serverapp.strategy import Strategy
+
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.registry import Registry, option_names, parse_options, reject_options
@@ -15,6 +17,7 @@ from dtfl_app.core.settings import Value, group_of, read_settings, reject_unknow
 from dtfl_app.rounds.rules import rule_of
 from dtfl_app.rounds.strategy import DTFLStrategy
 from dtfl_app.rounds.workbench import Workbench
+from dtfl_app.strategies.flower import as_method
 
 __all__ = [
     "BUILT_IN",
@@ -29,13 +32,13 @@ _OPTIONS = "strategy-options"
 
 
 def _is_strategy(found: object) -> bool:
-    return isinstance(found, type) and issubclass(found, DTFLStrategy)
+    return isinstance(found, type) and issubclass(found, Strategy)
 
 
 #: What the setting `strategy` can name.
 STRATEGIES = Registry(
     "strategy",
-    "a subclass of DTFLStrategy",
+    "a subclass of DTFLStrategy, or of Flower's Strategy",
     {
         "fedavg": "dtfl_app.strategies.fedavg:FedAvg",
         "fedprox": "dtfl_app.strategies.fedprox:FedProx",
@@ -45,6 +48,7 @@ STRATEGIES = Registry(
         "lpe": "dtfl_app.strategies.lpe:LPE",
         "cwa": "dtfl_app.strategies.cwa:CWA",
         "dtkd": "dtfl_app.strategies.dtkd:DTKD",
+        "feddf": "dtfl_app.strategies.feddf:FedDF",
     },
     "dtfl.strategies",
     _is_strategy,
@@ -77,7 +81,7 @@ def strategy_names(config: RunConfig) -> list[str]:
 
 def find_strategy(name: str) -> type[DTFLStrategy]:
     """Return the strategy class that `name` stands for, or raise ConfigError."""
-    found: type[DTFLStrategy] = STRATEGIES.find(name)
+    found: type[DTFLStrategy] = as_method(STRATEGIES.find(name))
     return found
 
 

@@ -136,6 +136,7 @@ def test_server_steps_are_those_of_the_method(everything):
         "lpe": [0, 4, 4, 4],
         "cwa": [0, 4, 4, 4],
         "dtkd": [10, 0, 0, 0],
+        "feddf": [0, 4, 4, 4],
     }
 
 
