@@ -11,8 +11,8 @@ import server_app
 from dtfl_app.core.config import RunConfig
 from dtfl_app.messages.training import TrainingTask
 from dtfl_app.results.lines import read_lines
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support import stranger
-from tests.support.in_process import InProcessGrid
 from tests.support.small_dataset import SmallDataset, small_series, use_small_dataset
 
 SETTINGS = {

@@ -9,7 +9,7 @@ from flwr.serverapp.strategy import FedAvg
 from dtfl_app.core.errors import ConfigError, FederationError, ReplyError, TwinError
 from dtfl_app.flower import CWA, DTKD, DTML, FPF, LPE, read_teacher
 from dtfl_app.messages.wire import to_arrays
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.stock_app import Client, loss_of, network, stripes, twin
 
 COUNTER = "1.num_batches_tracked"

@@ -15,7 +15,7 @@ from dtfl_app.messages.payload import HEADER_LIMIT, WEIGHT_LIMIT
 from dtfl_app.messages.profile import Profile, profile_query
 from dtfl_app.messages.training import ProximalTerm, TeacherTerm, TrainingReply, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.places import REPOSITORY
 from twin.schema import Channel, Schema
 

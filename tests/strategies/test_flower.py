@@ -18,8 +18,8 @@ from dtfl_app.core.errors import ConfigError
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.rounds.state import Snapshot, State
 from dtfl_app.strategies.registry import create_strategy, find_strategy, strategy_names
+from dtfl_app.testing.grid import InProcessGrid, identify
 from tests.support.federation import Federation
-from tests.support.in_process import InProcessGrid, identify
 from tests.support.line_model import bias, line
 from tests.support.places import REPOSITORY
 from tests.support.workbench import reply, strategy_on, workbench

@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.flower import CWA, DTKD, DTML, FPF, LPE, TorchTwin, read_teacher
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.places import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "flower-citizens.md").read_text()
