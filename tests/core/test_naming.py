@@ -19,3 +19,7 @@ def test_an_import_path_becomes_a_file_name_every_system_takes():
 def test_in_a_table_an_import_path_is_its_class():
     assert table_name("cwa") == "cwa"
     assert table_name("flwr.serverapp.strategy:FedYogi") == "FedYogi"
+
+
+def test_a_run_on_a_data_set_of_ones_own_has_a_name_every_system_takes():
+    assert run_name("tank_sites:TankSites").endswith("-tank_sites.TankSites")

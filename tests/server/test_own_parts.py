@@ -2,18 +2,23 @@
 
 import json
 import re
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dtfl_app.bundle.folder import read_folder
+from dtfl_app.core import registry
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError, TwinError
 from dtfl_app.evaluation.saved_model import evaluate_file
 from dtfl_app.inputs.twin_data import make_twin_data
+from dtfl_app.inputs.twins import TWINS
 from dtfl_app.rounds.aggregation import aggregate, shortfall
-from dtfl_app.sites.catalogue import open_dataset
+from dtfl_app.rounds.rules import RULES
+from dtfl_app.sites.catalogue import DATASETS, open_dataset
+from dtfl_app.strategies.registry import STRATEGIES
 from tests.support.places import REPOSITORY
 from tests.support.runs import Launcher, Run
 from tests.support.settings import keyed
@@ -200,6 +205,26 @@ def test_sites_that_disagree_on_the_schema_are_one_error_that_names_them(modules
 
     with pytest.raises(FederationError, match=r"site 'site-02' has schema .*must use the same"):
         launcher.run(strategy="fedavg", **{**OWN, "dataset": "torn:Torn", "round__quorum": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("known", "path"),
+    [
+        (DATASETS, "tank_sites:TankSites"),
+        (TWINS, "two_tanks:TwoTanks"),
+        (RULES, "middle:Middle"),
+        (STRATEGIES, "dtfl_app.strategies.fedavg:FedAvg"),
+    ],
+)
+def test_a_package_can_register_a_short_name_for_each_kind(monkeypatch, known, path):
+    there = [EntryPoint("mine", path, known.group)]
+    monkeypatch.setattr(registry, "entry_points", lambda group: there * (group == known.group))
+
+    assert known.find("mine") is known.find(path)
+    with pytest.raises(
+        ConfigError, match=r"is unknown; expected one of .*\bmine\b.*you mean 'mine'"
+    ):
+        known.find("minne")
 
 
 def replies(*values: float) -> list[dict[str, np.ndarray]]:
