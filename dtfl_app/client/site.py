@@ -62,6 +62,7 @@ class Site:
     data : the site's features.
     physics : gives physical evidence; None where none is wanted.
     least : windows, of normal operation or with a reading of a channel, whose moments may leave.
+    policy : what the site insists on.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class Site:
         data: SiteData,
         physics: SitePhysics | None,
         least: int = LEAST_WINDOWS,
+        policy: SitePolicy = _NO_POLICY,
     ) -> None:
         self.config = config
         self.data = data
         self.physics = physics
         self.least = least
+        self.policy = policy
         self._key: dict[str, object] = {}
         self._prepared: tuple[Prepared, Prepared] | None = None
         # Drawing initial weights costs more than a pass over a site's rows.
@@ -149,7 +152,7 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
     _say_found(data)
     least = least_windows(dataset.schema, dataset.feature_spec, policy.least_readings)
     _require_enough(data, config, least)
-    return Site(config, data, open_physics(config, dataset), least)
+    return Site(config, data, open_physics(config, dataset), least, policy)
 
 
 def _who(dataset: FederatedDataset, part: Part) -> str:

@@ -72,8 +72,19 @@ class TrainSettings:
     group: ClassVar[str] = "train"
 
     epochs: int = setting(2, "passes over a site's rows per round", low=1)
-    lr: float = setting(0.001, "Adam's step size at the sites", above=0.0)
+    optimizer: str = setting(
+        "adam", "what takes the steps at the sites; the twin's are Adam's", choices=("adam", "sgd")
+    )
+    lr: float = setting(0.001, "its step size at the sites", above=0.0)
+    momentum: float = setting(0.0, "sgd: share of the last step in the next", low=0.0, high=0.99)
     batch_size: int = setting(128, "rows per mini-batch", low=1)
+
+    def __post_init__(self) -> None:
+        if self.momentum and self.optimizer != "sgd":
+            raise ConfigError(
+                f"run config: train.momentum = {self.momentum:g} is sgd's alone and "
+                f"train.optimizer is {self.optimizer}; set train.optimizer=sgd or leave it out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

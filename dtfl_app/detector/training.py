@@ -1,4 +1,4 @@
-"""Mini-batch training with Adam; the same code serves sites, twin and centralised baselines."""
+"""Mini-batch training; the same code serves sites, twin and centralised baselines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ from torch import Tensor, nn
 
 from dtfl_app.detector.models import Detector, Params, get_params, set_params
 
-__all__ = ["Distillation", "Rows", "TrainingSpec", "gradient", "train", "train_params"]
+__all__ = [
+    "AfterBackward",
+    "Distillation",
+    "Rows",
+    "TrainingSpec",
+    "gradient",
+    "train",
+    "train_params",
+]
+
+# Called with the model between backward and step; may change its gradients.
+AfterBackward = Callable[[Detector], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +32,25 @@ class TrainingSpec:
 
     Parameters
     ----------
-    lr : Adam's step size, > 0.
+    lr : the optimiser's step size, > 0.
     batch_size : rows per mini-batch, >= 1.
     proximal : FedProx's mu, >= 0; 0 = no pull towards the incoming model (Li 2020).
+    optimizer : "adam" or "sgd".
+    momentum : of sgd, in [0, 1): ``m <- momentum m + g``, ``w <- w - lr m``.
     """
 
     lr: float = 1e-3
     batch_size: int = 128
     proximal: float = 0.0
+    optimizer: str = "adam"
+    momentum: float = 0.0
+
+    def optimiser_of(self, model: Detector) -> torch.optim.Optimizer:
+        """Return a fresh optimiser of the model's parameters."""
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(model.parameters(), lr=self.lr, momentum=self.momentum)
+        # One kernel per step: with layers this small, Python's share of a plain step is half of it.
+        return torch.optim.Adam(model.parameters(), lr=self.lr, fused=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +111,18 @@ def train(
     spec: TrainingSpec,
     rng: np.random.Generator,
     distillation: Distillation | None = None,
+    after_backward: AfterBackward | None = None,
 ) -> float:
-    """Train `model` in place by `steps` mini-batch Adam steps; return the mean loss.
+    """Train `model` in place by `steps` mini-batch steps; return the mean loss.
 
-    `rows` must already be what the model learns from (`Rows.for_model`). Adam starts afresh:
-    its moments belong to one site and one round. With no rows or no steps the model is unchanged
-    and the loss is NaN.
+    `rows` must already be what the model learns from (`Rows.for_model`). The optimiser starts
+    afresh: its moments belong to one site and one round. With no rows or no steps the model is
+    unchanged and the loss is NaN.
     """
     if steps < 1 or len(rows) == 0:
         return float("nan")
     anchor = [p.detach().clone() for p in model.parameters()] if spec.proximal else []
-    # One kernel per step: with layers this small, Python's share of a plain step is half of it.
-    optimiser = torch.optim.Adam(model.parameters(), lr=spec.lr, fused=True)
+    optimiser = spec.optimiser_of(model)
     model.train()
     total = 0.0
     for index in _batches(len(rows), spec.batch_size, steps, rng):
@@ -109,6 +131,8 @@ def train(
         objective = loss + _proximal_term(model, anchor, spec.proximal)
         optimiser.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call] # torch's backward is untyped
+        if after_backward is not None:
+            after_backward(model)
         optimiser.step()
         total += float(loss.detach())
     return total / steps

@@ -69,6 +69,9 @@ class Snapshot:
     held : site -> array name -> digest of what it holds.
     bases : digest -> array that int8 changes refer to.
     agreement : what the sites agreed on.
+    versions : site -> round whose version of its own arrays it goes on from, at each of the last
+        checkpoints, this one last; empty for a method whose sites keep none.
+    extra_norms : what the bound on the length of extra arrays remembers.
     """
 
     line: RoundLine
@@ -79,6 +82,8 @@ class Snapshot:
     held: Mapping[str, Mapping[str, str]]
     bases: Arrays
     agreement: Agreement
+    versions: Sequence[Mapping[str, int]] = ()
+    extra_norms: Sequence[float] = ()
 
     @property
     def strategy(self) -> str:
@@ -113,6 +118,8 @@ class Snapshot:
             "sites": list(self.agreement.sites),
             "unread": list(self.agreement.unread),
             "data": dict(self.agreement.data),
+            "versions": [dict(then) for then in self.versions],
+            "extra-norms": self.extra_norms,
         }
 
     @classmethod
@@ -127,6 +134,9 @@ class Snapshot:
             guard=notes["guard"],
             held=notes["held"],
             bases=part["bases"],
+            # Nor has one from before sites kept arrays of their own for a method.
+            versions=notes.get("versions", []),
+            extra_norms=notes.get("extra-norms", []),
             agreement=Agreement(
                 sites=notes["sites"],
                 scaler=with_prefix("agreed-scaler", arrays),
