@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dtfl_app.cli.app_folder import open_app
 from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.metrics import Metrics
@@ -50,7 +51,8 @@ def evaluate(
     table. Every score, p-value and alarm goes to alarms.csv.
     """
     console = plain_console()
-    with clear_errors():
+    # In an app's folder, its own detectors can be imported.
+    with clear_errors(), open_app(None):
         run, chosen = find_model(model, strategy)
         found = evaluate_file(run, chosen, data, data_dir)
         folder = out or run / "evaluations" / f"{chosen.stem}-{data.stem}"

@@ -12,6 +12,7 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, TwinError
 from dtfl_app.core.logs import log
+from dtfl_app.detector.models import find_detector
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset, OwnTwin
 from dtfl_app.sites.folders import cache_dir, file_in
@@ -30,7 +31,7 @@ from twin.schema import INSTANCE, TIME, Schema
 
 __all__ = ["TwinData", "is_ctown", "make_twin", "make_twin_data", "own_plant"]
 
-# What a classifier can learn from the C-Town twin; an autoencoder needs normal operation alone.
+# What a detector that needs labels can learn from the C-Town twin; others need no event at all.
 FAMILIES = ("attack", "fault")
 
 
@@ -176,7 +177,7 @@ def _families(config: RunConfig) -> list[str]:
             f"run config: twin.families = {config.twin.families!r} and protocol = "
             "'unseen-families' both say what the twin simulates; leave twin.families empty"
         )
-    if named or config.detector.model != "classifier":
+    if named or not find_detector(config.detector.model).needs_labels:
         return named
     return [kind for kind in kinds_of(FAMILIES) if kind not in unseen]
 

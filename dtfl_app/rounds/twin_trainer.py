@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -49,7 +48,7 @@ class TwinTrainer:
         if not len(self._rows):
             raise TwinError(
                 f"none of the twin's {len(rows)} rows can train the {model.spec.kind}; it needs "
-                + ("labelled rows" if model.spec.kind == "classifier" else "normal operation")
+                + ("labelled rows" if model.needs_labels else "normal operation")
                 + ', or set twin = "none"'
             )
         self._spec = spec
@@ -90,15 +89,12 @@ class TwinTrainer:
 
     @property
     def chance(self) -> float:
-        """Loss that a model reaches without knowing anything; 0 where that would be no standard.
-
-        A classifier that always says one half has ``ln 2``. An autoencoder that always says the
-        sites' mean has about 1, but a hundred times less after a few rounds.
-        """
-        return math.log(2.0) if self._model.spec.kind == "classifier" else 0.0
+        """Loss of a model that knows nothing, >= 0 (`Detector.chance`)."""
+        return self._model.chance
 
     def loss(self, params: Params) -> float:
         """Mean loss at `params` over the same rows of twin data, 1024 at most, every time."""
         set_params(self._model, params)
+        self._model.eval()
         with torch.no_grad():
             return float(batch_loss(self._model, self._sample))

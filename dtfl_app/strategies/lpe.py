@@ -18,7 +18,7 @@ import numpy as np
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import log
 from dtfl_app.core.settings import setting
-from dtfl_app.detector.models import Params, layer_keys
+from dtfl_app.detector.models import Params, find_detector
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.signals import site_score
 from dtfl_app.rounds.strategy import DTFLStrategy, State
@@ -30,8 +30,8 @@ __all__ = ["LPE", "ExchangeMap", "LPESettings", "exchange", "static_map", "twin_
 class LPESettings:
     """Settings of LPE; static with ``low = 0`` is FedAvg.
 
-    Layers count from 1 at the input; the autoencoder has 4, the classifier 3. A number below 0
-    counts from the output: -1 is all layers but the last.
+    Layers count from 1 at the input; the autoencoder has 4, the classifier 3, another detector as
+    many as its `layer_keys` says. A number below 0 counts from the output: -1 is all but the last.
     """
 
     group: ClassVar[str] = "lpe"
@@ -57,12 +57,12 @@ class ExchangeMap:
     to_twin: frozenset[str]
 
 
-def static_map(keys: list[str], low: int, high: int) -> ExchangeMap:
+def static_map(layers: Sequence[Sequence[str]], low: int, high: int) -> ExchangeMap:
     """Layers l <= low come from the twin, layers l > high go to it; below 0 counts from the end.
 
-    Raises ConfigError unless 0 <= low <= high <= number of layers.
+    `layers` : the keys of each layer, input layer first. Raises ConfigError unless
+    0 <= low <= high <= number of layers.
     """
-    layers = layer_keys(keys)
     first, last = (n + len(layers) if n < 0 else n for n in (low, high))
     if not 0 <= first <= last <= len(layers):
         raise ConfigError(
@@ -110,7 +110,7 @@ class LPE(DTFLStrategy):
     def prepare(self, state: State) -> State:
         """Let the twin's copy start from the initial model; check the layers' numbers."""
         s = self.settings
-        first = static_map(list(state.model), s.low, s.high)
+        first = static_map(self._layers(state), s.low, s.high)
         if s.policy == "static" and first.from_twin == set(state.model):
             log.warning("lpe: all layers come from the twin; the sites' training has no effect")
         return replace(state, twin=state.model, memory={"scores": np.zeros(0)})
@@ -134,10 +134,14 @@ class LPE(DTFLStrategy):
 
     def _map(self, state: State) -> ExchangeMap:
         """Return the map of the round that begins with `state`."""
-        s, keys = self.settings, list(state.model)
+        s, layers = self.settings, self._layers(state)
         if s.policy == "static":
-            return static_map(keys, s.low, s.high)
-        layers, scores = len(layer_keys(keys)), [float(x) for x in state.memory["scores"]]
-        low, high = (n + layers if n < 0 else n for n in (s.low, s.high))
-        count = twin_layers(scores, layers, low, s.stall)
-        return static_map(keys, count, max(count, high))
+            return static_map(layers, s.low, s.high)
+        scores = [float(x) for x in state.memory["scores"]]
+        low, high = (n + len(layers) if n < 0 else n for n in (s.low, s.high))
+        count = twin_layers(scores, len(layers), low, s.stall)
+        return static_map(layers, count, max(count, high))
+
+    def _layers(self, state: State) -> list[list[str]]:
+        """Group the model's keys by layer, as its detector orders them."""
+        return find_detector(self.bench.config.detector.model).layer_keys(list(state.model))
