@@ -69,7 +69,7 @@ def _traced(model: _Scores, width: int, outputs: tuple[str, ...]) -> bytes:
             # and writes where its sources lie), and of each shape that the trace fixes.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                model,
+                copy.deepcopy(model),  # it melts BatchNorm into the layer before, in place
                 (torch.zeros(2, width),),
                 file,  # type: ignore[arg-type] # its stub knows paths alone
                 input_names=["x"],

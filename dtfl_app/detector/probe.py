@@ -53,24 +53,28 @@ def _loss_fault(model: Detector, x: Tensor) -> str:
 
 @torch.no_grad()
 def _score_fault(model: Detector, x: Tensor) -> str:
-    rows, features = len(x), model.spec.features
-    total, shares, expected = model.total(x), model.shares(x), model.expected(x)
-    found = {"total": (total, (rows,)), "shares": (shares, (rows, features))}
-    found["expected"] = (expected, (rows, features))
-    for name, (values, shape) in found.items():
-        if values is None:
-            continue
-        if tuple(values.shape) != shape:
-            return f"gives {name} of shape {tuple(values.shape)}; expected {shape}"
-        if not bool(torch.isfinite(values).all()):
-            return f"gives {name} that are not finite: {values.flatten().tolist()[:3]}"
-    if bool((shares < 0).any()):
-        return "gives negative shares; expected what each feature contributes, >= 0"
-    if total is None:
+    total = model.total(x)
+    of_step = (len(x), model.spec.features)
+    return (
+        _number_fault("total", total, (len(x),), signed=not model.ratio_scores)
+        or _number_fault("shares", model.shares(x), of_step, signed=False)
+        or _number_fault("expected", model.expected(x), of_step, signed=True)
+        or ("" if total is None else _mixing_fault(model, x, total))
+    )
+
+
+def _number_fault(name: str, values: Tensor | None, shape: tuple[int, ...], signed: bool) -> str:
+    if values is None:
         return ""
-    if model.ratio_scores and bool((total < 0).any()):
-        return "gives negative totals; expected >= 0, or ratio_scores = False"
-    return _mixing_fault(model, x, total)
+    if tuple(values.shape) != shape:
+        return f"gives {name} of shape {tuple(values.shape)}; expected {shape}"
+    first = f"{values.flatten().tolist()[:3]}"
+    if not bool(torch.isfinite(values).all()):
+        return f"gives {name} that are not finite: {first}"
+    if not signed and bool((values < 0).any()):
+        told = ", or ratio_scores = False" if name == "total" else ""
+        return f"gives {name} below 0: {first}; expected >= 0{told}"
+    return ""
 
 
 def _mixing_fault(model: Detector, x: Tensor, total: Tensor) -> str:

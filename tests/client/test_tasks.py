@@ -291,6 +291,29 @@ def test_a_site_that_lost_what_it_held_refuses_the_task(dataset):
         client_app.app(message, context)
 
 
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"detector__model": "nowhere:Mine"}, "cannot be imported: No module named 'nowhere'"),
+        ({"detector__options": "depth=3"}, r"detector.options has 'depth'; expected nothing"),
+    ],
+)
+def test_a_site_refuses_a_detector_that_it_cannot_have(dataset, settings, text):
+    identify()
+    message = Message(RecordDict({}), message_type="query.profile", dst_node_id=7)
+
+    with pytest.raises(ConfigError, match=text):
+        client_app.app(message, node(**settings))
+
+
+def test_a_site_whose_scores_are_no_numbers_says_so(dataset):
+    """Weights of 1e38 are finite, and their products are not."""
+    wild = {key: np.full_like(value, 1e38) for key, value in START.items()}
+
+    with pytest.raises(SiteError, match="calibration scores \\(smoothed\\) are not numbers"):
+        ask(node(), start=wild)
+
+
 @pytest.mark.parametrize("place", [{}, {"partition-id": 0}, {"num-partitions": 2}])
 def test_a_node_that_does_not_know_its_place_says_what_is_missing(dataset, place):
     context = Context(1, 7, place, RecordDict(), SETTINGS)
