@@ -20,7 +20,8 @@ from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.core.sections import TrustSettings
 from dtfl_app.core.text_tables import markdown
-from dtfl_app.detector.models import Params, build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import Params, get_params
 from dtfl_app.inputs.preparation import model_spec
 from dtfl_app.rounds.aggregation import aggregate, krum_order
 

@@ -13,12 +13,10 @@ from dtfl_app.bundle.bundle import Bundle, FeaturePlan
 from dtfl_app.bundle.card import model_card
 from dtfl_app.bundle.folder import write_folder
 from dtfl_app.bundle.laws import Physics
-from dtfl_app.bundle.onnx_graph import score_graph
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.environment import installed_versions
 from dtfl_app.core.evidence import MODEL_KINDS, evidence_kinds
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.detector.models import build_model, set_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared, scaler_from_arrays
@@ -81,7 +79,8 @@ def export_model(
         *_measured(model, origin),
         _promise(strategy, model, origin),
     )
-    about = {"run": origin.run, "strategy": strategy, "made_with": versions}
+    detector = {"model": model.spec.kind, "options": model.spec.options}
+    about = {"run": origin.run, "strategy": strategy, "detector": detector, "made_with": versions}
     write_folder(path, bundle, weights.read_bytes(), card, about)
 
 
@@ -105,7 +104,7 @@ def _bundle(model: SavedModel, origin: Origin) -> Bundle:
         usual=usual,
         usual_of=usual_of,
         physics=_physics(model, origin),
-        graph=score_graph(model.spec.kind, model.spec.features, model.spec.window, model.params),
+        graph=model.detector().to_onnx(),
     )
 
 
@@ -129,8 +128,7 @@ def _usual(model: SavedModel, origin: Origin) -> tuple[dict[str, NDArray[np.floa
     """
     if origin.twin is None or not (origin.twin.features.label < 1).any():
         return {kind.name: np.zeros(model.spec.features) for kind in MODEL_KINDS}, ""
-    normal, detector = origin.twin.features.label < 1, build_model(model.spec, 0)
-    set_params(detector, model.params)
+    normal, detector = origin.twin.features.label < 1, model.detector()
     shares = {
         kind.name: origin.twin.score(detector, kind.steps(model.smoothing)).per_channel
         for kind in MODEL_KINDS

@@ -17,12 +17,10 @@ from dtfl_app.core.errors import DTFLError, SiteError
 from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import NodeConfig, Part
 from dtfl_app.core.settings import Value
-from dtfl_app.detector.models import (
-    Detector,
-    build_model,
-    resolve_device,
-    set_params,
-)
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.models import build_model, require_detector, resolve_device
+from dtfl_app.detector.params import set_params
+from dtfl_app.detector.probe import probe
 from dtfl_app.inputs.physics import SitePhysics, open_physics
 from dtfl_app.inputs.preparation import (
     Prepared,
@@ -112,7 +110,7 @@ class Site:
         if prefix not in self._models:
             spec = model_spec(self.config.detector, len(self.data.features_train.names))
             device = resolve_device(self.config.run.device)
-            self._models[prefix] = build_model(spec, seed=0).to(device)
+            self._models[prefix] = probe(build_model(spec, seed=0).to(device))
         model = self._models[prefix]
         set_params(model, dequantise(with_prefix(prefix, arrays)))
         return model
@@ -179,7 +177,7 @@ def _say_found(data: SiteData) -> None:
 def _require_enough(data: SiteData, config: RunConfig, least: int) -> None:
     """Refuse a site of so few windows that what it sends would come close to its readings."""
     counted = {"windows of normal operation": data.normal[0]}
-    if config.detector.model == "classifier":
+    if require_detector(config.detector).needs_labels:
         counted["labelled windows"] = int(np.count_nonzero(data.features_train.label >= 0))
     for what, count in counted.items():
         if count < least:

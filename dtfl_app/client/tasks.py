@@ -21,12 +21,8 @@ from dtfl_app.client.versions import keep_version, own_arrays
 from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.core.settings import read_settings
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import (
-    Detector,
-    Params,
-    as_params,
-    get_params,
-)
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.params import Params, as_params, get_params
 from dtfl_app.detector.training import Distillation, TrainingSpec, train
 from dtfl_app.inputs.preparation import (
     Prepared,
@@ -211,7 +207,7 @@ def _distillation(site: Site, task: TrainingTask, arrays: Arrays) -> Distillatio
     term = read_settings(TeacherTerm, task.settings)
     if term.weight == 0.0:
         return None
-    return Distillation(site.model(arrays, TEACHER), term.weight, term.temperature)
+    return Distillation(site.model(arrays, TEACHER).eval(), term.weight, term.temperature)
 
 
 def _kinds(site: Site) -> int:

@@ -35,7 +35,7 @@ class OnnxModel:
 
     Parameters
     ----------
-    graph : a model that `onnx_graph.score_graph` wrote; BundleError when it is not one.
+    graph : a model that `Detector.to_onnx` wrote; BundleError when it is not one.
     """
 
     def __init__(self, graph: bytes) -> None:

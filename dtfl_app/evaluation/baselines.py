@@ -24,8 +24,9 @@ from dtfl_app.core.evidence import (
     laws_among,
 )
 from dtfl_app.detector.calibration import Calibration
+from dtfl_app.detector.detector import Detector
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.detector.models import Detector, build_model
+from dtfl_app.detector.models import build_model
 from dtfl_app.detector.training import Rows, TrainingSpec, train
 from dtfl_app.evaluation.evaluator import evidence_metrics
 from dtfl_app.inputs.physics import open_physics

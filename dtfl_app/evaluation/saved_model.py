@@ -15,7 +15,6 @@ from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.detector.models import build_model
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
@@ -147,5 +146,5 @@ def _evaluator(
     found = physics.evidence(features, expected) if physics else {}
     scaler = scaler_from_arrays(dict(saved.scaler))
     prepared = prepare(features, scaler, saved.spec.window, found)
-    model, step_s = build_model(saved.spec, 0), dataset.feature_spec.step_s
-    return Evaluator(model, prepared, detector, step_s, dataset.site_of)
+    step_s = dataset.feature_spec.step_s
+    return Evaluator(saved.detector(), prepared, detector, step_s, dataset.site_of)

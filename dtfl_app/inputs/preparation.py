@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dtfl_app.core.errors import SiteError
 from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds
 from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.detector.calibration import Sketch, sketch_scores
-from dtfl_app.detector.models import Detector, ModelSpec
-from dtfl_app.detector.scoring import Scores, score, smooth, stack_windows
+from dtfl_app.detector.detector import Detector, ModelSpec
+from dtfl_app.detector.models import require_detector
+from dtfl_app.detector.scoring import Scores, score, smooth, stack_windows, totals
 from dtfl_app.detector.training import Rows
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.scaling import Scaler
@@ -53,7 +55,7 @@ class Prepared:
 
     def evidence(self, model: Detector, settings: DetectorSettings) -> NDArray[np.float64]:
         """Return all evidence that the settings ask for, shape (n, k), kinds in their order."""
-        residual = self.score(model, smoothing=1).total
+        residual = totals(model, self.x)
         return self.weigh(residual, evidence_kinds(settings.evidence), settings.smoothing)
 
     def weigh(
@@ -89,7 +91,8 @@ def sketch_evidence(
 ) -> list[Sketch]:
     """Sketch each kind of evidence on the normal rows of a site that it was not trained on.
 
-    Physical evidence is not trained on anything, so all the site's normal rows count.
+    Physical evidence is not trained on anything, so all the site's normal rows count. Raises
+    SiteError for a score that is no number.
 
     Parameters
     ----------
@@ -99,6 +102,11 @@ def sketch_evidence(
     sketches = []
     for column, kind in enumerate(kinds):
         scores = evidence[normal[1], column]
+        if np.isnan(scores).any():
+            raise SiteError(
+                f"{int(np.isnan(scores).sum())} of {len(scores)} calibration scores "
+                f"({kind.name}) are not numbers: the model that came, or the detector, is not sound"
+            )
         if isinstance(kind, LawEvidence):
             trained = kind.total(training.physics[kind.name])[normal[0]]
             scores = np.concatenate([trained, scores])
@@ -107,13 +115,15 @@ def sketch_evidence(
 
 
 def model_spec(settings: DetectorSettings, features: int) -> ModelSpec:
-    """Architecture for `features` features per time step."""
+    """Architecture for `features` features per time step; errors as of `require_detector`."""
+    require_detector(settings)
     return ModelSpec(
-        kind="classifier" if settings.model == "classifier" else "autoencoder",
+        kind=settings.model,
         features=features,
         window=settings.window,
         hidden=settings.hidden,
         latent=settings.latent,
+        options=settings.options,
     )
 
 

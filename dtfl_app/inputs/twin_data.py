@@ -11,6 +11,7 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, TwinError
 from dtfl_app.core.logs import log
+from dtfl_app.detector.models import find_detector
 from dtfl_app.inputs.twins import make_twin
 from dtfl_app.sites.features import Features, make_features
 from dtfl_app.sites.federation import FederatedDataset
@@ -129,7 +130,7 @@ def _families(config: RunConfig, twin: Twin) -> list[str]:
             f"run config: twin.families = {config.twin.families!r} and protocol = "
             "'unseen-families' both say what the twin simulates; leave twin.families empty"
         )
-    if named or config.detector.model != "classifier":
+    if named or not find_detector(config.detector.model).needs_labels:
         return named
     return [k for k in twin.kinds if k not in unseen] if isinstance(twin, EventfulTwin) else []
 

@@ -31,7 +31,7 @@ from flwr.serverapp import (
 
 from dtfl_app.core.errors import SiteError
 from dtfl_app.core.sections import PrivacySettings
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.wire import to_arrays, to_record
 
 __all__ = ["NOT_COVERED", "PrivacyLedger", "noise_multiplier", "privatise", "reseed"]

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.wire import Arrays
 from dtfl_app.rounds.aggregation import aggregate
@@ -97,14 +97,6 @@ class Method(ABC):
         """The trainer on twin data; only methods with `needs_twin` may ask."""
         assert self.bench.twin is not None
         return self.bench.twin
-
-    def weights(self, replies: Sequence[Reply]) -> list[float]:
-        """How much each reply counts, > 0: what trust in it leaves.
-
-        Times its examples where the setting `weighting` says so.
-        """
-        by_examples = self.bench.config.round.weighting == "examples"
-        return [r.weight * (float(r.examples) if by_examples else 1.0) for r in replies]
 
     def require_sgd(self, why: str, *, momentum: bool = True) -> None:
         """Raise ConfigError unless sites train with SGD, and without momentum unless `momentum`."""

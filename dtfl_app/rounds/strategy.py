@@ -27,7 +27,8 @@ from dtfl_app.core.evidence import evidence_floors, evidence_kinds
 from dtfl_app.core.logs import log, tell
 from dtfl_app.core.settings import to_mapping
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.models import find_detector
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.payload import usable
 from dtfl_app.messages.wire import EXTRA, Arrays, to_arrays, to_record
@@ -70,7 +71,7 @@ class DTFLStrategy(Method, Strategy):
         self._guard = TwinGuard(
             config.trust.twin_limit,
             config.trust.twin_strikes,
-            watched_rounds(config.detector.model, noisy=config.privacy.dp),
+            watched_rounds(find_detector(config.detector.model), noisy=config.privacy.dp),
             present=bench.twin is not None,
         )
         self.replies = self._no_replies([])

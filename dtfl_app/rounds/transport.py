@@ -11,7 +11,7 @@ from flwr.app import Message
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.sections import WireSettings
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply, admit
 from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.training import Expected, TrainingTask

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.logs import log
-from dtfl_app.detector.models import Detector, ModelSpec, build_model, resolve_device
+from dtfl_app.detector.detector import Detector, ModelSpec
+from dtfl_app.detector.models import build_model, resolve_device
+from dtfl_app.detector.probe import probe
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import SitePhysics
 from dtfl_app.inputs.preparation import Prepared, model_spec, prepare
@@ -68,6 +70,6 @@ def spec_of(config: RunConfig, dataset: FederatedDataset) -> ModelSpec:
 
 
 def model_of(config: RunConfig, dataset: FederatedDataset) -> Detector:
-    """Build the run's detector, as random as its seed makes it."""
+    """Build the run's detector, as random as its seed makes it, and try it (`probe`)."""
     device = resolve_device(config.run.device)
-    return build_model(spec_of(config, dataset), config.run.seed).to(device)
+    return probe(build_model(spec_of(config, dataset), config.run.seed).to(device))

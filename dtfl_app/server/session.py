@@ -19,7 +19,8 @@ from dtfl_app.core.settings import Value
 from dtfl_app.core.site_names import SiteNames
 from dtfl_app.core.text_tables import plain
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import Params, get_params
+from dtfl_app.detector.models import require_detector
+from dtfl_app.detector.params import Params, get_params
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.groups import EventGroups, event_groups
@@ -244,6 +245,7 @@ class Session:
 def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies, groups = strategy_names(config), event_groups(config)
+    require_detector(config.detector)
     going_on = _find_resumed(config)
     dataset = open_dataset(config)
     require_twin(config, dataset)

@@ -6,7 +6,9 @@ from flwr.app import Context, RecordDict
 
 import client_app
 from dtfl_app.core.errors import ConfigError, SiteError
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.inputs.preparation import scaler_to_arrays
 from dtfl_app.messages.admission import Reply, admit
 from dtfl_app.messages.quantise import dequantise, quantise

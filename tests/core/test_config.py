@@ -30,7 +30,6 @@ OUT_OF_RANGE = {
     "data.calibration-share": [0.0, 0.95],
     "plants.gap": [-0.1],
     "data.clip": [0.0],
-    "detector.model": ["transformer"],
     "detector.window": [0],
     "detector.hidden": [0],
     "detector.latent": [0],
@@ -224,15 +223,6 @@ def test_sites_that_are_what_they_are_take_no_partition(dataset):
 
 def test_every_strategy_key_is_apart_from_the_apps():
     assert not set(default_settings()) & set(RunConfig.from_mapping({}).to_mapping())
-
-
-def test_a_classifier_weighs_one_kind_of_evidence():
-    with pytest.raises(ConfigError, match=r"needs detector\.model = \"autoencoder\""):
-        RunConfig.from_mapping(
-            {"detector.model": "classifier", "detector.evidence": "instant,smoothed"}
-        )
-
-    assert RunConfig.from_mapping({"detector.model": "classifier", "detector.evidence": "instant"})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from dtfl_app.core.model_sections import DetectorSettings
-from dtfl_app.detector.models import ModelSpec, build_model, set_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import set_params
 from dtfl_app.inputs.preparation import (
     model_spec,
     prepare,

@@ -20,7 +20,8 @@ from dtfl_app.core.errors import (
     TwinError,
 )
 from dtfl_app.core.node_config import NodeConfig, Part
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.inputs.preparation import model_spec, prepare, scaler_from_arrays
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.egress import deviations, discreet_errors, require_declared

@@ -11,7 +11,8 @@ from flwr.serverapp.strategy import Strategy
 import client_app
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
 from dtfl_app.messages.wire import to_arrays, to_record
