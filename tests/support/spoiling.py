@@ -49,7 +49,8 @@ def _changes(value: Any) -> Iterator[tuple[str, Any]]:
         yield "nothing", None
     elif isinstance(value, str):
         yield "unknown name", _NONSENSE
-        yield "empty", ""
+        if value:
+            yield "empty", ""
     elif isinstance(value, dict):
         yield "unknown key", {**value, _NONSENSE: 3}
     elif isinstance(value, list):
