@@ -73,14 +73,24 @@ def write_folder(
             made.mkdir()
             for name, content in files.items():
                 write_atomically(made / name, content)
-            if path.exists():
-                path.rename(Path(aside) / "before")
-            made.rename(path)
+            _put(made, path, Path(aside) / "before")
     except OSError as error:
         raise ResultsError(
             f"{path} cannot be written ({error}); make room, or give it rights"
         ) from error
     return version
+
+
+def _put(made: Path, path: Path, before: Path) -> None:
+    """Rename `made` to `path`; what was there stands aside, and again in its place on failure."""
+    if path.exists():
+        path.rename(before)
+    try:
+        made.rename(path)
+    except OSError:
+        if before.exists():
+            before.rename(path)
+        raise
 
 
 def model_version(hashes: Mapping[str, str]) -> str:
