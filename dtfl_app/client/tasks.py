@@ -8,6 +8,8 @@ calibration scores.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import Context, Message
@@ -31,7 +33,7 @@ from dtfl_app.inputs.preparation import (
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.declaration import Declaration
 from dtfl_app.messages.egress import discreet_errors, require_declared
-from dtfl_app.messages.privacy import privatise
+from dtfl_app.messages.privacy import blur_moments, noise_multiplier, privatise
 from dtfl_app.messages.profile import Profile, shares_of
 from dtfl_app.messages.quantise import Quantised
 from dtfl_app.messages.training import ProximalTerm, TeacherTerm, TrainingReply, TrainingTask
@@ -45,6 +47,7 @@ from dtfl_app.messages.wire import (
     with_prefix,
 )
 from dtfl_app.rounds.site_rule import SiteRule, overrides
+from dtfl_app.sites.features import feature_ranges
 from dtfl_app.sites.scaling import ChannelSums
 
 __all__ = ["calibrate", "profile", "train_round"]
@@ -59,8 +62,11 @@ def profile(message: Message, context: Context) -> Message:
     with discreet_errors():
         site = open_site(context)
         told, schema = _profile(site), site.data.schema
+        noisy, noise = _blurring(site)
         if (home := state_home(site.name, context, site.config.state)) is not None:
-            told = as_told(told, _normal(site), home, site.least)
+            told = as_told(told, _normal(site), home, site.least, noisy, noise)
+        elif noisy is not None:
+            told = noisy(told)
         declared = told.declaration(
             len(told.moments.n), len(schema.names), with_demand=told.demand is not None
         )
@@ -120,6 +126,18 @@ def _profile(site: Site) -> Profile:
         moments=ChannelSums.of(_normal(site)).without_few(site.least),
         quality=shares_of(site.data.quality),
         demand=physics.demand_sums(features) if physics is not None and with_demand else None,
+    )
+
+
+def _blurring(site: Site) -> tuple[Callable[[Profile], Profile] | None, str]:
+    """What adds noise to a profile, and how much that is; None where the run wants none."""
+    privacy, data = site.config.privacy, site.data
+    if not privacy.moments:
+        return None, ""
+    ranges = feature_ranges(data.features_train.names, data.schema)
+    return (
+        lambda told: replace(told, moments=blur_moments(told.moments, ranges, privacy)),
+        f"{noise_multiplier(privacy):.9g}",
     )
 
 

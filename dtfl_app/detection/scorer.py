@@ -157,7 +157,7 @@ class Scorer:
         self._low = np.array([channel.low for channel in schema.channels])
         self._high = np.array([channel.high for channel in schema.channels])
         self._names, self._absent = schema.names, absent_channels(bundle, schema, ignored)
-        self._model = OnnxModel(bundle.graph)
+        self._model = OnnxModel(bundle.graph, plan.window, len(plan.names))
         self._unread = np.array([name in plan.unread for name in plan.names])
         require_known(bundle, site)
         self.thresholds = ThresholdTable(bundle.calibration.at(site), bundle.rate)

@@ -86,6 +86,7 @@ class SaveCheckpoints(Callback):
             notes=snapshot.notes(),
             history=self._results.history,
             timings=self._results.timings,
+            run=self._results.run,
         )
         try:
             self._results.checkpoints.write(checkpoint)

@@ -176,7 +176,7 @@ def enrol(
             f"first reason: {next(iter(left_out.values()))}"
         )
     ordered = sorted(profiles.values(), key=lambda profile: profile.site)
-    spans = feature_spans(names, dataset.schema)
+    spans, noisy = feature_spans(names, dataset.schema), config.privacy.moments
     pooled = _POOLINGS[config.data.pooling]([profile.moments for profile in ordered])
     scaler = Scaler.from_sums(pooled, spans, config.data.clip)
     return Enrolment(
@@ -187,7 +187,7 @@ def enrol(
         left_out=left_out,
         shift=statistics.median(_shift(profile.moments, scaler) for profile in ordered),
         unread=tuple(name for name, n in zip(names, pooled.n, strict=True) if n == 0),
-        data={profile.site: of_site(profile) for profile in ordered},
+        data={profile.site: of_site(profile, noisy=noisy) for profile in ordered},
     )
 
 

@@ -43,7 +43,7 @@ def test_the_graph_scores_dataset04_as_torch_does(kind, window, scaled):
     inputs = stack_windows(rows, instance, window)
     wanted = score(detector, inputs, instance, smoothing=1)
 
-    found = OnnxModel(detector.to_onnx()).score(inputs)
+    found = OnnxModel(detector.to_onnx(), window, 43).score(inputs)
 
     assert found.total.shape == (4177,)
     assert found.per_channel.shape == (4177, 43)
@@ -59,7 +59,7 @@ def test_what_an_autoencoder_expects_is_its_reconstruction_of_the_last_step(wind
     with torch.no_grad():
         wanted = detector(torch.from_numpy(inputs)).numpy()[:, -43:]
 
-    found = OnnxModel(detector.to_onnx()).score(inputs)
+    found = OnnxModel(detector.to_onnx(), window, 43).score(inputs)
 
     np.testing.assert_allclose(found.expected, wanted, rtol=1e-5, atol=1e-5)
     missed = (found.expected - inputs[:, -43:]).astype(np.float64) ** 2
@@ -69,7 +69,7 @@ def test_what_an_autoencoder_expects_is_its_reconstruction_of_the_last_step(wind
 def test_a_classifier_expects_nothing(scaled):
     detector = build_model(ModelSpec("classifier", 43, 1, hidden=32, latent=8), seed=3)
 
-    found = OnnxModel(detector.to_onnx()).score(scaled[0][:9])
+    found = OnnxModel(detector.to_onnx(), 1, 43).score(scaled[0][:9])
 
     assert found.expected is None
 
