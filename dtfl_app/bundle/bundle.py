@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from dtfl_app.core.errors import BundleError, SchemaError
 from dtfl_app.core.evidence import KINDS, EvidenceKind
 from dtfl_app.detector.calibration import Calibration, Sketch
 from dtfl_app.sites.features import FeatureSpec
-from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.scaling import Scaler, Scaling
 from dtfl_app.sites.site_schema import SiteSchema, read_site_schema
 
 __all__ = ["Bundle", "FeaturePlan", "decode", "encode"]
@@ -63,6 +63,7 @@ class Bundle:
     physics : what physical evidence needs; None where none is wanted.
     graph : the ONNX model.
     version : the model's version; "" before it was written.
+    scalers : site -> its own scaling, where each site has one.
     """
 
     site_schema: SiteSchema
@@ -77,6 +78,12 @@ class Bundle:
     physics: Physics | None
     graph: bytes
     version: str = ""
+    scalers: Mapping[str, Scaler] = field(default_factory=dict)
+
+    @property
+    def scaling(self) -> Scaling:
+        """Which scaling is in force at which site."""
+        return Scaling(self.scaler, self.scalers)
 
     def for_site(self, path: Path) -> Bundle:
         """Read a site's file as its own schema says; SchemaError unless it is of this schema."""
@@ -95,13 +102,15 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
     plan = bundle.features
     files: dict[str, bytes] = {
         "model.onnx": bundle.graph,
-        "scaler.json": _json({"features": list(plan.names), **bundle.scaler.to_dict()}),
+        "scaler.json": _json({"features": list(plan.names), **bundle.scaling.to_dict()}),
         "calibration.json": _json(_calibration_mapping(bundle)),
         "features.json": _json(
             {
                 "window_s": plan.spec.window_s,
                 "step_s": plan.spec.step_s,
                 "statistics": list(plan.spec.statistics),
+                # Only where there is one: other models keep the version that they had before.
+                **({"baseline": plan.spec.baseline} if plan.spec.baseline else {}),
                 "channels": bundle.site_schema.schema.names,
                 "names": list(plan.names),
                 "window": plan.window,
@@ -125,7 +134,12 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     plain = {name: json.loads(files[name]) for name in files if name.endswith(".json")}
     features, calibration = plain["features.json"], plain["calibration.json"]
     plan = FeaturePlan(
-        FeatureSpec(features["window_s"], features["step_s"], tuple(features["statistics"])),
+        FeatureSpec(
+            features["window_s"],
+            features["step_s"],
+            tuple(features["statistics"]),
+            features.get("baseline", 0),
+        ),
         tuple(features["names"]),
         features["window"],
         tuple(features["unread"]),
@@ -134,6 +148,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     usual = {
         kind: np.array(shares, dtype=np.float64) for kind, shares in calibration["usual"].items()
     }
+    scaling = Scaling.from_dict(plain["scaler.json"])
     physics, scores = plain.get("physics.json"), _calibration(calibration)
     if scores.silent:
         raise BundleError(
@@ -143,7 +158,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     return Bundle(
         site_schema=read_site_schema(where / "schema.toml"),
         features=plan,
-        scaler=Scaler.from_dict(plain["scaler.json"]),
+        scaler=scaling.pooled,
         kinds=_kinds(calibration["kinds"], where),
         rate=calibration["false_alarm_rate"],
         smoothing=calibration["smoothing"],
@@ -153,6 +168,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
         physics=None if physics is None else Physics.from_mapping(physics),
         graph=files["model.onnx"],
         version=version,
+        scalers=scaling.own,
     )
 
 

@@ -308,5 +308,6 @@ class DTFLStrategy(Method, Strategy):
 
     def _load(self) -> SharedPayload:
         kept = self.kept_keys() if self._twin_counts else []
-        arrays = {**self.bench.agreement.to_send(), **self._extras()[0]}
-        return SharedPayload(self.state.model, kept, arrays)
+        agreement = self.bench.agreement
+        arrays = {**agreement.to_send(), **self._extras()[0]}
+        return SharedPayload(self.state.model, kept, arrays, agreement.to_send_to)
