@@ -83,6 +83,11 @@ class Detection:
         self._csv = bundle.site_schema.csv
         self._skip = self._csv.header_row
         self._warnings = RateLimitedLog(log)
+        if bundle.scalers and not options.site:
+            log.warning(
+                "readings are scaled by the pooled moments of all sites, where each of them had "
+                "its own in training: name this one with --site, if it took part"
+            )
         for name in self.scorer.missing:
             log.info("channel %s is taken as missing", name)
 

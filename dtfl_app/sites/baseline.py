@@ -24,7 +24,7 @@ from dtfl_app.core.logs import log
 from dtfl_app.sites.findings import counted
 from dtfl_app.sites.scaling import ACCURACY
 from dtfl_app.sites.stretches import recording_of, run_lengths
-from twin.schema import INSTANCE, Schema
+from twin.schema import ABNORMAL, INSTANCE, LABEL, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +116,14 @@ def standardised(series: pd.DataFrame, schema: Schema, rows: int) -> pd.DataFram
             first, later = slice(end - length, end - length + rows), slice(end - length + rows, end)
             values[later] = Baseline.of(values[first], schema).apply(values[later])
     behind = behind_baseline(series[INSTANCE], rows)
+    if abnormal := int((series[LABEL].to_numpy()[~behind] == ABNORMAL).sum()):
+        log.warning(
+            "%d rows labelled abnormal lie within the baselines of %s: they are taken as normal, "
+            "and are neither learnt from nor judged; give recordings that begin in normal "
+            "operation, or take fewer rows (data.baseline)",
+            abnormal,
+            counted(len(names), "recording"),
+        )
     kept = series[behind].reset_index(drop=True)
     kept[schema.names] = values[behind]
     return kept

@@ -99,6 +99,13 @@ def test_recordings_that_end_within_their_baseline_are_named_and_give_nothing(ca
     assert f"{told} and give nothing: a, b" in caplog.text
 
 
+def test_rows_labelled_abnormal_within_a_baseline_are_told(caplog):
+    with caplog.at_level(logging.WARNING):
+        standardised(series_of(wave(9), labels=[0, 1, 1, 1, 0, 0, 0, 0, 0]), RIG, rows=3)
+
+    assert "2 rows labelled abnormal lie within the baselines of 1 recording:" in caplog.text
+
+
 @pytest.mark.parametrize("build", ["site", "evaluation"])
 def test_data_of_short_recordings_alone_are_an_error_that_says_what_to_do(build):
     series = series_of(wave(5), ["a"] * 2 + ["b"] * 3)

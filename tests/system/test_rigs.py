@@ -1,6 +1,7 @@
 """Rigs that run at points of their own, on Flower's real engine: what their scaling brings."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.bundle.folder import read_folder
-from dtfl_app.detection.detection import DetectionOptions
+from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.following import Following, follow
 from dtfl_app.detection.once import score_file
 from dtfl_app.engine.launch import SuperLink, simulate
@@ -161,10 +162,12 @@ def test_a_parquet_file_is_scored_as_its_csv(
 
 
 def test_a_deployed_folder_holds_each_site_s_scaler_and_uses_the_pooled_one_elsewhere(
-    runs: dict[str, Path],
+    runs: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = read_folder(runs["site"] / "deploy" / "fedavg")
+    Detection(bundle, DetectionOptions(), "readings.csv")
 
+    assert "name this one with --site" in caplog.text
     assert sorted(bundle.scalers) == list(RIGS)
     assert bundle.scaling.at("rig-4").mean[0] == pytest.approx(80, abs=1)
     assert bundle.scaling.at("").mean[0] == pytest.approx(60, abs=1)
@@ -173,8 +176,9 @@ def test_a_deployed_folder_holds_each_site_s_scaler_and_uses_the_pooled_one_else
 
 
 def test_a_file_that_ends_within_its_baseline_says_so(
-    runs: dict[str, Path], rig_file: Path, tmp_path: Path
+    runs: dict[str, Path], rig_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "dtfl.detect")
     short = tmp_path / "short.csv"
     short.write_bytes(b"".join(rig_file.read_bytes().splitlines(keepends=True)[: BASELINE + 1]))
     bundle = read_folder(runs["recording"] / "deploy" / "fedavg")
@@ -182,4 +186,5 @@ def test_a_file_that_ends_within_its_baseline_says_so(
     detection, lines = score_file(bundle, DetectionOptions(), short)
 
     assert list(lines) == []
+    assert "its first 100 rows are taken as normal and not scored" in caplog.text
     assert "nothing is scored: the first 100 rows of a recording" in detection.no_step()
