@@ -31,6 +31,11 @@ RIG = Schema(
 EACH = FeatureSpec(1, 1, ("last",), baseline=3)
 
 
+@pytest.fixture(autouse=True)
+def heard(monkeypatch):
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+
+
 def series_of(rows, names=None, labels=None):
     """Rows of p, q and on, one a second; `names` are the recordings'."""
     rows = np.asarray(rows, dtype=np.float64)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.bundle.folder import read_folder
+from dtfl_app.core.settings import Value
 from dtfl_app.detection.detection import Detection, DetectionOptions
 from dtfl_app.detection.following import Following, follow
 from dtfl_app.detection.once import score_file
@@ -21,7 +22,7 @@ from tests.support.rigs import RIGS, rig_frame, write_rigs
 
 SCALINGS = ("federated", "site", "recording")
 BASELINE = 100
-SETTINGS = {
+SETTINGS: dict[str, Value] = {
     "dataset": "files",
     "sites": len(RIGS),
     "strategy": "fedavg",
@@ -41,7 +42,7 @@ SETTINGS = {
 
 def play(engine: SuperLink, folder: Path, scaling: str, **more: str) -> Path:
     places = {"data.dir": str(folder / "files"), "results-dir": str(folder), "run-name": scaling}
-    chosen = {**SETTINGS, **places, "data.scaling": scaling, **more}
+    chosen: dict[str, Value] = {**SETTINGS, **places, "data.scaling": scaling, **more}
     list(simulate(engine, REPOSITORY, chosen, sites=len(RIGS), actors=2))
     return folder / scaling
 
@@ -62,6 +63,16 @@ def rig_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path, index=False
     )
     return path
+
+
+@pytest.fixture
+def log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> pytest.LogCaptureFixture:
+    """What a gateway logs, whatever an earlier test did to its log."""
+    monkeypatch.setattr(logging.getLogger("dtfl.detect"), "propagate", True)
+    caplog.set_level(logging.INFO, "dtfl.detect")
+    return caplog
 
 
 def model(run: Path) -> Path:
@@ -162,12 +173,12 @@ def test_a_parquet_file_is_scored_as_its_csv(
 
 
 def test_a_deployed_folder_holds_each_site_s_scaler_and_uses_the_pooled_one_elsewhere(
-    runs: dict[str, Path], caplog: pytest.LogCaptureFixture
+    runs: dict[str, Path], log: pytest.LogCaptureFixture
 ) -> None:
     bundle = read_folder(runs["site"] / "deploy" / "fedavg")
     Detection(bundle, DetectionOptions(), "readings.csv")
 
-    assert "name this one with --site" in caplog.text
+    assert "name this one with --site" in log.text
     assert sorted(bundle.scalers) == list(RIGS)
     assert bundle.scaling.at("rig-4").mean[0] == pytest.approx(80, abs=1)
     assert bundle.scaling.at("").mean[0] == pytest.approx(60, abs=1)
@@ -176,9 +187,8 @@ def test_a_deployed_folder_holds_each_site_s_scaler_and_uses_the_pooled_one_else
 
 
 def test_a_file_that_ends_within_its_baseline_says_so(
-    runs: dict[str, Path], rig_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    runs: dict[str, Path], rig_file: Path, tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "dtfl.detect")
     short = tmp_path / "short.csv"
     short.write_bytes(b"".join(rig_file.read_bytes().splitlines(keepends=True)[: BASELINE + 1]))
     bundle = read_folder(runs["recording"] / "deploy" / "fedavg")
@@ -186,5 +196,5 @@ def test_a_file_that_ends_within_its_baseline_says_so(
     detection, lines = score_file(bundle, DetectionOptions(), short)
 
     assert list(lines) == []
-    assert "its first 100 rows are taken as normal and not scored" in caplog.text
+    assert "its first 100 rows are taken as normal and not scored" in log.text
     assert "nothing is scored: the first 100 rows of a recording" in detection.no_step()
