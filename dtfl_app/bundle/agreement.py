@@ -16,7 +16,7 @@ from dtfl_app.bundle.reading import REMEDY
 from dtfl_app.core.errors import BundleError, DTFLError
 from dtfl_app.core.evidence import LawEvidence, kind_names, laws_among
 from dtfl_app.core.logs import quoted
-from dtfl_app.sites.features import feature_ranges
+from dtfl_app.sites.scaling import Scaler
 from twin.ctown.laws import DMAS, STATIONS, PlantLaws
 from twin.ctown.network import DMA_TANKS
 from twin.ctown.scada import LINKS, PUMPS, STATION_PRESSURES, TANK_LINKS, TANKS
@@ -84,20 +84,31 @@ def _features(plain: Mapping[str, Any], bundle: Bundle, path: Path) -> None:
 
 
 def _scaler(plain: Mapping[str, Any], bundle: Bundle, path: Path) -> None:
-    plan, schema, scaler = bundle.features, bundle.site_schema.schema, bundle.scaler
+    plan, sites = bundle.features, sorted(bundle.calibration.sites)
     wanted = "those of features.json"
     _require(plain["features"] == list(plan.names), path, "features", plain["features"], wanted)
+    own = sorted(bundle.scalers)
+    _require(not own or own == sites, path, "sites", own, f"those of calibration.json, {sites}")
+    _one_scaler(bundle.scaler, bundle, path, "")
+    for site, scaler in bundle.scalers.items():
+        _one_scaler(scaler, bundle, path, f"sites.{site}.")
+
+
+def _one_scaler(scaler: Scaler, bundle: Bundle, path: Path, at: str) -> None:
+    plan, schema = bundle.features, bundle.site_schema.schema
     for key, values in (("mean", scaler.mean), ("scale", scaler.scale)):
-        _require(len(values) == len(plan.names), path, key, values.tolist(), len(plan.names))
-    low, high = feature_ranges(plan.names, schema)
+        _require(len(values) == len(plan.names), path, at + key, values.tolist(), len(plan.names))
+    low, high = plan.spec.ranges(schema)
     # Features are float32: a reading at an end of its range may lie a rounding outside it.
     slack = np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))
     unread = np.array([name in plan.unread for name in plan.names])
     within = (scaler.mean >= low - slack) & (scaler.mean <= high + slack)
     for name, mean in zip(plan.names, np.where(within | unread, np.nan, scaler.mean), strict=True):
-        _require(np.isnan(mean), path, "mean", float(mean), f"one within the range of {name}")
+        words = f"one within the range of {name}"
+        _require(np.isnan(mean), path, f"{at}mean", float(mean), words)
     for name, scale, span in zip(plan.names, scaler.scale, high - low, strict=True):
-        _require(scale <= 2 * span, path, "scale", float(scale), f"one within the range of {name}")
+        words = f"one within the range of {name}"
+        _require(scale <= 2 * span, path, f"{at}scale", float(scale), words)
 
 
 def _calibration(plain: Mapping[str, Any], bundle: Bundle, path: Path) -> None:

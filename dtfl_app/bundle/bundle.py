@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from dtfl_app.core.errors import SchemaError
 from dtfl_app.core.evidence import EvidenceKind
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.sites.features import FeatureSpec
-from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.scaling import Scaler, Scaling
 from dtfl_app.sites.site_schema import SiteSchema, read_site_schema
 
 __all__ = ["Bundle", "FeaturePlan", "encode"]
@@ -63,6 +63,7 @@ class Bundle:
     physics : what physical evidence needs; None where none is wanted.
     graph : the ONNX model.
     version : the model's version; "" before it was written.
+    scalers : site -> its own scaling, where each site has one.
     """
 
     site_schema: SiteSchema
@@ -77,6 +78,12 @@ class Bundle:
     physics: Physics | None
     graph: bytes
     version: str = ""
+    scalers: Mapping[str, Scaler] = field(default_factory=dict)
+
+    @property
+    def scaling(self) -> Scaling:
+        """Which scaling is in force at which site."""
+        return Scaling(self.scaler, self.scalers)
 
     def for_site(self, path: Path) -> Bundle:
         """Read a site's file as its own schema says; SchemaError unless it is of this schema."""
@@ -95,13 +102,15 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
     plan = bundle.features
     files: dict[str, bytes] = {
         "model.onnx": bundle.graph,
-        "scaler.json": _json({"features": list(plan.names), **bundle.scaler.to_dict()}),
+        "scaler.json": _json({"features": list(plan.names), **bundle.scaling.to_dict()}),
         "calibration.json": _json(_calibration_mapping(bundle)),
         "features.json": _json(
             {
                 "window_s": plan.spec.window_s,
                 "step_s": plan.spec.step_s,
                 "statistics": list(plan.spec.statistics),
+                # Only where there is one: other models keep the version that they had before.
+                **({"baseline": plan.spec.baseline} if plan.spec.baseline else {}),
                 "channels": bundle.site_schema.schema.names,
                 "names": list(plan.names),
                 "window": plan.window,

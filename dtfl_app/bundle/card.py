@@ -155,6 +155,16 @@ def _limits(bundle: Bundle) -> str:
         f"- Channels behind an alarm say where to look, not what happened; for the model's "
         f"evidence they are judged against {_usual(bundle.usual_of)}.",
     ]
+    if bundle.scalers:
+        limits.append(
+            "- Each site's readings are scaled by its own moments, those of a site that took no "
+            "part by all sites' pooled ones, which may fit it badly."
+        )
+    if rows := plan.spec.baseline:
+        limits.append(
+            f"- The first {rows} rows of a recording are taken as normal and not scored; what is "
+            "wrong there is normal for the rest of it."
+        )
     if plan.unread:
         limits.append(
             f"- No site had a reading of {', '.join(plan.unread)}: always taken as missing."

@@ -20,7 +20,7 @@ from dtfl_app.core.errors import BundleError, DTFLError
 from dtfl_app.core.evidence import KINDS
 from dtfl_app.detector.calibration import Calibration, Sketch
 from dtfl_app.sites.features import FeatureSpec
-from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.scaling import Scaling
 from dtfl_app.sites.site_schema import parse_site_schema
 
 __all__ = ["decode"]
@@ -56,11 +56,11 @@ def _bundle(
     with _named(where / "features.json"):
         plan = _plan(plain["features.json"])
     with _named(where / "scaler.json"):
-        scaler = Scaler.from_dict(plain["scaler.json"])
+        scaling = Scaling.from_dict(plain["scaler.json"])
     return Bundle(
         site_schema=site_schema,
         features=plan,
-        scaler=scaler,
+        scaler=scaling.pooled,
         kinds=tuple(KINDS[name] for name in calibration["kinds"]),
         rate=calibration["false_alarm_rate"],
         smoothing=calibration["smoothing"],
@@ -70,6 +70,7 @@ def _bundle(
         physics=None if physics is None else Physics.from_mapping(physics),
         graph=files["model.onnx"],
         version=version,
+        scalers=scaling.own,
     )
 
 
@@ -84,7 +85,12 @@ def _named(path: Path) -> Iterator[None]:
 
 def _plan(plain: Mapping[str, Any]) -> FeaturePlan:
     return FeaturePlan(
-        FeatureSpec(plain["window_s"], plain["step_s"], tuple(plain["statistics"])),
+        FeatureSpec(
+            plain["window_s"],
+            plain["step_s"],
+            tuple(plain["statistics"]),
+            plain.get("baseline", 0),
+        ),
         tuple(plain["names"]),
         plain["window"],
         tuple(plain["unread"]),

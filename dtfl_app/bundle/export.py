@@ -19,7 +19,7 @@ from dtfl_app.core.evidence import MODEL_KINDS, evidence_kinds
 from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
-from dtfl_app.inputs.preparation import Prepared, scaler_from_arrays
+from dtfl_app.inputs.preparation import Prepared, scaling_from_arrays
 from dtfl_app.results.promises import Promise, promises
 from dtfl_app.results.saved_models import SavedModel
 from dtfl_app.sites.federation import FederatedDataset
@@ -87,6 +87,7 @@ def export_model(
 def _bundle(model: SavedModel, origin: Origin) -> Bundle:
     spec = origin.dataset.feature_spec
     usual, usual_of = _usual(model, origin)
+    scaling = scaling_from_arrays(model.scaler)
     return Bundle(
         site_schema=origin.dataset.site_schema,
         features=FeaturePlan(
@@ -96,7 +97,8 @@ def _bundle(model: SavedModel, origin: Origin) -> Bundle:
             origin.unread,
             origin.dataset.frozen_as_missing,
         ),
-        scaler=scaler_from_arrays(dict(model.scaler)),
+        scaler=scaling.pooled,
+        scalers=scaling.own,
         kinds=evidence_kinds(model.evidence),
         rate=model.false_alarm_rate,
         smoothing=model.smoothing,

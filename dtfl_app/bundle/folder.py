@@ -2,7 +2,7 @@
 
 model.onnx         the detector, its score, the features' shares in it and what it expects
 model.safetensors  the same model as `dtfl evaluate` and further training read it
-scaler.json        the scaling that the federation agreed on
+scaler.json        the scaling that the federation agreed on, and sites' own where each has one
 calibration.json   kinds of evidence, thresholds, the sites' sketches of normal scores
 features.json      how features are made of readings
 schema.toml        channels, units, ranges, and how a site's file is written

@@ -72,13 +72,25 @@ class ManifestRecord(Record, frozen=True):
     made_with: Annotated[dict[Name, Name], Meta(min_length=1)]
 
 
-class ScalerRecord(Record, frozen=True):
-    """scaler.json: the scaling of d features."""
+class OneScalerRecord(Record, frozen=True):
+    """The scaling of d features."""
 
-    features: Annotated[list[Name], Meta(min_length=1)]
     mean: list[Annotated[float, Meta(ge=-1e15, le=1e15)]]
     scale: list[Positive]
     clip: Annotated[float, Meta(gt=0.0, le=1000.0)]
+
+
+class ScalerRecord(OneScalerRecord, frozen=True):
+    """scaler.json: the scaling of d features, and those of single sites where they have some."""
+
+    features: Annotated[list[Name], Meta(min_length=1)]
+    sites: (
+        Annotated[
+            dict[Annotated[str, Meta(min_length=1, max_length=64)], OneScalerRecord],
+            Meta(min_length=1),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class FeaturesRecord(Record, frozen=True):
@@ -92,6 +104,8 @@ class FeaturesRecord(Record, frozen=True):
     window: Annotated[int, Meta(ge=1, le=100_000)]
     unread: list[Name]
     frozen_missing: bool
+    # Rows of a recording that standardise it; left out where none do.
+    baseline: Annotated[int, Meta(ge=2, le=10_000_000)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SketchRecord(Record, frozen=True):

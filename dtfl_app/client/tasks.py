@@ -47,7 +47,6 @@ from dtfl_app.messages.wire import (
     with_prefix,
 )
 from dtfl_app.rounds.site_rule import SiteRule, overrides
-from dtfl_app.sites.features import feature_ranges
 from dtfl_app.sites.scaling import ChannelSums
 
 __all__ = ["calibrate", "profile", "train_round"]
@@ -134,7 +133,7 @@ def _blurring(site: Site) -> tuple[Callable[[Profile], Profile] | None, str]:
     privacy, data = site.config.privacy, site.data
     if not privacy.moments:
         return None, ""
-    ranges = feature_ranges(data.features_train.names, data.schema)
+    ranges = data.spec.ranges(data.schema)
     return (
         lambda told: replace(told, moments=blur_moments(told.moments, ranges, privacy)),
         f"{noise_multiplier(privacy):.9g}",

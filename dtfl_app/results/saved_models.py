@@ -31,7 +31,8 @@ class SavedModel:
     ----------
     spec : architecture.
     params : weights.
-    scaler : arrays "mean", "scale", "clip", one entry per feature (clip: one in all).
+    scaler : arrays "mean", "scale", "clip", one entry per feature (clip: one in all), and below
+        "sites/NAME/" those of a site that has its own.
     physics : arrays that physical evidence needs: "demand", mean demand in L/s, shape (5, 168).
     calibration : scores of normal operation at the sites; they give thresholds and p-values.
     evidence : kinds of evidence, as the setting names them.

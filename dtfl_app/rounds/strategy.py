@@ -330,5 +330,6 @@ class DTFLStrategy(Method, Strategy):
 
     def _load(self, extras: Arrays) -> SharedPayload:
         kept = self.kept_keys() if self._twin_counts else []
-        arrays = {**self.bench.agreement.to_send(), **extras}
-        return SharedPayload(self.state.model, kept, arrays)
+        agreement = self.bench.agreement
+        arrays = {**agreement.to_send(), **extras}
+        return SharedPayload(self.state.model, kept, arrays, agreement.to_send_to)
