@@ -45,7 +45,7 @@ class DetectorSettings:
         24, "time steps after an event that observed false-alarm rates leave out", low=0
     )
     calibration_trim: float = setting(
-        0.0,
+        0.2,
         "share of sites at either end whose scores count only up to twice those of the others, "
         "and no site for more than three times the median one; 0 = all as they are",
         low=0.0,
