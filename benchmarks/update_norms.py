@@ -23,7 +23,7 @@ from dtfl_app.core.text_tables import markdown
 from dtfl_app.rounds import screen
 from dtfl_app.rounds.norms import NormBound, typical_norm
 from dtfl_app.server.app import app
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DTFL_DATA") or ROOT.parent / "shared" / "data")

@@ -14,6 +14,7 @@ from dtfl_app.core.data_sections import DataSettings, FeatureSettings, PlantSett
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.core.settings import Value, keys_of, read_settings, to_mapping
+from dtfl_app.detector.models import require_detector
 from dtfl_app.strategies.registry import default_settings, find_strategy, strategy_names
 
 __all__ = [
@@ -200,7 +201,7 @@ _OF_DATA = (DataSettings, PlantSettings, FeatureSettings, DetectorSettings)
 
 def _baseline(grid: Grid, variant: Variant, fold: str, seed: int) -> BaselineCell:
     # A warm start or fewer rounds make no other data, so no other baselines.
-    keys = {"dataset", "sites", *chain.from_iterable(map(keys_of, _OF_DATA))}
+    keys = {"dataset", "dataset-options", "sites", *chain.from_iterable(map(keys_of, _OF_DATA))}
     data = {k: v for k, v in variant.settings.items() if k in keys}
     common, _ = _complete(_chosen(grid, [grid.settings, data, _fold(grid, fold)], seed))
     settings = {k: v for k, v in common.items() if k != "strategy"}
@@ -224,6 +225,7 @@ def _complete(chosen: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, 
     """Every setting with its default filled in: those of all runs, and the strategy's own."""
     config = RunConfig.from_mapping(chosen)
     (name,) = strategy_names(config)
+    require_detector(config.detector)
     everyone = {k: v for k, v in config.to_mapping().items() if k not in config.extra}
     common = {k: v for k, v in everyone.items() if k not in PLACES}
     # A strategy of one's own has its settings in `strategy-options`, which all runs share.

@@ -12,7 +12,7 @@ import numpy as np
 from dtfl_app.client.site import Site
 from dtfl_app.core.errors import SiteError
 from dtfl_app.core.settings import read_settings
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.messages.quantise import Quantised, dequantise, quantise
 from dtfl_app.messages.training import TrainingTask

@@ -17,12 +17,10 @@ from dtfl_app.core.errors import DTFLError, SiteError
 from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import NodeConfig, Part
 from dtfl_app.core.settings import Value
-from dtfl_app.detector.models import (
-    Detector,
-    build_model,
-    resolve_device,
-    set_params,
-)
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.models import build_model, require_detector, resolve_device
+from dtfl_app.detector.params import set_params
+from dtfl_app.detector.probe import probe
 from dtfl_app.inputs.physics import SitePhysics, open_physics
 from dtfl_app.inputs.preparation import (
     Prepared,
@@ -39,7 +37,7 @@ from dtfl_app.messages.wire import (
     Arrays,
     with_prefix,
 )
-from dtfl_app.sites.catalogue import find_dataset
+from dtfl_app.sites.catalogue import dataset_class
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import LEAST_WINDOWS, FederatedDataset, SiteData, least_windows
 from dtfl_app.sites.scaling import Scaler
@@ -112,7 +110,7 @@ class Site:
         if prefix not in self._models:
             spec = model_spec(self.config.detector, len(self.data.features_train.names))
             device = resolve_device(self.config.run.device)
-            self._models[prefix] = build_model(spec, seed=0).to(device)
+            self._models[prefix] = probe(build_model(spec, seed=0).to(device))
         model = self._models[prefix]
         set_params(model, dequantise(with_prefix(prefix, arrays)))
         return model
@@ -140,7 +138,7 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
     config = node.applied_to(RunConfig.from_mapping(dict(run_config)))
     policy = SitePolicy.read(node.policy) if node.policy else _NO_POLICY
     policy.require(config)
-    kind = find_dataset(config.run.dataset)
+    kind = dataset_class(config)
     if isinstance(node.data, Part):
         dataset, part = kind.from_config(config), node.data
         with discreet_errors(lambda: _who(dataset, part)):
@@ -179,7 +177,7 @@ def _say_found(data: SiteData) -> None:
 def _require_enough(data: SiteData, config: RunConfig, least: int) -> None:
     """Refuse a site of so few windows that what it sends would come close to its readings."""
     counted = {"windows of normal operation": data.normal[0]}
-    if config.detector.model == "classifier":
+    if require_detector(config.detector).needs_labels:
         counted["labelled windows"] = int(np.count_nonzero(data.features_train.label >= 0))
     for what, count in counted.items():
         if count < least:

@@ -8,6 +8,8 @@ calibration scores.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import Context, Message
@@ -21,12 +23,8 @@ from dtfl_app.client.versions import keep_version, own_arrays
 from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.core.settings import read_settings
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import (
-    Detector,
-    Params,
-    as_params,
-    get_params,
-)
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.params import Params, as_params, get_params
 from dtfl_app.detector.training import Distillation, TrainingSpec, train
 from dtfl_app.inputs.preparation import (
     Prepared,
@@ -35,7 +33,7 @@ from dtfl_app.inputs.preparation import (
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.declaration import Declaration
 from dtfl_app.messages.egress import discreet_errors, require_declared
-from dtfl_app.messages.privacy import privatise
+from dtfl_app.messages.privacy import blur_moments, noise_multiplier, privatise
 from dtfl_app.messages.profile import Profile, shares_of
 from dtfl_app.messages.quantise import Quantised
 from dtfl_app.messages.training import ProximalTerm, TeacherTerm, TrainingReply, TrainingTask
@@ -63,8 +61,11 @@ def profile(message: Message, context: Context) -> Message:
     with discreet_errors():
         site = open_site(context)
         told, schema = _profile(site), site.data.schema
+        noisy, noise = _blurring(site)
         if (home := state_home(site.name, context, site.config.state)) is not None:
-            told = as_told(told, _normal(site), home, site.least)
+            told = as_told(told, _normal(site), home, site.least, noisy, noise)
+        elif noisy is not None:
+            told = noisy(told)
         declared = told.declaration(
             len(told.moments.n), len(schema.names), with_demand=told.demand is not None
         )
@@ -124,6 +125,18 @@ def _profile(site: Site) -> Profile:
         moments=ChannelSums.of(_normal(site)).without_few(site.least),
         quality=shares_of(site.data.quality),
         demand=physics.demand_sums(features) if physics is not None and with_demand else None,
+    )
+
+
+def _blurring(site: Site) -> tuple[Callable[[Profile], Profile] | None, str]:
+    """What adds noise to a profile, and how much that is; None where the run wants none."""
+    privacy, data = site.config.privacy, site.data
+    if not privacy.moments:
+        return None, ""
+    ranges = data.spec.ranges(data.schema)
+    return (
+        lambda told: replace(told, moments=blur_moments(told.moments, ranges, privacy)),
+        f"{noise_multiplier(privacy):.9g}",
     )
 
 
@@ -211,7 +224,7 @@ def _distillation(site: Site, task: TrainingTask, arrays: Arrays) -> Distillatio
     term = read_settings(TeacherTerm, task.settings)
     if term.weight == 0.0:
         return None
-    return Distillation(site.model(arrays, TEACHER), term.weight, term.temperature)
+    return Distillation(site.model(arrays, TEACHER).eval(), term.weight, term.temperature)
 
 
 def _kinds(site: Site) -> int:

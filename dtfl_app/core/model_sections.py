@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import KINDS, MODEL_KINDS, evidence_kinds, kind_names, laws_among
+from dtfl_app.core.evidence import KINDS, MODEL_KINDS, kind_names, laws_among
 from dtfl_app.core.settings import setting
 
 __all__ = [
@@ -22,10 +22,14 @@ class DetectorSettings:
 
     group: ClassVar[str] = "detector"
 
-    model: str = setting("autoencoder", "detector to train", choices=("autoencoder", "classifier"))
+    model: str = setting(
+        "autoencoder",
+        "detector to train: autoencoder, classifier, temporal, or your own (docs/your-detector.md)",
+    )
+    options: str = setting("", "the detector's own options: key=value, ...")
     window: int = setting(1, "consecutive time steps the model sees at once", low=1)
-    hidden: int = setting(256, "width of the outer hidden layers", low=1)
-    latent: int = setting(24, "width of the innermost layer", low=1)
+    hidden: int = setting(256, "autoencoder, classifier: width of the outer hidden layers", low=1)
+    latent: int = setting(24, "autoencoder, classifier: width of the innermost layer", low=1)
     evidence: str = setting(
         "smoothed",
         f"what raises an alarm: one or more of {kind_names(MODEL_KINDS)} (the model's residual), "
@@ -45,24 +49,12 @@ class DetectorSettings:
         24, "time steps after an event that observed false-alarm rates leave out", low=0
     )
     calibration_trim: float = setting(
-        0.0,
+        0.2,
         "share of sites at either end whose scores count only up to twice those of the others, "
         "and no site for more than three times the median one; 0 = all as they are",
         low=0.0,
         high=0.5,
     )
-
-    def __post_init__(self) -> None:
-        if self.model != "classifier":
-            return
-        # A logit may be negative, so it has no ratio to its threshold that others compare with.
-        several = len(evidence_kinds(self.evidence)) > 1
-        if several or self.thresholds == "site":
-            wrong = f"evidence = {self.evidence!r}" if several else 'thresholds = "site"'
-            raise ConfigError(
-                f'run config: detector.{wrong} needs detector.model = "autoencoder"; a classifier '
-                f"takes one of {kind_names(MODEL_KINDS)}, and federated thresholds"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +86,11 @@ class TwinSettings:
     group: ClassVar[str] = "twin"
 
     kind: str = setting(
-        "auto", "auto = the dataset's own", choices=("auto", "ctown", "recorded", "none")
+        "auto",
+        "auto = the dataset's own; ctown, recorded, none, or your own: my_pkg.mine:Mine "
+        "(docs/twin.md)",
     )
+    options: str = setting("", "settings of your own twin: key=value, ...")
     network: str = setting("", "EPANET file of the twin; empty = the dataset's own", role="path")
     plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')", role="path")
     recording: str = setting(

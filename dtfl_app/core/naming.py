@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-__all__ = ["SITE_NAME", "file_name", "is_site_name", "run_name"]
+__all__ = ["SITE_NAME", "file_name", "is_site_name", "run_name", "table_name"]
 
 _LONGEST = 64
 #: What the name of a site must be, in words.
@@ -13,12 +13,17 @@ SITE_NAME = f"1 to {_LONGEST} characters that print, without a space at either e
 
 def run_name(dataset: str) -> str:
     """Name of a run that begins now, where none is set: local time and data set."""
-    return f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{dataset}"
+    return f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{file_name(dataset)}"
 
 
 def file_name(strategy: str) -> str:
     """File name, without its ending, for a strategy that may be an import path."""
     return strategy.replace(":", ".")
+
+
+def table_name(strategy: str) -> str:
+    """Name in a table, for a strategy that may be an import path: of that, the class alone."""
+    return strategy.rpartition(":")[2]
 
 
 def is_site_name(name: str) -> bool:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import setting
 
 __all__ = [
@@ -25,7 +26,11 @@ class RunSettings:
     strategy: str = setting(
         "cwa", "method, import path (my_pkg.mine:Mine), or several separated by commas"
     )
-    dataset: str = setting("plants", "plants, batadal, threew, files (docs/your-site.md)")
+    dataset: str = setting(
+        "plants",
+        "plants, batadal, threew, files (docs/your-site.md), or your own: my_pkg.mine:Mine "
+        "(docs/your-dataset.md)",
+    )
     sites: int = setting(0, "number of sites; 0 = one per SuperNode", low=0)
     rounds: int = setting(30, "federated rounds", low=1)
     target: float = setting(0.8, "balanced accuracy to reach", above=0.0, high=1.0)
@@ -44,7 +49,8 @@ class RunSettings:
     join_timeout: float = setting(
         10.0, "seconds to wait for the sites to connect", low=0.0, role="local"
     )
-    strategy_options: str = setting("", "extra settings of your own strategy: key=value, ...")
+    strategy_options: str = setting("", "settings of the strategies, your own too: key=value, ...")
+    dataset_options: str = setting("", "settings of your own data set: key=value, ...")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +113,10 @@ class TrustSettings:
 
     aggregation: str = setting(
         "mean",
-        "how replies become one model (docs/trust.md)",
-        choices=("mean", "trimmed-mean", "median", "krum", "multi-krum"),
+        "how replies become one model: mean, trimmed-mean, median, krum, multi-krum, or your own: "
+        "my_pkg.mine:Mine (docs/trust.md)",
     )
+    options: str = setting("", "settings of your own aggregation: key=value, ...")
     trim: float = setting(
         0.2, "trimmed-mean: share of replies left out at each end", low=0.0, high=0.49
     )
@@ -166,6 +173,16 @@ class PrivacySettings:
         above=0.0,
     )
     delta: float = setting(1e-5, "dp: probability that the promise fails", above=0.0, high=0.1)
+    moments: bool = setting(
+        False, "dp: noise on the moments of enrolment, too, counted as one more update"
+    )
+
+    def __post_init__(self) -> None:
+        if self.moments and not self.dp:
+            raise ConfigError(
+                "run config: privacy.moments = true without privacy.dp would add no noise; set "
+                "privacy.dp = true, or leave privacy.moments out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from dtfl_app.detector.models import Detector, Params, get_params, set_params
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.params import Params, get_params, set_params
 
 __all__ = [
     "AfterBackward",
@@ -59,18 +60,16 @@ class Distillation:
 
     ``L = (1 - weight) * L_data + weight * T^2 * KL(teacher at T, student at T)``
 
-    For the classifier KL is between the two Bernoulli outputs at temperature T. The autoencoder is
-    read as a Gaussian decoder of standard deviation T per feature, for which
-    ``T^2 * KL = 0.5 * (teacher - student)^2``: the temperature cancels.
+    What the divergence is, the detector says (`Detector.distillation_loss`).
 
     Parameters
     ----------
-    teacher : a model of the same input shape; only its outputs are used.
+    teacher : from inputs to outputs of the model's shape, e.g. another model; not trained.
     weight : lambda in [0, 1]; 0 = no distillation.
     temperature : T > 0.
     """
 
-    teacher: Detector
+    teacher: Callable[[Tensor], Tensor]
     weight: float
     temperature: float
 
@@ -96,11 +95,11 @@ class Rows:
         return int(self.x.shape[0])
 
     def for_model(self, model: Detector) -> Rows:
-        """Return the rows that this kind of model learns from.
+        """Return the rows that this model learns from.
 
-        A classifier needs a label; an autoencoder takes all that is not known to be abnormal.
+        Labelled ones where it needs labels, else all that are not known to be abnormal.
         """
-        usable = self.y >= 0 if model.spec.kind == "classifier" else self.y < 1
+        usable = self.y >= 0 if model.needs_labels else self.y < 1
         return Rows(self.x[usable], self.y[usable])
 
 
@@ -139,25 +138,30 @@ def train(
 
 
 def batch_loss(model: Detector, batch: Rows, distillation: Distillation | None = None) -> Tensor:
-    """Mean squared reconstruction error or binary cross-entropy, plus distillation if asked."""
+    """Return the detector's loss, plus distillation if asked."""
     out = model(batch.x)
-    data = _data_loss(model, out, batch)
+    data = model.loss(out, batch.x, batch.y)
     if distillation is None:
         return data
     with torch.no_grad():
         wanted = distillation.teacher(batch.x)
-    soft = _distillation_loss(model, out, wanted, distillation.temperature)
+    soft = model.distillation_loss(out, wanted, distillation.temperature)
     return (1.0 - distillation.weight) * data + distillation.weight * soft
 
 
 def gradient(params: Params, model: Detector, rows: Rows) -> Params:
-    """Gradient of the mean loss over all `rows` at `params`; same keys and shapes."""
+    """Gradient of the mean loss over all `rows` at `params`; same keys and shapes.
+
+    Zero for buffers, which no gradient moves.
+    """
     set_params(model, params)
+    model.train()
     model.zero_grad(set_to_none=True)
     batch_loss(model, rows).backward()  # type: ignore[no-untyped-call] # torch's backward is untyped
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {
-        name: (p.grad if p.grad is not None else torch.zeros_like(p)).cpu().numpy().copy()
-        for name, p in model.named_parameters()
+        name: found[name].cpu().numpy().copy() if name in found else np.zeros_like(value)
+        for name, value in params.items()
     }
 
 
@@ -174,26 +178,6 @@ def train_params(
     set_params(model, params)
     train(model, rows, steps, spec, rng, distillation)
     return get_params(model)
-
-
-def _data_loss(model: Detector, out: Tensor, batch: Rows) -> Tensor:
-    if model.spec.kind == "autoencoder":
-        return nn.functional.mse_loss(out, batch.x)
-    return nn.functional.binary_cross_entropy_with_logits(out[:, 0], batch.y)
-
-
-def _distillation_loss(model: Detector, out: Tensor, wanted: Tensor, temperature: float) -> Tensor:
-    if model.spec.kind == "autoencoder":
-        return 0.5 * nn.functional.mse_loss(out, wanted)
-    log_student = _bernoulli_log_probs(out, temperature)
-    log_teacher = _bernoulli_log_probs(wanted, temperature)
-    kl = nn.functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
-    return temperature**2 * kl
-
-
-def _bernoulli_log_probs(logit: Tensor, temperature: float) -> Tensor:
-    z = logit / temperature  # shape: (n, 1)
-    return nn.functional.logsigmoid(torch.cat([-z, z], dim=1))
 
 
 def _proximal_term(model: Detector, anchor: list[Tensor], mu: float) -> Tensor | float:

@@ -29,7 +29,7 @@ from dtfl_app.core.settings import Value
 
 __all__ = ["SuperLink", "flower_environment", "simulate", "submit", "superlink"]
 
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 
 

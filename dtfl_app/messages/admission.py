@@ -12,7 +12,7 @@ import numpy as np
 from flwr.app import Message
 
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.calibration import CalibrationReply
 from dtfl_app.messages.payload import check_layers
 from dtfl_app.messages.training import Expected, TrainingReply

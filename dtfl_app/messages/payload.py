@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import one_line, quoted
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.declaration import ArraySpec, listed
 from dtfl_app.messages.quantise import SCALE, Quantised, dequantise
 from dtfl_app.messages.wire import MODEL, Arrays

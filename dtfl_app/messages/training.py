@@ -17,7 +17,7 @@ from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import quoted
 from dtfl_app.core.settings import setting
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.calibration import (
     EXAMPLES_LIMIT,
     CalibrationTask,

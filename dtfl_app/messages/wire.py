@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import quoted
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.quantise import SCALE, Quantised, dequantise, quantise
 
 __all__ = [

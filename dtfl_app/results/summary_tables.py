@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dtfl_app.core.naming import table_name
 from dtfl_app.results.figures import Figure, figures
 from dtfl_app.results.lines import Summary
 from dtfl_app.results.measures import Measures
@@ -45,7 +46,7 @@ def summary_rows(
     stored = [summary.to_mapping() for summary in summaries]
     return [
         [
-            s["strategy"],
+            table_name(s["strategy"]),
             *cost_cells(s, _COSTS),
             *figure_cells(s["final"], measures.figures(*_FIGURES)),
             promise_cell(promised, s["strategy"]),
@@ -57,7 +58,11 @@ def summary_rows(
 def group_rows(summaries: Iterable[Summary], measures: Measures) -> list[list[str]]:
     """One row of text per strategy and group of events, under `group_head`."""
     return [
-        [s.strategy, group, *figure_cells(metrics.as_dict(), measures.figures(*_FIGURES))]
+        [
+            table_name(s.strategy),
+            group,
+            *figure_cells(metrics.as_dict(), measures.figures(*_FIGURES)),
+        ]
         for s in summaries
         for group, metrics in s.groups.items()
     ]

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.wire import Arrays
 from dtfl_app.rounds.aggregation import aggregate

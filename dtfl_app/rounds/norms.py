@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 
 __all__ = ["ExtrasBound", "NormBound", "typical_norm", "update_norm"]
 

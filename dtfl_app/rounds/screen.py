@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dtfl_app.core.sections import TrustSettings
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.aggregation import clip_updates
 from dtfl_app.rounds.norms import ExtrasBound, NormBound, update_norm

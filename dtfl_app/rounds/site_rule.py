@@ -14,7 +14,7 @@ from torch import nn
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.registry import Registry
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.messages.wire import Arrays
 

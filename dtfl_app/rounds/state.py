@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.wire import Arrays, prefixed, with_prefix
 from dtfl_app.results.lines import RoundLine
 
@@ -38,7 +38,8 @@ class Agreement:
     Parameters
     ----------
     sites : their names, sorted.
-    scaler : the common scaling, as arrays the sites keep.
+    scaler : the common scaling, as arrays the sites keep, and below "sites/NAME/" what the site of
+        that name keeps in its place.
     physics : what else they agreed on for physical evidence, as arrays they keep.
     unread : features that no site has a single reading of.
     data : site -> fingerprint of its data; empty in a checkpoint from before there were any.
@@ -52,7 +53,16 @@ class Agreement:
 
     def to_send(self) -> Arrays:
         """Arrays that sites keep, by their names on the wire."""
-        return {**prefixed("scaler", self.scaler), **prefixed("physics", self.physics)}
+        return {**prefixed("scaler", _whole(self.scaler)), **prefixed("physics", self.physics)}
+
+    def to_send_to(self, site: str) -> Arrays:
+        """Return what a site keeps of these in place of all others' array of that name."""
+        return prefixed("scaler", _whole(with_prefix(f"sites/{site}", self.scaler)))
+
+
+def _whole(arrays: Arrays) -> Arrays:
+    """Arrays whose name has no prefix."""
+    return {name: array for name, array in arrays.items() if "/" not in name}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,7 +27,8 @@ from dtfl_app.core.evidence import evidence_floors, evidence_kinds
 from dtfl_app.core.logs import log, tell
 from dtfl_app.core.settings import to_mapping
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.models import find_detector
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.payload import usable
 from dtfl_app.messages.wire import EXTRA, Arrays, to_arrays, to_record
@@ -70,7 +71,7 @@ class DTFLStrategy(Method, Strategy):
         self._guard = TwinGuard(
             config.trust.twin_limit,
             config.trust.twin_strikes,
-            watched_rounds(config.detector.model, noisy=config.privacy.dp),
+            watched_rounds(find_detector(config.detector.model), noisy=config.privacy.dp),
             present=bench.twin is not None,
         )
         self.replies = self._no_replies([])
@@ -222,6 +223,10 @@ class DTFLStrategy(Method, Strategy):
         if self.bench.twin is not None:
             self.bench.twin.steps_done = snapshot.server_steps
 
+    def note_rule(self, reason: str) -> None:
+        """Tell that this round's replies did not become a model in the way that was asked for."""
+        self.note(RunEvent("rule", round=self.server_round, reason=reason))
+
     # --- the inside of a round ----------------------------------------------------------------
 
     @property
@@ -305,7 +310,7 @@ class DTFLStrategy(Method, Strategy):
         """Say when the aggregation rule begins to lack replies, and what stands in for it."""
         lacking = shortfall(replies, self.bench.config.trust)
         if lacking and lacking != self._lacking:
-            self.note(RunEvent("rule", round=self.server_round, reason=lacking))
+            self.note_rule(lacking)
         self._lacking = lacking
 
     def _next_state(self, replies: Sequence[Reply], plain: Params) -> State:
@@ -325,5 +330,6 @@ class DTFLStrategy(Method, Strategy):
 
     def _load(self, extras: Arrays) -> SharedPayload:
         kept = self.kept_keys() if self._twin_counts else []
-        arrays = {**self.bench.agreement.to_send(), **extras}
-        return SharedPayload(self.state.model, kept, arrays)
+        agreement = self.bench.agreement
+        arrays = {**agreement.to_send(), **extras}
+        return SharedPayload(self.state.model, kept, arrays, agreement.to_send_to)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from flwr.app import Message
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.sections import WireSettings
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply, admit
 from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.training import Expected, TrainingTask
@@ -40,11 +40,13 @@ class SharedPayload:
     kept : keys of parameters that sites keep, so unchanged ones need not travel.
     extras : further arrays that sites keep, by their names on the wire; those of a method's site
         half travel as int8 changes where the model does.
+    own : site -> those of them that it keeps in place of the others'.
     """
 
     model: Params
     kept: Collection[str]
     extras: Arrays
+    own: Callable[[str], Arrays] = lambda site: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ class Transport:
     def task(self, node: int, request: SiteRequest, shared: SharedPayload) -> Message:
         """Pack a training task and expect its reply."""
         changes = _changes(shared) if self._settings.download_precision == "int8" else []
-        packed = self._pack(node, shared, shared.model if changes else shared.kept, changes)
+        packed = self._pack(
+            node, request.site, shared, shared.model if changes else shared.kept, changes
+        )
         self.bytes_down += packed.payload
         self.bytes_again += array_bytes(packed.arrays) - packed.payload
         start = shared.model
@@ -156,7 +160,7 @@ class Transport:
 
     def query(self, node: int, request: SiteRequest, shared: SharedPayload) -> Message:
         """Pack the closing query; it carries the model itself, whatever the run's precision."""
-        packed = self._pack(node, shared, shared.kept)
+        packed = self._pack(node, request.site, shared, shared.kept)
         task = CalibrationTask(
             request.site, request.server_round, self._run, versions=request.versions
         )
@@ -207,11 +211,12 @@ class Transport:
     def _pack(
         self,
         node: int,
+        site: str,
         shared: SharedPayload,
         kept: Collection[str],
         changes: Collection[str] = (),
     ) -> PackedTask:
-        wanted = {**prefixed(MODEL, shared.model), **shared.extras}
+        wanted = {**prefixed(MODEL, shared.model), **shared.extras, **shared.own(site)}
         keep = [*shared.extras, *(f"{MODEL}/{key}" for key in kept)]
         return self._ledger.pack(node, wanted, keep, changes)
 

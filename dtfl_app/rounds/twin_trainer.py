@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dtfl_app.core.errors import TwinError
-from dtfl_app.detector.models import Detector, Params, build_model, set_params
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import Params, set_params
 from dtfl_app.detector.training import (
     Distillation,
     Rows,
@@ -49,7 +52,7 @@ class TwinTrainer:
         if not len(self._rows):
             raise TwinError(
                 f"none of the twin's {len(rows)} rows can train the {model.spec.kind}; it needs "
-                + ("labelled rows" if model.spec.kind == "classifier" else "normal operation")
+                + ("labelled rows" if model.needs_labels else "normal operation")
                 + ', or set twin = "none"'
             )
         self._spec = spec
@@ -71,15 +74,40 @@ class TwinTrainer:
         self.steps_done += count
         return train_params(params, self._model, self._rows, count, self._spec, self._rng)
 
-    def distil(self, params: Params, teacher: Params) -> Params:
-        """Return `params` after the round's steps of matching the teacher on twin inputs."""
-        tutor = build_model(self._model.spec, seed=0).to(next(self._model.parameters()).device)
-        set_params(tutor, teacher)
-        lesson = Distillation(tutor, weight=1.0, temperature=1.0)
-        self.steps_done += self._steps
-        return train_params(
-            params, self._model, self._rows, self._steps, self._spec, self._rng, lesson
-        )
+    def distil(
+        self,
+        params: Params,
+        teachers: Sequence[Params],
+        steps: int | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> Params:
+        """Return `params` after `steps` (default: the round's) towards what the teachers say.
+
+        The target on twin inputs is ``sum_k w_k f(x; Theta_k) / sum_k w_k``, of a classifier's
+        logits or an autoencoder's reconstructions (Lin et al. 2020, arXiv 2006.07242, AVGLOGITS).
+
+        Parameters
+        ----------
+        params : the student.
+        teachers : at least one, each of the model's shapes.
+        weights : of the teachers, >= 0 with a sum above 0; none given = equal.
+        """
+        tutors = [self._frozen(teacher) for teacher in teachers]
+        w = np.full(len(tutors), 1.0) if weights is None else np.asarray(weights, dtype=np.float64)
+        shares = (w / w.sum()).tolist()
+
+        def said(x: Tensor) -> Tensor:
+            return torch.stack([s * f(x) for s, f in zip(shares, tutors, strict=True)]).sum(dim=0)
+
+        count = self._steps if steps is None else steps
+        lesson = Distillation(said, weight=1.0, temperature=1.0)
+        self.steps_done += count
+        return train_params(params, self._model, self._rows, count, self._spec, self._rng, lesson)
+
+    def _frozen(self, params: Params) -> Detector:
+        model = build_model(self._model.spec, seed=0).to(next(self._model.parameters()).device)
+        set_params(model, params)
+        return model.eval()
 
     def gradient(self, params: Params, batch_size: int) -> Params:
         """Gradient of the twin loss at `params` over a random batch of `batch_size` rows."""
@@ -90,15 +118,12 @@ class TwinTrainer:
 
     @property
     def chance(self) -> float:
-        """Loss that a model reaches without knowing anything; 0 where that would be no standard.
-
-        A classifier that always says one half has ``ln 2``. An autoencoder that always says the
-        sites' mean has about 1, but a hundred times less after a few rounds.
-        """
-        return math.log(2.0) if self._model.spec.kind == "classifier" else 0.0
+        """Loss of a model that knows nothing, >= 0 (`Detector.chance`)."""
+        return self._model.chance
 
     def loss(self, params: Params) -> float:
         """Mean loss at `params` over the same rows of twin data, 1024 at most, every time."""
         set_params(self._model, params)
+        self._model.eval()
         with torch.no_grad():
             return float(batch_loss(self._model, self._sample))

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -19,18 +19,21 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.node_config import OwnData
+from dtfl_app.core.registry import NoOptions, read_options
+from dtfl_app.sites.baseline import behind_baseline, standardised
 from dtfl_app.sites.features import (
     Features,
     FeatureSpec,
     make_features,
     no_window,
     window_ends,
+    window_features,
 )
 from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.partition import calibration_rows, split_calibration
 from dtfl_app.sites.quality import QualityReport
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, TwinKind
-from twin.schema import ABNORMAL, LABEL, Schema
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
+from twin.schema import ABNORMAL, INSTANCE, LABEL, Schema
 
 __all__ = [
     "LEAST_READINGS",
@@ -63,6 +66,7 @@ class SiteData:
     ----------
     name : stable site name; replies are sorted by it.
     schema : channels and sampling period.
+    spec : how its features are made.
     features_train : rows to learn from. Labels are kept: a trainer of normal behaviour leaves
         out the abnormal ones itself.
     features_cal : rows to calibrate the threshold on, none of them in `features_train`. May be
@@ -72,6 +76,7 @@ class SiteData:
 
     name: str
     schema: Schema
+    spec: FeatureSpec
     features_train: Features
     features_cal: Features
     quality: QualityReport
@@ -103,18 +108,21 @@ class OwnTwin:
 
     Parameters
     ----------
-    kind : "ctown", simulated; "recorded", replayed; "none".
+    kind : "ctown", simulated; "recorded", replayed; "none"; or a twin of somebody's own, as the
+        setting `twin.kind` names it.
     network : EPANET file of a C-Town plant; None = the embedded one.
     published_rules : the plant's PLCs follow BATADAL's published set-points, whatever the file
         `network` says.
     recording : what another simulator recorded, read by `FederatedDataset.read_recording`; None =
         only what the setting `twin.recording` names.
+    options : of a twin of somebody's own, as `twin.options` has them; that setting comes first.
     """
 
-    kind: TwinKind = "none"
+    kind: str = "none"
     network: Path | None = None
     published_rules: bool = False
     recording: Path | None = None
+    options: str = ""
 
 
 class FederatedDataset(ABC):
@@ -128,6 +136,8 @@ class FederatedDataset(ABC):
 
     Attributes
     ----------
+    Options : a frozen dataclass of `core.settings.setting` fields, what `dataset-options` may say.
+    scored : BATADAL's score S is defined for it: its sites are C-Town plants, attacked by the hour.
     reads_data_dir : its files lie in data.dir.
     files_in_data_dir : settings that name a file mean one in data.dir, where it is there.
     frozen_as_missing : its sites take channels that never move as missing (`quality.clean`). Plants
@@ -136,6 +146,8 @@ class FederatedDataset(ABC):
 
     __slots__ = ()
 
+    Options: ClassVar[type] = NoOptions
+    scored: ClassVar[bool] = False
     reads_data_dir: ClassVar[bool] = False
     files_in_data_dir: ClassVar[bool] = False
     frozen_as_missing: ClassVar[bool] = False
@@ -149,6 +161,11 @@ class FederatedDataset(ABC):
 
         Raises ConfigError for settings that it cannot follow.
         """
+
+    @classmethod
+    def options(cls, config: RunConfig) -> Any:  # noqa: ANN401 - an instance of `cls.Options`
+        """Read `dataset-options` of the run config; ConfigError for any but those of `Options`."""
+        return read_options(cls.Options, "dataset-options", config.run.dataset_options)
 
     @classmethod
     def from_run(cls, config: RunConfig, folder: Path) -> Self:
@@ -262,15 +279,17 @@ def build_site(
 ) -> SiteData:
     """Split one site's labelled series and compute the features of both parts.
 
-    The split comes first, so no window holds readings of both. Raises DataError when nothing is
-    left to train on.
+    The split comes before windows are made, so none holds readings of both, and after recordings
+    are standardised, if they are, so both parts are by one baseline. Raises DataError when nothing
+    is left to train on.
     """
-    window = spec.rows(schema)[0]
-    train, calibration = split_calibration(series, calibration_share, per, least=window)
-    features = make_features(train, schema, spec)
+    window, read = spec.rows(schema)[0], standardised(series, schema, spec.baseline)
+    train, calibration = split_calibration(read, calibration_share, per, least=window)
+    features = window_features(train, schema, spec)
     if not len(features):
         raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
-    return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)
+    calibrating = window_features(calibration, schema, spec)
+    return SiteData(name, schema, spec, features, calibrating, quality)
 
 
 def normal_windows(
@@ -285,12 +304,13 @@ def normal_windows(
     Readings do not matter and may be left out of `series`. Raises DataError as `build_site` does.
     """
     window = spec.rows(schema)[0]
-    calibration = calibration_rows(series, calibration_share, least=window)
-    ends = window_ends(series, schema, spec, calibration)
+    read = series[behind_baseline(series[INSTANCE], spec.baseline)] if spec.baseline else series
+    calibration = calibration_rows(read, calibration_share, least=window)
+    ends = window_ends(read, schema, spec, calibration)
     calibrated = calibration[ends]
     if calibrated.all():
         raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
-    normal = series[LABEL].to_numpy()[ends] < ABNORMAL
+    normal = read[LABEL].to_numpy()[ends] < ABNORMAL
     return int(np.count_nonzero(normal & ~calibrated)), int(np.count_nonzero(normal & calibrated))
 
 
@@ -311,6 +331,7 @@ def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
         chosen.window_s or default.window_s,
         chosen.step_s or default.step_s,
         tuple(s.strip() for s in chosen.statistics.split(",") if s.strip()) or default.statistics,
+        config.data.baseline if config.data.scaling == "recording" else 0,
     )
 
 

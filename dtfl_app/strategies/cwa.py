@@ -6,25 +6,13 @@ Belay et al., arXiv 2601.01701. The printed indices allow two readings; both are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
-from dtfl_app.core.settings import setting
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.strategy import DTFLStrategy, State
+from dtfl_app.strategies.equations.cwa import CWASettings, swap
 
 __all__ = ["CWA", "CWASettings"]
-
-
-@dataclass(frozen=True, slots=True)
-class CWASettings:
-    """Settings of CWA; ``twin.steps = 0`` with the sequential schedule is FedAvg."""
-
-    group: ClassVar[str] = "cwa"
-
-    schedule: str = setting(
-        "sequential", "CWA: which reading of the swap", choices=("sequential", "parallel")
-    )
 
 
 class CWA(DTFLStrategy):
@@ -43,8 +31,6 @@ class CWA(DTFLStrategy):
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Swap the two copies."""
-        aggregate = self.mean(replies)
-        if self.settings.schedule == "sequential":
-            return State(model=self.twin.train(aggregate), twin=aggregate)
         assert state.twin is not None
-        return State(model=self.twin.train(state.twin), twin=aggregate)
+        train, schedule = self.twin.train, self.settings.schedule
+        return State(*swap(self.mean(replies), state.twin, train, schedule))

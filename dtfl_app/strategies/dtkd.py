@@ -1,37 +1,23 @@
 """DTKD, digital twin knowledge distillation: a teacher trained on twin data guides the sites.
 
-Belay et al., arXiv 2601.01701. Not server-side ensemble distillation (FedDF): the teacher is the
+Belay et al., arXiv 2601.01701. Not server-side ensemble distillation (feddf.py): the teacher is the
 twin's, the students are the sites or, in the server variant, the aggregate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
-from dtfl_app.core.settings import Value, setting, to_mapping
+from dtfl_app.core.settings import Value, to_mapping
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
-from dtfl_app.messages.quantise import quantise
 from dtfl_app.messages.training import TeacherTerm
 from dtfl_app.messages.wire import TEACHER, Arrays, prefixed
 from dtfl_app.rounds.strategy import DTFLStrategy, State
+from dtfl_app.strategies.equations.dtkd import DTKDSettings, guide, packed_teacher
 
 __all__ = ["DTKD", "DTKDSettings"]
-
-
-@dataclass(frozen=True, slots=True)
-class DTKDSettings:
-    """Settings of DTKD; ``lambda = 0`` on the client side is FedAvg."""
-
-    group: ClassVar[str] = "dtkd"
-
-    side: str = setting("client", "DTKD: who learns from the teacher", choices=("client", "server"))
-    lambda_: float = setting(0.5, "DTKD: weight of the teacher in a site's loss", low=0.0, high=1.0)
-    temperature: float = setting(2.0, "DTKD: temperature of soft targets", above=0.0)
-    precision: str = setting(
-        "float32", "DTKD: how the teacher travels", choices=("float32", "int8")
-    )
 
 
 class DTKD(DTFLStrategy):
@@ -57,13 +43,14 @@ class DTKD(DTFLStrategy):
         if s.side == "server":
             return {}, {}
         assert self.state.twin is not None
-        teacher = quantise(self.state.twin) if s.precision == "int8" else self.state.twin
+        teacher = packed_teacher(self.state.twin, s.precision)
         return prefixed(TEACHER, teacher), to_mapping(TeacherTerm(s.lambda_, s.temperature))
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Average; on the server side, distil the aggregate."""
         assert state.twin is not None
-        aggregate = self.mean(replies)
-        if self.settings.side == "server":
-            aggregate = self.twin.distil(aggregate, state.twin)
-        return replace(state, model=aggregate)
+        model = guide(self.mean(replies), state.twin, self._distil, self.settings.side)
+        return replace(state, model=model)
+
+    def _distil(self, student: Params, teacher: Params) -> Params:
+        return self.twin.distil(student, [teacher])

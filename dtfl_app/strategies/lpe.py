@@ -9,96 +9,25 @@ uploaded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import ClassVar
+from dataclasses import replace
 
 import numpy as np
 
-from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import log
-from dtfl_app.core.settings import setting
-from dtfl_app.detector.models import Params, layer_keys
+from dtfl_app.detector.models import find_detector
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.signals import site_score
 from dtfl_app.rounds.strategy import DTFLStrategy, State
+from dtfl_app.strategies.equations.lpe import (
+    ExchangeMap,
+    LPESettings,
+    exchange,
+    round_map,
+    static_map,
+    twin_layers,
+)
 
 __all__ = ["LPE", "ExchangeMap", "LPESettings", "exchange", "static_map", "twin_layers"]
-
-
-@dataclass(frozen=True, slots=True)
-class LPESettings:
-    """Settings of LPE; static with ``low = 0`` is FedAvg.
-
-    Layers count from 1 at the input; the autoencoder has 4, the classifier 3. A number below 0
-    counts from the output: -1 is all layers but the last.
-    """
-
-    group: ClassVar[str] = "lpe"
-
-    policy: str = setting(
-        "static", "LPE: fixed layers, or all at first", choices=("static", "adaptive")
-    )
-    low: int = setting(-1, "LPE: layers up to this one come from the twin, in the end")
-    high: int = setting(-1, "LPE: layers above this one go to the twin")
-    stall: float = setting(
-        0.1,
-        "LPE adaptive: sites take over a layer when their scores fell by less than this share",
-        low=0.0,
-        high=1.0,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeMap:
-    """Which parameter keys move which way; the others are not exchanged."""
-
-    from_twin: frozenset[str]
-    to_twin: frozenset[str]
-
-
-def static_map(keys: list[str], low: int, high: int) -> ExchangeMap:
-    """Layers l <= low come from the twin, layers l > high go to it; below 0 counts from the end.
-
-    Raises ConfigError unless 0 <= low <= high <= number of layers.
-    """
-    layers = layer_keys(keys)
-    first, last = (n + len(layers) if n < 0 else n for n in (low, high))
-    if not 0 <= first <= last <= len(layers):
-        raise ConfigError(
-            f"run config: lpe.low = {low}, lpe.high = {high}; expected "
-            f"lpe.low <= lpe.high <= {len(layers)}, the number of layers"
-        )
-    return ExchangeMap(
-        from_twin=frozenset(k for layer in layers[:first] for k in layer),
-        to_twin=frozenset(k for layer in layers[last:] for k in layer),
-    )
-
-
-def exchange(aggregate: Params, twin: Params, which: ExchangeMap) -> tuple[Params, Params]:
-    """Return (global model, twin's model) after the exchange.
-
-    `aggregate` may lack the keys that come from the twin.
-    """
-    model = {k: twin[k] if k in which.from_twin else aggregate[k] for k in twin}
-    mixed = {k: aggregate[k] if k in which.to_twin else twin[k] for k in twin}
-    return model, mixed
-
-
-def twin_layers(scores: Sequence[float], layers: int, low: int, stall: float) -> int:
-    """Return how many of the lowest layers come from the twin in the next round.
-
-    ``n = max(low, L - #{t : not score_t <= (1 - stall) score_(t-1)})``
-
-    Parameters
-    ----------
-    scores : the sites' median score of each model so far, >= 0; a NaN counts as a stall.
-    layers : L, the number of layers, all from the twin at first.
-    low : layers that stay with the twin in the end.
-    stall : share in [0, 1] by which a score must fall for the twin to keep its layers.
-    """
-    stalls = sum(not now <= (1.0 - stall) * before for before, now in pairwise(scores))
-    return max(low, layers - stalls)
 
 
 class LPE(DTFLStrategy):
@@ -110,7 +39,7 @@ class LPE(DTFLStrategy):
     def prepare(self, state: State) -> State:
         """Let the twin's copy start from the initial model; check the layers' numbers."""
         s = self.settings
-        first = static_map(list(state.model), s.low, s.high)
+        first = static_map(self._layers(state), s.low, s.high)
         if s.policy == "static" and first.from_twin == set(state.model):
             log.warning("lpe: all layers come from the twin; the sites' training has no effect")
         return replace(state, twin=state.model, memory={"scores": np.zeros(0)})
@@ -134,10 +63,9 @@ class LPE(DTFLStrategy):
 
     def _map(self, state: State) -> ExchangeMap:
         """Return the map of the round that begins with `state`."""
-        s, keys = self.settings, list(state.model)
-        if s.policy == "static":
-            return static_map(keys, s.low, s.high)
-        layers, scores = len(layer_keys(keys)), [float(x) for x in state.memory["scores"]]
-        low, high = (n + layers if n < 0 else n for n in (s.low, s.high))
-        count = twin_layers(scores, layers, low, s.stall)
-        return static_map(keys, count, max(count, high))
+        scores = [float(x) for x in state.memory["scores"]]
+        return round_map(self._layers(state), self.settings, scores)
+
+    def _layers(self, state: State) -> list[list[str]]:
+        """Group the model's keys by layer, as its detector orders them."""
+        return find_detector(self.bench.config.detector.model).layer_keys(list(state.model))

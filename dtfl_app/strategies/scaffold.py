@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from dtfl_app.core.settings import Value, setting
-from dtfl_app.detector.models import Params, as_params, get_params
+from dtfl_app.detector.params import Params, as_params, get_params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.wire import Arrays
 from dtfl_app.rounds.parameters import step

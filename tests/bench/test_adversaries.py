@@ -16,7 +16,7 @@ from benchmarks.adversaries import (
 from dtfl_app.client.site import open_site
 from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays, with_prefix
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.line_model import LAST, line
 from tests.support.scripted_site import scripted_site
 from tests.support.small_dataset import SmallDataset, use_small_dataset

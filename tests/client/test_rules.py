@@ -6,7 +6,9 @@ from flwr.app import Context, RecordDict
 
 import client_app
 from dtfl_app.core.errors import ConfigError, SiteError
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.inputs.preparation import scaler_to_arrays
 from dtfl_app.messages.admission import Reply, admit
 from dtfl_app.messages.quantise import dequantise, quantise
@@ -15,7 +17,7 @@ from dtfl_app.messages.versions import Versions
 from dtfl_app.messages.wire import Ledger, prefixed
 from dtfl_app.rounds.site_rule import SiteRule
 from dtfl_app.sites.scaling import Scaler
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.settings import keyed
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 

@@ -9,13 +9,15 @@ from flwr.app import Context, Message, RecordDict
 
 import client_app
 from dtfl_app.core.errors import ReplyError
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.inputs.preparation import scaler_to_arrays
 from dtfl_app.messages.admission import admit
 from dtfl_app.messages.training import Expected, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed
 from dtfl_app.sites.scaling import Scaler
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 
 START = get_params(build_model(ModelSpec("autoencoder", features=2, hidden=6, latent=2), seed=1))

@@ -10,7 +10,7 @@ from dtfl_app.core.settings import keys_of
 from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.strategies.registry import default_settings
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 
 # For each key with a range or choices: values that are just not allowed.
 OUT_OF_RANGE = {
@@ -30,7 +30,6 @@ OUT_OF_RANGE = {
     "data.calibration-share": [0.0, 0.95],
     "plants.gap": [-0.1],
     "data.clip": [0.0],
-    "detector.model": ["transformer"],
     "detector.window": [0],
     "detector.hidden": [0],
     "detector.latent": [0],
@@ -41,7 +40,6 @@ OUT_OF_RANGE = {
     "train.optimizer": ["adamw"],
     "train.momentum": [-0.1, 1.0],
     "train.batch-size": [0],
-    "twin.kind": ["matlab"],
     "twin.scenarios": [0],
     "twin.threshold-factor": [0.0],
     "twin.steps": [-1],
@@ -126,14 +124,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_of_all_keys(wrong, meant):
 def test_an_unknown_dataset_is_refused_with_those_there_are():
     message = refusal(dataset="batdal")
 
-    assert "dataset = 'batdal'; expected one of" in message
+    assert "dataset = 'batdal' is unknown; expected one of" in message
     assert all(name in message for name in ("batadal", "plants", "threew"))
 
 
 def test_an_unknown_strategy_is_refused_with_those_there_are():
     message = refusal(strategy="reptile")
 
-    assert "strategy 'reptile' is unknown" in message
+    assert "strategy = 'reptile' is unknown" in message
     assert all(name in message for name in ("cwa", "dtkd", "dtml", "fedavg", "fpf", "lpe"))
 
 
@@ -143,9 +141,35 @@ def test_families_that_no_protocol_asks_for_are_refused():
     )
 
 
-def test_an_import_path_that_is_no_strategy_is_refused():
-    assert "strategy 'json:JSONDecoder' is not a subclass of DTFLStrategy" in refusal(
-        strategy="json:JSONDecoder"
+def test_what_a_name_stands_for_is_of_the_kind_that_its_key_asks_for():
+    strange = "json:JSONDecoder"
+    found = {
+        key: refusal(**{key: strange})
+        for key in ("strategy", "dataset", "twin.kind", "trust.aggregation")
+    }
+
+    for key, message in found.items():
+        assert f"{key} = {strange!r} is <class 'json.decoder.JSONDecoder'>, not a" in message
+
+
+def test_a_name_of_no_twin_or_rule_is_refused_with_those_there_are():
+    known = "expected one of ctown, fmi, function, recorded, or auto, none"
+    assert f"twin.kind = 'matlab' is unknown; {known}" in refusal(**{"twin.kind": "matlab"})
+    assert "'average' is unknown; expected one of krum, mean, median, multi-krum, trimmed" in (
+        refusal(**{"trust.aggregation": "average"})
+    )
+
+
+def test_options_of_what_has_none_are_refused():
+    assert "dataset-options: unknown option 'speed'; there is none" in refusal(
+        **{"dataset-options": "speed=3"}
+    )
+    assert "twin.options = 'speed=3', but the twin 'ctown' has none" in refusal(
+        **{"twin.options": "speed=3"}
+    )
+    assert "but this run has no twin" in refusal(**{"twin.options": "a=1", "twin.kind": "none"})
+    assert "'krum' has none but trust.trim and trust.malicious" in refusal(
+        **{"trust.options": "f=3", "trust.aggregation": "krum"}
     )
 
 
@@ -199,15 +223,6 @@ def test_sites_that_are_what_they_are_take_no_partition(dataset):
 
 def test_every_strategy_key_is_apart_from_the_apps():
     assert not set(default_settings()) & set(RunConfig.from_mapping({}).to_mapping())
-
-
-def test_a_classifier_weighs_one_kind_of_evidence():
-    with pytest.raises(ConfigError, match=r"needs detector\.model = \"autoencoder\""):
-        RunConfig.from_mapping(
-            {"detector.model": "classifier", "detector.evidence": "instant,smoothed"}
-        )
-
-    assert RunConfig.from_mapping({"detector.model": "classifier", "detector.evidence": "instant"})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import re
 from datetime import datetime, timedelta
 
-from dtfl_app.core.naming import file_name, run_name
+from dtfl_app.core.naming import file_name, run_name, table_name
 
 
 def test_a_run_is_named_by_the_local_time_and_its_data_set():
@@ -14,3 +14,12 @@ def test_a_run_is_named_by_the_local_time_and_its_data_set():
 def test_an_import_path_becomes_a_file_name_every_system_takes():
     assert file_name("cwa") == "cwa"
     assert file_name("my_plant.methods:Median") == "my_plant.methods.Median"
+
+
+def test_in_a_table_an_import_path_is_its_class():
+    assert table_name("cwa") == "cwa"
+    assert table_name("flwr.serverapp.strategy:FedYogi") == "FedYogi"
+
+
+def test_a_run_on_a_data_set_of_ones_own_has_a_name_every_system_takes():
+    assert run_name("tank_sites:TankSites").endswith("-tank_sites.TankSites")

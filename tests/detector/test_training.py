@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params, set_params
 from dtfl_app.detector.training import (
     Distillation,
     Rows,

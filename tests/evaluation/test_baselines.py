@@ -10,7 +10,7 @@ from dtfl_app.evaluation.baselines import BASELINES, gather, measure
 from dtfl_app.results.lines import read_lines
 from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 
 SITES = 3

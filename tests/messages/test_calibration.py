@@ -5,7 +5,7 @@ import numpy as np
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.wire import Ledger, receive
-from tests.support.in_process import InProcessGrid, identify
+from dtfl_app.testing.grid import InProcessGrid, identify
 
 LEVELS = len(SKETCH_LEVELS)
 TASK = CalibrationTask("north", 4, "ab12")

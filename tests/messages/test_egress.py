@@ -20,7 +20,8 @@ from dtfl_app.core.errors import (
     TwinError,
 )
 from dtfl_app.core.node_config import NodeConfig, Part
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.inputs.preparation import model_spec, prepare, scaler_from_arrays
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.egress import deviations, discreet_errors, require_declared
@@ -28,7 +29,7 @@ from dtfl_app.messages.profile import PROFILE, Profile
 from dtfl_app.messages.training import TrainingReply, TrainingTask
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.sites.columns import parse_numbers
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.leaks import Readings
 from tests.support.methods import SGD, WITH_ADAM
 from tests.support.noise import known_noise

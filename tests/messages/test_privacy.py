@@ -17,7 +17,7 @@ from scipy.stats import kstest
 from dtfl_app.core.sections import PrivacySettings
 from dtfl_app.messages.privacy import PrivacyLedger, noise_multiplier, privatise
 from dtfl_app.messages.wire import to_arrays
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.noise import known_noise
 
 NEXT_TO_NO_NOISE = 1e9

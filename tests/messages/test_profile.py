@@ -11,7 +11,7 @@ from dtfl_app.messages.declaration import ArraySpec, MetricSpec
 from dtfl_app.messages.profile import Profile, profile_query, shares_of, site_name
 from dtfl_app.sites.quality import assess
 from dtfl_app.sites.scaling import ChannelSums
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 from tests.support.small_dataset import SMALL, small_series
 from twin.ctown.residuals import DemandSums
 

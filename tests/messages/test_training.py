@@ -19,7 +19,7 @@ from dtfl_app.messages.training import (
     TrainingTask,
 )
 from dtfl_app.messages.wire import Ledger
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 
 LAYERS = {"w": np.array([[1.0, 2.0]], np.float32), "b": np.array([0.5], np.float32)}
 SHAPES = {"w": (1, 2), "b": (1,)}

@@ -12,9 +12,10 @@ from scipy.stats import trim_mean
 
 from dtfl_app.core.errors import FederationError
 from dtfl_app.core.sections import TrustSettings
-from dtfl_app.rounds.aggregation import aggregate, krum_order, shortfall
+from dtfl_app.rounds.aggregation import aggregate, shortfall
 from dtfl_app.rounds.parameters import weighted_mean
-from tests.support.in_process import identify
+from dtfl_app.rounds.rules import krum_order
+from dtfl_app.testing.grid import identify
 
 RULES = ["mean", "trimmed-mean", "median", "krum", "multi-krum"]
 VALUES = st.lists(st.floats(-100, 100, width=32), min_size=2, max_size=2)

@@ -22,6 +22,7 @@ STRATEGIES = [
     ("cwa", {"cwa__schedule": "parallel"}),
     ("dtkd", {"dtkd__side": "server"}),
     ("dtkd", {"dtkd__precision": "int8"}),
+    ("feddf", {}),
 ]
 INT8 = {"wire__upload_precision": "int8", "wire__download_precision": "int8"}
 

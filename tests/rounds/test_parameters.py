@@ -102,3 +102,26 @@ def test_cosine_is_over_the_whole_vector_whatever_the_key_order():
 
     assert cosine(first, second) == pytest.approx(4 / (3 * 5**0.5))
     assert cosine(first, turned) == cosine(first, second)
+
+
+def test_integers_and_flags_are_not_averaged_but_the_largest_of_weight_stands():
+    told = [
+        {"n": np.array(n), "on": np.array(on), "w": np.array([w])}
+        for n, on, w in [(3, False, 1.0), (5, True, 3.0), (9, False, 7.0)]
+    ]
+
+    mean = weighted_mean(told, [1.0, 1.0, 0.0])
+
+    assert {key: value.tolist() for key, value in mean.items()} == {"n": 5, "on": True, "w": [2.0]}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_arrays_keep_their_precision(dtype):
+    """Those without a dimension too."""
+    params = {"w": np.ones(2, dtype), "b": np.array(2, dtype)}
+
+    for after in (weighted_mean([params, params]), step(params, params, 0.5)):
+        assert {k: (v.dtype, v.shape) for k, v in after.items()} == {
+            "w": (dtype, (2,)),
+            "b": (dtype, ()),
+        }

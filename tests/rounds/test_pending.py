@@ -4,7 +4,7 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from dtfl_app.rounds.pending import PendingReplies
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 
 
 def echo(message, context):

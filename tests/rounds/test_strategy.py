@@ -13,8 +13,8 @@ from dtfl_app.core.errors import FederationError
 from dtfl_app.core.logs import read_line
 from dtfl_app.messages.wire import to_record
 from dtfl_app.rounds.strategy import DTFLStrategy, State
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.federation import MODEL_BYTES, SCALER_BYTES, Federation
-from tests.support.in_process import InProcessGrid
 from tests.support.line_model import LAST, bias, line, line_twin
 from tests.support.scripted_site import scripted_site
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from dtfl_app.core.errors import TwinError
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.detector.training import Rows, TrainingSpec
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from tests.support.line_model import LINE, bias, line, line_twin
@@ -20,6 +22,12 @@ def trainer(seed: int = 0, labels=None, kind: str = "autoencoder") -> TwinTraine
     return TwinTrainer(build_model(spec, 0), rows, TrainingSpec(0.01, 16), steps=3, seed=seed)
 
 
+def silent(kind: str):
+    """Parameters that are all 0."""
+    spec = ModelSpec(kind, features=3, hidden=6, latent=2)
+    return {key: np.zeros_like(value) for key, value in get_params(build_model(spec, 0)).items()}
+
+
 def same(first, second) -> bool:
     return all(np.array_equal(first[key], second[key]) for key in first)
 
@@ -27,10 +35,8 @@ def same(first, second) -> bool:
 def test_a_classifier_that_says_one_half_knows_nothing():
     """All parameters 0 make the logit 0, whatever the label: -log 0.5."""
     twin = trainer(kind="classifier")
-    spec = ModelSpec("classifier", features=3, hidden=6, latent=2)
-    nothing = {key: np.zeros_like(v) for key, v in get_params(build_model(spec, 0)).items()}
 
-    assert twin.chance == pytest.approx(twin.loss(nothing))
+    assert twin.chance == pytest.approx(twin.loss(silent("classifier")))
     assert trainer().chance == 0.0
 
 
@@ -64,7 +70,7 @@ def test_the_rounds_steps_are_the_default_and_all_are_counted():
     assert twin.steps_done == 0
     twin.train(START)
     twin.train(START, 4)
-    twin.distil(START, START)
+    twin.distil(START, [START])
     twin.gradient(START, 10)
 
     assert twin.steps_done == 3 + 4 + 3 + 1
@@ -98,11 +104,51 @@ def test_what_it_is_given_is_never_changed():
     twin = line_twin(10.0)
 
     twin.train(start)
-    twin.distil(start, teacher)
+    twin.distil(start, [teacher])
     twin.gradient(start, 4)
 
     assert (bias(start), bias(teacher)) == (0.0, 4.0)
 
 
 def test_distilling_goes_towards_the_teacher_and_not_towards_the_data():
-    assert bias(line_twin(10.0).distil(line(0), line(-3))) == pytest.approx(-0.5, abs=1e-6)
+    assert bias(line_twin(10.0).distil(line(0), [line(-3)])) == pytest.approx(-0.5, abs=1e-6)
+
+
+def test_several_teachers_teach_their_mean():
+    """Teachers say 4 and -2, so the student ends near 1, where nothing is left to learn."""
+    twin = line_twin(10.0, lr=0.1)
+
+    both = twin.distil(line(0), [line(4), line(-2)], steps=60)
+
+    assert bias(both) == pytest.approx(1.0, abs=0.05)
+    assert bias(twin.distil(line(1), [line(4), line(-2)], steps=1)) == 1.0
+
+
+def test_teachers_count_by_their_weights():
+    """(3 * 4 + 1 * -2) / 4 = 2.5, from where there is nothing left to learn."""
+    twin = line_twin(10.0)
+
+    assert bias(twin.distil(line(2.5), [line(4), line(-2)], 1, [3.0, 1.0])) == 2.5
+    assert bias(twin.distil(line(2.5), [line(4), line(-2)], 1)) == pytest.approx(2.0, abs=1e-6)
+
+
+def test_the_same_teacher_twice_is_that_teacher():
+    once, twice, weighed = (trainer() for _ in range(3))
+    teacher = {key: value + np.float32(0.1) for key, value in START.items()}
+
+    first = once.distil(START, [teacher])
+
+    assert not same(first, START)
+    assert same(first, twice.distil(START, [teacher, teacher]))
+    assert same(first, weighed.distil(START, [teacher], weights=[0.3]))
+
+
+def test_a_classifier_learns_the_mean_of_the_logits():
+    """Not the mean of the probabilities: logits 6 and 0 have the mean 3, and no slope there."""
+    nothing = silent("classifier")
+    last = list(nothing)[-1]
+    low, middle, high = ({**nothing, last: np.full(1, b, np.float32)} for b in (0, 3, 6))
+
+    after = trainer(kind="classifier").distil(middle, [low, high], steps=1)
+
+    assert after[last][0] == 3.0

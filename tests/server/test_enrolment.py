@@ -15,7 +15,7 @@ from dtfl_app.core.errors import ConfigError, DataError, FederationError
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.sites.federation import SiteData, build_site
 from dtfl_app.sites.quality import assess
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.small_dataset import SMALL, SmallDataset, small_series, use_small_dataset
 
 SETTINGS = {

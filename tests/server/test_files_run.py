@@ -16,7 +16,7 @@ from tests.support.runs import Run
 from tests.support.station import SITES, STATION, station_frame, write_station
 from tests.support.station_runs import Station
 
-SIX = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd")
+SEVEN = ("fedavg", "dtml", "fpf", "lpe", "cwa", "dtkd", "feddf")
 
 
 @pytest.fixture(scope="module")
@@ -59,25 +59,25 @@ def recorded(station, tmp_path_factory) -> Run:
     path = tmp_path_factory.mktemp("twin") / "recorded.csv"
     station_frame(20, rows=300).to_csv(path, index=False)
     return station.run(
-        strategy=",".join(SIX),
+        strategy=",".join(SEVEN),
         twin__kind="recorded",
         twin__recording=str(path),
         trust__twin_limit=0.0,
     )
 
 
-@pytest.mark.parametrize("strategy", SIX)
+@pytest.mark.parametrize("strategy", SEVEN)
 def test_every_method_runs_with_a_recorded_twin(recorded, strategy):
     lines = recorded.lines(strategy)
 
     assert [(line.sites, line.refused) for line in lines[1:]] == [(3, 0)] * 3
     assert all(np.isfinite(line.twin_loss) for line in lines[1:])
-    steps = {"dtml": 2, "fpf": 4, "lpe": 4, "cwa": 4}.get(strategy, 0)
+    steps = {"dtml": 2, "fpf": 4, "lpe": 4, "cwa": 4, "feddf": 4}.get(strategy, 0)
     assert [line.server_steps for line in lines[1:]] == [steps] * 3
     assert lines[-1].metrics.events == 1
 
 
-@pytest.mark.parametrize("strategy", SIX)
+@pytest.mark.parametrize("strategy", SEVEN)
 def test_without_a_twin_every_method_is_fedavg(twinless, strategy):
     """To the last byte of the model, and of what travels."""
     assert model_bytes(twinless, strategy) == model_bytes(twinless, "fedavg")
@@ -91,7 +91,7 @@ def test_without_a_twin_every_method_is_fedavg(twinless, strategy):
 def test_a_method_that_lacks_its_twin_says_so_once(twinless):
     events = [e for e in read_events(twinless.path / "events.jsonl") if e.kind == "twin-off"]
 
-    assert [event.strategy for event in events] == ["dtml", "fpf", "lpe", "cwa", "dtkd"]
+    assert [event.strategy for event in events] == ["dtml", "fpf", "lpe", "cwa", "dtkd", "feddf"]
     assert {event.reason for event in events} == {
         "the sites' data has no twin, which this method needs; the run goes on as fedavg"
     }

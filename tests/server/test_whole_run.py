@@ -11,14 +11,15 @@ from flwr.serverapp.strategy import Strategy
 import client_app
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.strategies.registry import default_settings
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.methods import WITH_ADAM
 from tests.support.runs import Run
 
@@ -137,6 +138,7 @@ def test_server_steps_are_those_of_the_method(everything):
         "lpe": [0, 4, 4, 4],
         "cwa": [0, 4, 4, 4],
         "dtkd": [10, 0, 0, 0],
+        "feddf": [0, 4, 4, 4],
     }
 
 

@@ -8,7 +8,7 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.rounds.state import State
-from tests.support.in_process import InProcessGrid, identify
+from dtfl_app.testing.grid import InProcessGrid, identify
 from tests.support.line_model import bias, line
 from tests.support.settings import keyed
 from tests.support.workbench import reply, strategy_on

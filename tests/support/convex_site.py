@@ -8,7 +8,9 @@ from flwr.app import Context, Message
 from dtfl_app.client.rules import sent_and_kept
 from dtfl_app.client.versions import keep_version, own_arrays
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
-from dtfl_app.detector.models import Detector, build_model, get_params, set_params
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params, set_params
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.training import TrainingReply, TrainingTask

@@ -13,7 +13,7 @@ from dtfl_app.rounds.method import NoSettings
 from dtfl_app.rounds.state import Agreement
 from dtfl_app.rounds.workbench import Callback
 from dtfl_app.strategies.registry import create_strategy
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.line_model import bias, line
 from tests.support.scripted_site import scripted_site
 from tests.support.workbench import workbench

@@ -7,7 +7,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 
 from dtfl_app.detector.calibration import SKETCH_LEVELS
 from dtfl_app.messages.training import Expected
-from tests.support.in_process import identify
+from dtfl_app.testing.grid import identify
 
 __all__ = [
     "BIAS",

@@ -12,7 +12,7 @@ from dtfl_app.core.settings import Value
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.saved_models import SavedModel, load_model
 from dtfl_app.sites.batadal import DATASET03, read_batadal
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.settings import keyed
 
 __all__ = ["Launcher", "Run", "make_recording"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from flwr.app import Context, RecordDict
 
 import server_app
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.runs import SMALL, Run
 from tests.support.settings import keyed
 

@@ -10,6 +10,7 @@ import pytest
 from dtfl_app.bundle.folder import read_folder
 from dtfl_app.cli.new import write_app
 from dtfl_app.core.errors import FederationError
+from dtfl_app.core.naming import file_name
 from dtfl_app.engine.launch import SuperLink, simulate
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.saved_models import load_model
@@ -17,7 +18,8 @@ from tests.support.places import REPOSITORY, SMALL
 from tests.support.settings import keyed
 
 EVERYTHING = "instant,smoothed,plc,pump,balance"
-STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd"]
+FLOWERS = "flwr.serverapp.strategy:FedYogi"
+STRATEGIES = ["fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd", "feddf", FLOWERS]
 
 
 def run(
@@ -97,8 +99,8 @@ def test_results_folder_is_complete(finished: Path) -> None:
 
     assert {*expected, "deploy"} <= {path.name for path in finished.iterdir()}
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert {p.stem for p in (finished / "models").iterdir()} == set(STRATEGIES)
-    assert {p.name for p in (finished / "deploy").iterdir()} == set(STRATEGIES)
+    assert {p.stem for p in (finished / "models").iterdir()} == set(map(file_name, STRATEGIES))
+    assert {p.name for p in (finished / "deploy").iterdir()} == set(map(file_name, STRATEGIES))
 
 
 def test_repeated_run_gives_equal_weights_from_the_cache_whatever_the_evidence(

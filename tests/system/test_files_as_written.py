@@ -28,7 +28,7 @@ from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema
 from dtfl_app.sites.site_schema import SiteSchema, read_site_schema
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.runs import SMALL
 from twin.schema import TIME, Channel, Schema
 

@@ -20,7 +20,7 @@ from dtfl_app.evaluation.saved_model import evaluate_file
 from dtfl_app.sites.site_check import check_file
 from dtfl_app.sites.site_draft import draft_schema
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, read_site_schema
-from tests.support.in_process import InProcessGrid
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.public_layouts import (
     EVENT_ROWS,
     rig,

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import server_app
 from dtfl_app.cli.main import app
+from dtfl_app.testing.grid import InProcessGrid
 from tests.support.browser import Visit, chromium, open_browser, visit
-from tests.support.in_process import InProcessGrid
 from tests.support.places import SMALL
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -1,11 +1,14 @@
 """Flower's grid without Flower's processes: messages are answered where they are sent.
 
-It serves fast tests of what server and sites say to each other; it does not replace tests on the
+It serves fast tests of what server and sites say to each other; it does not replace a run on the
 real engine.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -13,9 +16,9 @@ from flwr.app import Context, Error, Message, RecordDict, UserConfigValue
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
-import client_app
+from dtfl_app.client.app import app as client_app
 
-__all__ = ["InProcessGrid", "identify"]
+__all__ = ["Handler", "InProcessGrid", "identify"]
 
 Handler = Callable[[Message, Context], Message]
 
@@ -46,7 +49,7 @@ class InProcessGrid(Grid):
 
     sites: int
     run_config: dict[str, UserConfigValue] = field(default_factory=dict)
-    handler: Handler = client_app.app
+    handler: Handler = client_app
     ids_seed: int = 0
     backwards: bool = False
     failing: Collection[int] = ()
@@ -71,6 +74,7 @@ class InProcessGrid(Grid):
         return Context(1, node, place, RecordDict(), self.run_config)
 
     def get_node_ids(self) -> list[int]:
+        """Ids of the nodes that are connected."""
         return list(self.contexts)
 
     def partition(self, message: Message) -> int:
@@ -129,11 +133,14 @@ class InProcessGrid(Grid):
     # What a strategy never calls, but Flower's base class asks for.
 
     def set_run(self, run: object) -> None:
+        """Not supported."""
         raise NotImplementedError
 
     @property
-    def run(self) -> object:
+    def run(self) -> Any:  # noqa: ANN401 - as in Flower
+        """Not supported."""
         raise NotImplementedError
 
     def create_message(self, *args: object, **kwargs: object) -> Message:
+        """Not supported."""
         raise NotImplementedError

@@ -1,0 +1,1 @@
+"""A twin that is an FMU, a model that another tool exported (fmi-standard.org)."""
