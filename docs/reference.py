@@ -15,8 +15,9 @@ PAGE = Path(__file__).parent / "reference.md"
 _HEAD = """\
 # Reference: what you import
 
-What those who extend DTFL import; other modules are the app's own. Docstrings have parameters, shapes, units and
-errors: `python -m pydoc dtfl_app.rounds.method`. Written by `python docs/reference.py` from the code.
+What those who extend DTFL import; other modules are the app's own. Docstrings have parameters,
+shapes, units and errors: `python -m pydoc dtfl_app.rounds.method`. Written by
+`python docs/reference.py` from the code.
 """
 
 #: Heading, the page that explains it, and its modules.
