@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twin.errors import TwinError
 
-__all__ = ["InpRow", "Sections", "format_inp", "read_inp"]
+__all__ = ["InpRow", "Sections", "format_inp", "option", "read_inp"]
 
 InpRow = tuple[str, ...]
 Sections = Mapping[str, tuple[InpRow, ...]]
@@ -37,6 +37,12 @@ def read_inp(path: Path) -> Sections:
     if not sections:
         raise TwinError(f"network file {path}: not an EPANET input file (no [SECTION] in it)")
     return {name: tuple(rows) for name, rows in sections.items()}
+
+
+def option(sections: Sections, key: str, default: str) -> str:
+    """Return the value of a key, of one word or two, in [OPTIONS]."""
+    found = {" ".join(row[:-1]).upper(): row[-1] for row in sections.get("OPTIONS", ())}
+    return found.get(key, default)
 
 
 def format_inp(sections: Mapping[str, Iterable[InpRow]]) -> str:

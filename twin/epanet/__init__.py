@@ -1,0 +1,1 @@
+"""Any water network that EPANET can simulate, as a twin."""

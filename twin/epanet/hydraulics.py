@@ -1,0 +1,209 @@
+"""EPANET, one hydraulic step at a time, with the network's names instead of indices."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from twin.epanet.faults import LEAK_HEAD_M
+from twin.epanet.units import Units
+from twin.errors import ScenarioError, TwinError
+
+__all__ = ["Hydraulics"]
+
+# EPANET 2.2 toolkit codes (epanet2_enums.h).
+_EMITTER, _DEMAND, _PRESSURE, _TANK_VOLUME = 3, 9, 11, 24
+_FLOW, _STATUS, _SETTING = 8, 11, 12
+_UNBALANCED, _FIRST_ERROR = 1, 100
+_WARNINGS = {
+    2: "hydraulics may be unstable",
+    3: "nodes disconnected",
+    4: "pumps cannot deliver",
+    5: "valves cannot deliver",
+    6: "negative pressures",
+}
+
+
+class Hydraulics:
+    """A running EPANET 2.2 simulation: solve, read, switch, advance.
+
+    Use it as a context manager; it owns a temporary directory for EPANET's files.
+
+    Parameters
+    ----------
+    inp : text of the input file.
+    where : name of the scenario, for messages.
+    tanks, links, junctions : what will be read or set, by the names of the file.
+    units : the file's units; everything here is in m, L/s and m of water.
+
+    Attributes
+    ----------
+    time_s : time of the current step since the start, in s.
+    solves : number of steps solved.
+    warnings : text of a solver warning -> number of steps with it.
+    """
+
+    def __init__(
+        self,
+        inp: str,
+        where: str,
+        tanks: Sequence[str],
+        links: Sequence[str],
+        junctions: Sequence[str],
+        units: Units = Units(),  # noqa: B008 - frozen
+    ) -> None:
+        self.time_s = 0
+        self.solves = 0
+        self.warnings: Counter[str] = Counter()
+        self._inp = inp
+        self._where = where
+        self._names = (tuple(tanks), tuple(links), tuple(junctions))
+        self._units = units
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the simulation; TwinError when EPANET does not take the input."""
+        # Imported here: wntr takes over a second, which readers of cached twin data are spared.
+        from wntr.epanet.toolkit import ENepanet  # noqa: PLC0415
+
+        # wntr logs each error before it raises it; once is enough.
+        logging.getLogger("wntr.epanet.toolkit").setLevel(logging.CRITICAL)
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dtfl-epanet-")))
+            (folder / "a.inp").write_text(self._inp, encoding="latin-1")
+            engine = ENepanet(*(str(folder / f"a.{end}") for end in ("inp", "rpt", "bin")))
+            self._open(engine, folder)
+            stack.callback(engine.ENclose)
+            self._lib, self._project = engine.ENlib, engine._project
+            self._call("EN_openH")
+            self._call("EN_initH", 0)
+            stack.callback(self._lib.EN_closeH, self._project)
+            self._index()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close EPANET and remove its files."""
+        self._stack.close()
+
+    def _open(self, engine: Any, folder: Path) -> None:  # noqa: ANN401 - wntr ships no types
+        from wntr.epanet.exceptions import EpanetException  # noqa: PLC0415 - see __enter__
+
+        try:
+            engine.ENopen()
+        except EpanetException as error:
+            report = (folder / "a.rpt").read_text(encoding="latin-1", errors="replace")
+            faults = [line.strip() for line in report.splitlines() if "Error" in line]
+            raise TwinError(
+                f"{self._where}: EPANET refuses the plant's input: "
+                f"{'; '.join(faults[:3]) or error}; check pump curves and network file"
+            ) from error
+
+    def _index(self) -> None:
+        tanks, links, junctions = self._names
+        self._links = {name: self._find("EN_getlinkindex", name) for name in links}
+        nodes = sorted({*tanks, *junctions})
+        self._nodes = {name: self._find("EN_getnodeindex", name) for name in nodes}
+        self._value = ctypes.c_double()
+        self._pointer = ctypes.byref(self._value)
+        self._tank_indices = [self._nodes[name] for name in tanks]
+
+    def _find(self, function: str, name: str) -> int:
+        index = ctypes.c_int()
+        self._call(function, name.encode("latin-1"), ctypes.byref(index))
+        return index.value
+
+    def _call(self, function: str, *arguments: Any) -> int:  # noqa: ANN401 - C function
+        code: int = getattr(self._lib, function)(self._project, *arguments)
+        if code >= _FIRST_ERROR:
+            raise ScenarioError(
+                f"{self._where}: EPANET error {code} in {function} at {self.time_s / 3600:.2f} h"
+            )
+        return code
+
+    def _node(self, index: int, code: int) -> float:
+        self._lib.EN_getnodevalue(self._project, index, code, self._pointer)
+        return self._value.value
+
+    def solve(self) -> None:
+        """Solve flows and pressures of the current step; ScenarioError if it does not converge."""
+        now = ctypes.c_long()
+        code = self._call("EN_runH", ctypes.byref(now))
+        self.solves += 1
+        if code == _UNBALANCED:
+            raise ScenarioError(
+                f"{self._where}: the hydraulics do not converge at {self.time_s / 3600:.2f} h; "
+                "the scenario gives no data"
+            )
+        if code:
+            self.warnings[_WARNINGS.get(code, f"EPANET warning {code}")] += 1
+
+    def advance(self) -> int:
+        """Update the tanks, go to the next step and return its length in s; 0 at the end."""
+        step = ctypes.c_long()
+        self._call("EN_nextH", ctypes.byref(step))
+        self.time_s += step.value
+        return step.value
+
+    def levels(self) -> list[float]:
+        """Return the level of every tank now, in m."""
+        # A tank's pressure at its floor is its level.
+        return [self._pressure(index) for index in self._tank_indices]
+
+    def volumes(self) -> list[float]:
+        """Return the water in every tank now, in m3."""
+        volume = self._units.volume
+        return [self._node(index, _TANK_VOLUME) * volume for index in self._tank_indices]
+
+    def inflows(self) -> list[float]:
+        """Return the net inflow of every tank during the step just solved, in L/s."""
+        flow = self._units.flow
+        return [self._node(index, _DEMAND) * flow for index in self._tank_indices]
+
+    def flow(self, link: str) -> float:
+        """Return the flow of a link, in L/s, positive from its start node to its end node."""
+        return self._link(link, _FLOW) * self._units.flow
+
+    def pressure(self, node: str) -> float:
+        """Return the pressure at a junction or the level of a tank, in m."""
+        return self._pressure(self._nodes[node])
+
+    def _pressure(self, index: int) -> float:
+        return self._node(index, _PRESSURE) * self._units.pressure
+
+    def _link(self, link: str, code: int) -> float:
+        self._lib.EN_getlinkvalue(self._project, self._links[link], code, self._pointer)
+        return self._value.value
+
+    def set_pump(self, pump: str, speed: float) -> None:
+        """Run a pump at a relative speed; 0 = off."""
+        self._call("EN_setlinkvalue", self._links[pump], _SETTING, ctypes.c_double(speed))
+
+    def set_valve(self, valve: str, is_open: bool) -> None:
+        """Open or close a valve or a pipe."""
+        # By status: as a setting, open and closed would be loss coefficients.
+        status = ctypes.c_double(is_open)
+        self._call("EN_setlinkvalue", self._links[valve], _STATUS, status)
+
+    def set_emitter(self, junction: str, coefficient: float) -> None:
+        """Let a junction lose coefficient * sqrt(pressure), in L/s; 0 = tight.
+
+        Where the file's emitters have another exponent than 0.5, the loss is that at 30 m.
+        """
+        units = self._units
+        head = (LEAK_HEAD_M / units.pressure) ** units.exponent
+        value = ctypes.c_double(coefficient * (math.sqrt(LEAK_HEAD_M) / head) / units.flow)
+        self._call("EN_setnodevalue", self._nodes[junction], _EMITTER, value)
