@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from twin.epanet.faults import LEAK_HEAD_M
+from twin.epanet.opening import faults_in
 from twin.epanet.units import Units
 from twin.errors import ScenarioError, TwinError
 
@@ -80,7 +81,7 @@ class Hydraulics:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dtfl-epanet-")))
             (folder / "a.inp").write_text(self._inp, encoding="latin-1")
             engine = ENepanet(*(str(folder / f"a.{end}") for end in ("inp", "rpt", "bin")))
-            self._open(engine, folder)
+            self._open(engine)
             stack.callback(engine.ENclose)
             self._lib, self._project = engine.ENlib, engine._project
             self._call("EN_openH")
@@ -99,17 +100,16 @@ class Hydraulics:
         """Close EPANET and remove its files."""
         self._stack.close()
 
-    def _open(self, engine: Any, folder: Path) -> None:  # noqa: ANN401 - wntr ships no types
+    def _open(self, engine: Any) -> None:  # noqa: ANN401 - wntr ships no types
         from wntr.epanet.exceptions import EpanetException  # noqa: PLC0415 - see __enter__
 
         try:
             engine.ENopen()
         except EpanetException as error:
-            report = (folder / "a.rpt").read_text(encoding="latin-1", errors="replace")
-            faults = [line.strip() for line in report.splitlines() if "Error" in line]
+            faults = [" ".join(filter(None, fault)) for fault in faults_in(self._inp)[:3]]
             raise TwinError(
                 f"{self._where}: EPANET refuses the plant's input: "
-                f"{'; '.join(faults[:3]) or error}; check pump curves and network file"
+                f"{'; '.join(faults) or error}; check pump curves and network file"
             ) from error
 
     def _index(self) -> None:
