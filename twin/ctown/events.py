@@ -49,6 +49,7 @@ def ctown_assets(network: Network, setpoints: Mapping[str, SetPoint]) -> Assets:
         duty=_DUTY_PUMPS,
         idle=tuple(pump for pump in PUMPS if pump not in _DUTY_PUMPS),
         valves=(VALVE,),
+        switched_valves=(VALVE,),
         junctions=tuple(network.base_demand),
         leaks=tuple(network.shares),
         sensors={channel.name: _SENSOR_SCALE[channel.kind] for channel in _SENSORS},

@@ -32,7 +32,7 @@ class Assets:
     ----------
     tanks : tanks whose level switches a pump or a valve.
     pumps, duty, idle : all pumps, those that run in normal operation, and those that stand by.
-    valves : valves that can be held open or closed.
+    valves, switched_valves : valves that can be held open or closed, and those that PLCs switch.
     junctions, leaks : junctions that can lose water, and those that a plan chooses from.
     sensors : channel that may break -> size of a fault of its sensor, in its unit.
     lively : sensors whose reading changes in normal operation.
@@ -46,6 +46,7 @@ class Assets:
     duty: tuple[str, ...]
     idle: tuple[str, ...]
     valves: tuple[str, ...]
+    switched_valves: tuple[str, ...]
     junctions: tuple[str, ...]
     leaks: tuple[str, ...]
     sensors: Mapping[str, float]

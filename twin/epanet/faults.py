@@ -84,11 +84,11 @@ class ValveStuck(Effect):
 
     @classmethod
     def targets(cls, assets: Assets) -> tuple[str, ...]:
-        return assets.valves
+        return assets.switched_valves
 
     @classmethod
     def draw(cls, assets: Assets, rng: np.random.Generator) -> Choice:
-        return Choice(pick(assets.valves, rng), 0.0)
+        return Choice(pick(assets.switched_valves, rng), 0.0)
 
     def command(self, link: str, setting: float, before: float, hour: float) -> float:
         return before if link == self.event.target else setting

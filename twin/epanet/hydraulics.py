@@ -22,7 +22,8 @@ __all__ = ["Hydraulics"]
 
 # EPANET 2.2 toolkit codes (epanet2_enums.h).
 _EMITTER, _DEMAND, _PRESSURE, _TANK_VOLUME = 3, 9, 11, 24
-_FLOW, _STATUS, _SETTING = 8, 11, 12
+_FLOW, _STATUS, _SETTING, _PUMP_STATE, _PUMP_CLOSED = 8, 11, 12, 16, 2
+_DEMAND_FACTOR = 4
 _UNBALANCED, _FIRST_ERROR = 1, 100
 _WARNINGS = {
     2: "hydraulics may be unstable",
@@ -50,6 +51,7 @@ class Hydraulics:
     time_s : time of the current step since the start, in s.
     solves : number of steps solved.
     warnings : text of a solver warning -> number of steps with it.
+    link_indices, node_indices : name -> EPANET's index, once it is open.
     """
 
     def __init__(
@@ -84,8 +86,8 @@ class Hydraulics:
             self._open(engine)
             stack.callback(engine.ENclose)
             self._lib, self._project = engine.ENlib, engine._project
-            self._call("EN_openH")
-            self._call("EN_initH", 0)
+            self.call("EN_openH")
+            self.call("EN_initH", 0)
             stack.callback(self._lib.EN_closeH, self._project)
             self._index()
             self._stack = stack.pop_all()
@@ -114,19 +116,20 @@ class Hydraulics:
 
     def _index(self) -> None:
         tanks, links, junctions = self._names
-        self._links = {name: self._find("EN_getlinkindex", name) for name in links}
+        self.link_indices = {name: self._find("EN_getlinkindex", name) for name in links}
         nodes = sorted({*tanks, *junctions})
-        self._nodes = {name: self._find("EN_getnodeindex", name) for name in nodes}
+        self.node_indices = {name: self._find("EN_getnodeindex", name) for name in nodes}
         self._value = ctypes.c_double()
         self._pointer = ctypes.byref(self._value)
-        self._tank_indices = [self._nodes[name] for name in tanks]
+        self._tank_indices = [self.node_indices[name] for name in tanks]
 
     def _find(self, function: str, name: str) -> int:
         index = ctypes.c_int()
-        self._call(function, name.encode("latin-1"), ctypes.byref(index))
+        self.call(function, name.encode("latin-1"), ctypes.byref(index))
         return index.value
 
-    def _call(self, function: str, *arguments: Any) -> int:  # noqa: ANN401 - C function
+    def call(self, function: str, *arguments: Any) -> int:  # noqa: ANN401 - C function
+        """Call EPANET's toolkit; return its warning code, ScenarioError where it is an error."""
         code: int = getattr(self._lib, function)(self._project, *arguments)
         if code >= _FIRST_ERROR:
             raise ScenarioError(
@@ -141,7 +144,7 @@ class Hydraulics:
     def solve(self) -> None:
         """Solve flows and pressures of the current step; ScenarioError if it does not converge."""
         now = ctypes.c_long()
-        code = self._call("EN_runH", ctypes.byref(now))
+        code = self.call("EN_runH", ctypes.byref(now))
         self.solves += 1
         if code == _UNBALANCED:
             raise ScenarioError(
@@ -154,7 +157,7 @@ class Hydraulics:
     def advance(self) -> int:
         """Update the tanks, go to the next step and return its length in s; 0 at the end."""
         step = ctypes.c_long()
-        self._call("EN_nextH", ctypes.byref(step))
+        self.call("EN_nextH", ctypes.byref(step))
         self.time_s += step.value
         return step.value
 
@@ -179,24 +182,57 @@ class Hydraulics:
 
     def pressure(self, node: str) -> float:
         """Return the pressure at a junction or the level of a tank, in m."""
-        return self._pressure(self._nodes[node])
+        return self._pressure(self.node_indices[node])
 
     def _pressure(self, index: int) -> float:
         return self._node(index, _PRESSURE) * self._units.pressure
 
     def _link(self, link: str, code: int) -> float:
-        self._lib.EN_getlinkvalue(self._project, self._links[link], code, self._pointer)
+        self._lib.EN_getlinkvalue(self._project, self.link_indices[link], code, self._pointer)
         return self._value.value
+
+    def speed(self, pump: str) -> float:
+        """Return the relative speed at which a pump was told to run; 0 = off."""
+        # A pump that is closed by its status keeps its speed.
+        closed = self._link(pump, _PUMP_STATE) == _PUMP_CLOSED
+        return 0.0 if closed else self._link(pump, _SETTING)
+
+    def setting(self, valve: str) -> float:
+        """Return what a valve regulates to, in the file's unit; 0 if it does not."""
+        return self._link(valve, _SETTING)
+
+    def is_open(self, link: str) -> bool:
+        """Return whether water can flow through a link."""
+        return self._link(link, _STATUS) > 0.5
+
+    def count(self, code: int) -> int:
+        """Return how many of a kind there are, by EPANET's code of the kind."""
+        number = ctypes.c_int()
+        self.call("EN_getcount", code, ctypes.byref(number))
+        return number.value
 
     def set_pump(self, pump: str, speed: float) -> None:
         """Run a pump at a relative speed; 0 = off."""
-        self._call("EN_setlinkvalue", self._links[pump], _SETTING, ctypes.c_double(speed))
+        self.set_setting(pump, speed)
+
+    def set_setting(self, link: str, setting: float) -> None:
+        """Set a pump's speed or what a valve regulates to, in the file's unit."""
+        self.call("EN_setlinkvalue", self.link_indices[link], _SETTING, ctypes.c_double(setting))
 
     def set_valve(self, valve: str, is_open: bool) -> None:
         """Open or close a valve or a pipe."""
         # By status: as a setting, open and closed would be loss coefficients.
         status = ctypes.c_double(is_open)
-        self._call("EN_setlinkvalue", self._links[valve], _STATUS, status)
+        self.call("EN_setlinkvalue", self.link_indices[valve], _STATUS, status)
+
+    def set_burst(self, junction: str, extra_lps: float) -> None:
+        """Set the last of a junction's demands, which a scenario adds for it, in L/s."""
+        index, last = self.node_indices[junction], ctypes.c_int()
+        self.call("EN_getnumdemands", index, ctypes.byref(last))
+        factor = ctypes.c_double()
+        self.call("EN_getoption", _DEMAND_FACTOR, ctypes.byref(factor))
+        value = ctypes.c_double(extra_lps / (self._units.flow * factor.value))
+        self.call("EN_setbasedemand", index, last.value, value)
 
     def set_emitter(self, junction: str, coefficient: float) -> None:
         """Let a junction lose coefficient * sqrt(pressure), in L/s; 0 = tight.
@@ -206,4 +242,4 @@ class Hydraulics:
         units = self._units
         head = (LEAK_HEAD_M / units.pressure) ** units.exponent
         value = ctypes.c_double(coefficient * (math.sqrt(LEAK_HEAD_M) / head) / units.flow)
-        self._call("EN_setnodevalue", self._nodes[junction], _EMITTER, value)
+        self.call("EN_setnodevalue", self.node_indices[junction], _EMITTER, value)
