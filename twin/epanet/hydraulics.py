@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import math
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +25,10 @@ __all__ = ["Hydraulics"]
 _EMITTER, _DEMAND, _PRESSURE, _TANK_VOLUME = 3, 9, 11, 24
 _FLOW, _STATUS, _SETTING, _PUMP_STATE, _PUMP_CLOSED = 8, 11, 12, 16, 2
 _DEMAND_FACTOR = 4
-_UNBALANCED, _FIRST_ERROR = 1, 100
+_NODE_COUNT, _TANK_COUNT, _FULL_REPORT, _ID_SIZE = 0, 1, 2, 64
+_UNBALANCED, _NEGATIVE, _FIRST_ERROR, _UNSOLVABLE = 1, 6, 100, 110
+# What EPANET's report says of an element that keeps it from converging.
+_WORST = re.compile(r"(?:= *[-\d.]+ for|ill-conditioned at) (Link|Node|node) +(\S+)")
 _WARNINGS = {
     2: "hydraulics may be unstable",
     3: "nodes disconnected",
@@ -51,6 +55,7 @@ class Hydraulics:
     time_s : time of the current step since the start, in s.
     solves : number of steps solved.
     warnings : text of a solver warning -> number of steps with it.
+    lowest : where and when pressure was first negative at a junction that draws water; "" = never.
     link_indices, node_indices : name -> EPANET's index, once it is open.
     """
 
@@ -66,6 +71,7 @@ class Hydraulics:
         self.time_s = 0
         self.solves = 0
         self.warnings: Counter[str] = Counter()
+        self.lowest = ""
         self._inp = inp
         self._where = where
         self._names = (tuple(tanks), tuple(links), tuple(junctions))
@@ -81,6 +87,7 @@ class Hydraulics:
         logging.getLogger("wntr.epanet.toolkit").setLevel(logging.CRITICAL)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dtfl-epanet-")))
+            self._folder = folder
             (folder / "a.inp").write_text(self._inp, encoding="latin-1")
             engine = ENepanet(*(str(folder / f"a.{end}") for end in ("inp", "rpt", "bin")))
             self._open(engine)
@@ -132,10 +139,12 @@ class Hydraulics:
         """Call EPANET's toolkit; return its warning code, ScenarioError where it is an error."""
         code: int = getattr(self._lib, function)(self._project, *arguments)
         if code >= _FIRST_ERROR:
-            raise ScenarioError(
-                f"{self._where}: EPANET error {code} in {function} at {self.time_s / 3600:.2f} h"
-            )
+            raise ScenarioError(self._error(code, function))
         return code
+
+    def _error(self, code: int, function: str) -> str:
+        hours = self.time_s / 3600
+        return f"{self._where}: EPANET error {code} in {function} at {hours:.2f} h"
 
     def _node(self, index: int, code: int) -> float:
         self._lib.EN_getnodevalue(self._project, index, code, self._pointer)
@@ -143,16 +152,41 @@ class Hydraulics:
 
     def solve(self) -> None:
         """Solve flows and pressures of the current step; ScenarioError if it does not converge."""
-        now = ctypes.c_long()
-        code = self.call("EN_runH", ctypes.byref(now))
+        code: int = self._lib.EN_runH(self._project, ctypes.byref(ctypes.c_long()))
         self.solves += 1
-        if code == _UNBALANCED:
+        if code in (_UNBALANCED, _UNSOLVABLE):
             raise ScenarioError(
-                f"{self._where}: the hydraulics do not converge at {self.time_s / 3600:.2f} h; "
-                "the scenario gives no data"
+                f"{self._where}: the hydraulics do not converge at {self.time_s / 3600:.2f} h"
+                f"{self._suspect()}; the scenario gives no data"
             )
+        if code >= _FIRST_ERROR:
+            raise ScenarioError(self._error(code, "EN_runH"))
         if code:
             self.warnings[_WARNINGS.get(code, f"EPANET warning {code}")] += 1
+        if code == _NEGATIVE and not self.lowest:
+            self.lowest = self._find_lowest()
+
+    def _suspect(self) -> str:
+        """Solve the step again with a full report, which names the element that is worst."""
+        report = self._folder / "again.rpt"
+        self._lib.EN_setstatusreport(self._project, _FULL_REPORT)
+        self._lib.EN_runH(self._project, ctypes.byref(ctypes.c_long()))
+        self._lib.EN_copyreport(self._project, str(report).encode())
+        text = report.read_text(encoding="latin-1", errors="replace") if report.exists() else ""
+        found = _WORST.findall(text)
+        return f", worst at {found[-1][0].lower()} {found[-1][1]}" if found else ""
+
+    def _find_lowest(self) -> str:
+        """Name the junction of the lowest pressure among those that draw water."""
+        name = ctypes.create_string_buffer(_ID_SIZE)
+        count = self.count(_NODE_COUNT) - self.count(_TANK_COUNT)
+        served = [i for i in range(1, count + 1) if self._node(i, _DEMAND) > 0.0]
+        if not served:
+            return ""
+        low = min(served, key=self._pressure)
+        self.call("EN_getnodeid", low, name)
+        at = f"{self._pressure(low):.3g} m at junction {name.value.decode('latin-1')}"
+        return f"{at} at {self.time_s / 3600:.2f} h"
 
     def advance(self) -> int:
         """Update the tanks, go to the next step and return its length in s; 0 at the end."""

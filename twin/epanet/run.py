@@ -62,11 +62,13 @@ class SimulationReport:
     solves : hydraulic steps solved.
     warnings : solver warning -> number of steps that gave it.
     tanks : tank -> water balance.
+    lowest : where and when pressure was first negative, "" if it never was.
     """
 
     solves: int
     warnings: Mapping[str, int]
     tanks: Mapping[str, TankBalance]
+    lowest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class Run(ABC):
                     break
                 account.add(inflows, step)
             tanks = account.close(water)
-        report = SimulationReport(water.solves, dict(sorted(water.warnings.items())), tanks)
+            warnings = dict(sorted(water.warnings.items()))
+            report = SimulationReport(water.solves, warnings, tanks, water.lowest)
         return self._finish(), report
 
     def _hour(self, water: Hydraulics) -> float:
