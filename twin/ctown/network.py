@@ -23,6 +23,7 @@ from pathlib import Path
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS, PRESSURE_NODES, PUMPS, TANKS, VALVE
 from twin.epanet.inpfile import InpRow, Sections, option, read_inp
+from twin.epanet.zones import Boundary as DmaBoundary
 from twin.errors import TwinError
 
 __all__ = [
@@ -97,26 +98,6 @@ class Network:
                 feeds.get(end, []).append((link, 1))
                 feeds.get(start, []).append((link, -1))
         return {name: tuple(links) for name, links in feeds.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class DmaBoundary:
-    """Where water enters, leaves and is stored in one DMA.
-
-    Parameters
-    ----------
-    areas : tank -> cross-section in m2.
-    inflow, outflow : pumps and valves through which water comes in and goes out.
-    """
-
-    areas: Mapping[str, float]
-    inflow: tuple[str, ...]
-    outflow: tuple[str, ...]
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        """All links that cross the boundary."""
-        return self.inflow + self.outflow
 
 
 def dma_boundaries(network: Network) -> dict[str, DmaBoundary]:
