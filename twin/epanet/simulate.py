@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from twin.base import Scenario
+from twin.epanet.derived import derive_laws
 from twin.epanet.events import KINDS, Kinds, check_scenario, labelled
+from twin.epanet.laws import Laws
 from twin.epanet.opening import check_file
 from twin.epanet.options import EpanetOptions
 from twin.epanet.plan import plan_scenarios
@@ -42,11 +45,16 @@ class EpanetTwin:
 
     def __init__(self, network: str | Path, options: EpanetOptions | None = None) -> None:
         self._path, self._options = Path(network).absolute(), options or EpanetOptions()
-        check_file(self._path)
-        try_plant(self._plant(), self.schema, self._options)
+        changed = self._path.stat().st_mtime_ns if self._path.exists() else 0
+        _check(self._path, self._options, changed)
 
     def _plant(self) -> Instrumented:
         return instrument(self._path, self._options)
+
+    @property
+    def options(self) -> EpanetOptions:
+        """What the file does not say."""
+        return self._options
 
     @property
     def schema(self) -> Schema:
@@ -58,6 +66,10 @@ class EpanetTwin:
         """The kinds of events that this network has a target for."""
         assets = self._plant().assets()
         return {kind: effect for kind, effect in KINDS.items() if effect.targets(assets)}
+
+    def laws(self) -> Laws:
+        """Return the laws that the network holds to in normal operation."""
+        return derive_laws(self._plant(), self._options)
 
     def fingerprint(self) -> str:
         """Digest of network file, options, schema and model: 16 hexadecimal digits."""
@@ -91,3 +103,11 @@ class EpanetTwin:
         run = ScenarioRun(plant, self.schema, self._options, scenario)
         values, report = run.run()
         return labelled(values, self.schema.names, scenario, run.start), report
+
+
+@lru_cache(maxsize=8)
+def _check(path: Path, options: EpanetOptions, _changed: int) -> None:
+    """Raise TwinError unless the network runs; tried once per process and state of the file."""
+    check_file(path)
+    plant = instrument(path, options)
+    try_plant(plant, plant.schema(path.stem), options)
