@@ -25,7 +25,7 @@ __all__ = ["Hydraulics"]
 _EMITTER, _DEMAND, _PRESSURE, _TANK_VOLUME = 3, 9, 11, 24
 _FLOW, _STATUS, _SETTING, _PUMP_STATE, _PUMP_CLOSED = 8, 11, 12, 16, 2
 _DEMAND_FACTOR = 4
-_NODE_COUNT, _TANK_COUNT, _FULL_REPORT, _ID_SIZE = 0, 1, 2, 64
+_NODE_COUNT, _TANK_COUNT, _LINK_COUNT, _FULL_REPORT, _ID_SIZE = 0, 1, 2, 2, 64
 _UNBALANCED, _NEGATIVE, _FIRST_ERROR, _UNSOLVABLE = 1, 6, 100, 110
 # What EPANET's report says of an element that keeps it from converging.
 _WORST = re.compile(r"(?:= *[-\d.]+ for|ill-conditioned at) (Link|Node|node) +(\S+)")
@@ -167,25 +167,39 @@ class Hydraulics:
             self.lowest = self._find_lowest()
 
     def _suspect(self) -> str:
-        """Solve the step again with a full report, which names the element that is worst."""
-        report = self._folder / "again.rpt"
+        """Solve the step again and name what is worst: by EPANET's full report, else by change."""
+        report, before = self._folder / "again.rpt", self._all_flows()
         self._lib.EN_setstatusreport(self._project, _FULL_REPORT)
         self._lib.EN_runH(self._project, ctypes.byref(ctypes.c_long()))
         self._lib.EN_copyreport(self._project, str(report).encode())
         text = report.read_text(encoding="latin-1", errors="replace") if report.exists() else ""
         found = _WORST.findall(text)
-        return f", worst at {found[-1][0].lower()} {found[-1][1]}" if found else ""
+        if found:
+            return f", worst at {found[-1][0].lower()} {found[-1][1]}"
+        changes = [abs(a - b) for a, b in zip(before, self._all_flows(), strict=True)]
+        worst = self._name("EN_getlinkid", 1 + changes.index(max(changes)))
+        return f", where the flow of link {worst} does not settle" if max(changes) > 0 else ""
+
+    def _all_flows(self) -> list[float]:
+        flows = []
+        for index in range(1, self.count(_LINK_COUNT) + 1):
+            self._lib.EN_getlinkvalue(self._project, index, _FLOW, self._pointer)
+            flows.append(self._value.value)
+        return flows
+
+    def _name(self, function: str, index: int) -> str:
+        name = ctypes.create_string_buffer(_ID_SIZE)
+        self.call(function, index, name)
+        return name.value.decode("latin-1")
 
     def _find_lowest(self) -> str:
         """Name the junction of the lowest pressure among those that draw water."""
-        name = ctypes.create_string_buffer(_ID_SIZE)
         count = self.count(_NODE_COUNT) - self.count(_TANK_COUNT)
         served = [i for i in range(1, count + 1) if self._node(i, _DEMAND) > 0.0]
         if not served:
             return ""
         low = min(served, key=self._pressure)
-        self.call("EN_getnodeid", low, name)
-        at = f"{self._pressure(low):.3g} m at junction {name.value.decode('latin-1')}"
+        at = f"{self._pressure(low):.3g} m at junction {self._name('EN_getnodeid', low)}"
         return f"{at} at {self.time_s / 3600:.2f} h"
 
     def advance(self) -> int:
