@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twin.base import Scenario
 from twin.ctown.defaults import SETPOINTS, default_plant
-from twin.ctown.network import network_of
+from twin.ctown.network import ctown_file, network_of
 from twin.ctown.run import ScenarioRun
 
 
@@ -19,6 +19,8 @@ NET3 = shipped("wntr", "library/networks/Net3.inp")
 KY4 = shipped("wntr", "library/networks/ky4.inp")
 LTOWN = shipped("epyt", "networks/L-TOWN.inp")
 ANYTOWN = shipped("epyt", "networks/exeter-benchmarks/anytown-exeter.inp")
+HANOI = shipped("epyt", "networks/asce-tf-wdst/Hanoi.inp")
+UNCALIBRATED = ctown_file(default_plant())
 
 
 def write_ctown(folder: Path) -> Path:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.support.networks import ANYTOWN, LTOWN, NET1, NET3, edited
+from tests.support.networks import ANYTOWN, HANOI, LTOWN, NET1, NET3, UNCALIBRATED, edited
 from twin.epanet.clock import clock_of, seconds
 from twin.epanet.controls import Order, orders_of, setpoints
 from twin.epanet.network import read_network
@@ -151,9 +151,30 @@ def test_a_slip_is_named_by_line_and_section(tmp_path, old, new, reason):
     assert str(broken) in str(error.value)
 
 
-def test_a_network_whose_pressure_is_negative_names_the_junction():
-    with pytest.raises(TwinError, match=r"pressure is -.* m at junction \w+ at 0\.00 h.*supply"):
+def test_a_network_whose_pressure_is_negative_names_the_junction(tmp_path):
+    """Anytown's pumps stand at first, and its tanks are empty. Net1's pump lifts at most 4/3 of 250
+    ft: from 400 ft, where its town lies at 700, and without its tank, not high enough.
+    """
+    deep = edited(NET1, tmp_path, ("\t800", "\t400"), ("[STATUS]", "[STATUS]\n 110 Closed"))
+
+    with pytest.raises(TwinError, match=r"junction \w+ is cut off from any supply at 0\.00 h"):
         EpanetTwin(ANYTOWN)
+    with pytest.raises(TwinError, match=r"the pressure at junction \w+ is -\d.* m at .* h.*supply"):
+        EpanetTwin(deep)
+    assert "P_10" in EpanetTwin(deep, EpanetOptions(negative_pressure=True)).schema.names
+
+
+def test_a_network_of_pipes_alone_records_what_enters_it():
+    """One reservoir feeds Hanoi through pipe 1; that pipe can be closed, and junctions can leak."""
+    hanoi = EpanetTwin(HANOI)
+
+    assert hanoi.schema.names == ["F_1", "S_1", "P_2"]
+    assert hanoi.kinds[:3] == ("valve", "leak", "demand_burst")
+
+
+def test_a_network_without_demand_is_refused():
+    with pytest.raises(TwinError, match=r"\[JUNCTIONS\] and \[DEMANDS\]: nobody draws water"):
+        EpanetTwin(UNCALIBRATED)
 
 
 @pytest.mark.parametrize(

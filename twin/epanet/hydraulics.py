@@ -26,6 +26,8 @@ _EMITTER, _DEMAND, _PRESSURE, _TANK_VOLUME = 3, 9, 11, 24
 _FLOW, _STATUS, _SETTING, _PUMP_STATE, _PUMP_CLOSED = 8, 11, 12, 16, 2
 _DEMAND_FACTOR = 4
 _NODE_COUNT, _TANK_COUNT, _LINK_COUNT, _FULL_REPORT, _ID_SIZE = 0, 1, 2, 2, 64
+# What the solver makes of a junction that no open link leads to is a number without a meaning.
+_CUT_OFF_M = -1e6
 _UNBALANCED, _NEGATIVE, _FIRST_ERROR, _UNSOLVABLE = 1, 6, 100, 110
 # What EPANET's report says of an element that keeps it from converging.
 _WORST = re.compile(r"(?:= *[-\d.]+ for|ill-conditioned at) (Link|Node|node) +(\S+)")
@@ -199,8 +201,11 @@ class Hydraulics:
         if not served:
             return ""
         low = min(served, key=self._pressure)
-        at = f"{self._pressure(low):.3g} m at junction {self._name('EN_getnodeid', low)}"
-        return f"{at} at {self.time_s / 3600:.2f} h"
+        name, pressure = self._name("EN_getnodeid", low), self._pressure(low)
+        at = f"at {self.time_s / 3600:.2f} h"
+        if pressure < _CUT_OFF_M:
+            return f"junction {name} is cut off from any supply {at}"
+        return f"the pressure at junction {name} is {pressure:.3g} m {at}"
 
     def advance(self) -> int:
         """Update the tanks, go to the next step and return its length in s; 0 at the end."""

@@ -18,12 +18,14 @@ class EpanetOptions:
     pressures : junctions with a pressure sensor; empty = those at the ends of the meters and
         beside tanks.
     meters : pumps, valves and pipes whose flow and status are recorded; empty = all pumps, all
-        valves, and the pipes that a control or a rule switches.
+        valves, and the pipes that a control or a rule switches; without any, pipes at reservoirs.
     demand_noise, demand_ar : standard deviation, relative, and lag-1 autocorrelation of the hourly
         noise on each zone's demand, in [0, 1).
     level_noise, flow_noise, pressure_noise : standard deviation of the sensors' noise in m, L/s
         and m, at least 0.
     burn_in_days : days simulated before the first row, from the levels in the file, at least 0.
+    negative_pressure : whether a network may run in which pressure is negative where water is
+        drawn, even without events; EPANET serves demands all the same.
     """
 
     pressures: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class EpanetOptions:
     flow_noise: float = 0.0
     pressure_noise: float = 0.0
     burn_in_days: int = 2
+    negative_pressure: bool = False
 
     def __post_init__(self) -> None:
         for name in ("demand_noise", "demand_ar"):

@@ -150,6 +150,11 @@ def instrument(path: Path, options: EpanetOptions) -> Instrumented:
 @lru_cache(maxsize=8)
 def _instrument(path: Path, options: EpanetOptions, _changed: int) -> Instrumented:
     network = read_network(path)
+    if not sum(network.mean_lps.values()) > 0:
+        raise TwinError(
+            f"network file {path}: sections [JUNCTIONS] and [DEMANDS]: nobody draws water; give "
+            "junctions a base demand"
+        )
     meters = options.meters or _all_meters(network)
     _check_known(path, "meters", meters, network.links)
     _check_known(path, "pressures", options.pressures, network.elevation)
@@ -175,7 +180,14 @@ def _instrument(path: Path, options: EpanetOptions, _changed: int) -> Instrument
 def _all_meters(network: Network) -> tuple[str, ...]:
     switched = network.switched()
     pipes = tuple(pipe for pipe in network.of_sort("PIPE") if pipe in switched)
-    return (*network.of_sort("PUMP"), *network.of_sort("VALVE"), *pipes)
+    meters = (*network.of_sort("PUMP"), *network.of_sort("VALVE"), *pipes)
+    return meters or _supplies(network)
+
+
+def _supplies(network: Network) -> tuple[str, ...]:
+    """Pipes at reservoirs: where nothing can be switched, what flows in is what can be told."""
+    at = network.reservoirs.keys()
+    return tuple(name for name, link in network.links.items() if {link.start, link.end} & at)
 
 
 def _check_known(path: Path, option: str, given: tuple[str, ...], known: Iterable[str]) -> None:

@@ -62,8 +62,11 @@ class EpanetTwin:
         return self._plant().schema(self._path.stem)
 
     @property
-    def kinds(self) -> Kinds:
-        """The kinds of events that this network has a target for."""
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of events that this network has a target for, attacks first."""
+        return tuple(self._kinds())
+
+    def _kinds(self) -> Kinds:
         assets = self._plant().assets()
         return {kind: effect for kind, effect in KINDS.items() if effect.targets(assets)}
 
@@ -84,7 +87,9 @@ class EpanetTwin:
         `families` are event kinds of `kinds`, or "attack" or "fault" for all of that sort.
         """
         assets = self._plant().assets()
-        return plan_scenarios(self._path.stem, assets, self.kinds, (count, hours, seed), families)
+        return plan_scenarios(
+            self._path.stem, assets, self._kinds(), (count, hours, seed), families
+        )
 
     def simulate(self, scenario: Scenario) -> pd.DataFrame:
         """Run one scenario and return its labelled series, one row per hour.
@@ -99,7 +104,7 @@ class EpanetTwin:
     def simulate_with_report(self, scenario: Scenario) -> tuple[pd.DataFrame, SimulationReport]:
         """Run one scenario; return its labelled series and how the solver fared."""
         plant = self._plant()
-        check_scenario(scenario, plant.assets(), self.kinds)
+        check_scenario(scenario, plant.assets(), self._kinds())
         run = ScenarioRun(plant, self.schema, self._options, scenario)
         values, report = run.run()
         return labelled(values, self.schema.names, scenario, run.start), report

@@ -32,9 +32,9 @@ def try_plant(plant: Instrumented, schema: Schema, options: EpanetOptions) -> No
             f"{where} cannot be simulated: {error}; look at that element in EPANET, or raise "
             "TRIALS or ACCURACY in [OPTIONS]"
         ) from error
-    if report.lowest:
+    if report.lowest and not options.negative_pressure:
         raise TwinError(
-            f"{where} cannot be simulated: without any event the pressure is {report.lowest}, and "
-            "no tap can draw water there; check its supply (pumps, levels, demands), or let "
-            "[OPTIONS] have DEMAND MODEL PDA"
+            f"{where} cannot be simulated: without any event {report.lowest}, and no tap can draw "
+            "water there; check its supply (pumps, levels, demands), let [OPTIONS] have DEMAND "
+            "MODEL PDA, or allow it by the option negative_pressure"
         )
