@@ -15,6 +15,7 @@ def shipped(package: str, path: str) -> Path:
 
 
 NET1 = shipped("wntr", "library/networks/Net1.inp")
+NET2 = shipped("wntr", "library/networks/Net2.inp")
 NET3 = shipped("wntr", "library/networks/Net3.inp")
 KY4 = shipped("wntr", "library/networks/ky4.inp")
 LTOWN = shipped("epyt", "networks/L-TOWN.inp")

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.support.networks import LTOWN, NET1, NET3, edited
+from tests.support.networks import LTOWN, NET1, NET2, NET3, edited
 from twin.base import Event, Scenario
 from twin.epanet.events import KINDS
 from twin.epanet.options import EpanetOptions
@@ -78,6 +78,11 @@ def test_a_network_plans_only_what_it_has():
     assert set(KINDS) - set(twin(NET1).kinds) == {"valve", "valve_stuck"}
     with pytest.raises(TwinError, match=r"\['valve'\] are unknown; expected altered"):
         twin(NET1).plan(1, 48, seed=0, families=["valve"])
+
+
+def test_a_family_that_a_network_has_no_target_for_is_refused():
+    with pytest.raises(TwinError, match=r"nothing that \['attack'\] could act on; expected.*leak"):
+        twin(NET2).plan(1, 48, seed=0, families=["attack"])
 
 
 def net1_by_rules(folder):
@@ -189,6 +194,28 @@ def test_what_leaks_or_is_drawn_has_the_size_asked_for_in_any_unit(tmp_path):
     assert lost[DURING] == pytest.approx(8.0 * np.sqrt(leak["P_10"][DURING] / 30.0), rel=1e-3)
     assert drawn[DURING.stop :] == pytest.approx(0.0, abs=1e-3)
     assert lost[DURING.stop :] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_leak_comes_on_top_of_an_emitter_of_the_file_and_leaves_it(tmp_path):
+    """Coefficient 10 gpm per psi^0.5 at junction 10; without tank and controls as above."""
+    controls = " LINK 9 OPEN IF NODE 2 BELOW 110\n LINK 9 CLOSED IF NODE 2 ABOVE 140"
+    changes = ((controls, ""), ("[STATUS]", "[EMITTERS]\n 10 10\n\n[STATUS]\n 110 Closed"))
+    leaky = edited(NET1, tmp_path, *changes)
+
+    more = (run(leaky, event("leak", "10", 8.0))["F_9"] - run(leaky)["F_9"]).to_numpy()
+
+    assert (more[DURING] > 5.0).all()
+    assert more[DURING.stop :] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_two_events_at_once_do_not_get_into_each_others_way():
+    """Pump 9 is held off while the PLC is told a high level, and is given back before the truth:
+    it stays off, since its threshold is still where the lie puts it.
+    """
+    lie, held = Event("falsified_level", "2", 30, 40, 44.0), Event("forced_off", "9", 35, 10)
+
+    assert (run(NET1, lie, held)["S_9"][36:70] == 0).all()
+    assert set(run(NET1, lie, held)["event"][35:45]) == {"falsified_level:2#0+forced_off:9#1"}
 
 
 def test_concealment_rewrites_the_tank_and_the_station_that_fills_it():

@@ -74,6 +74,7 @@ class Hydraulics:
         self.solves = 0
         self.warnings: Counter[str] = Counter()
         self.lowest = ""
+        self._emitters: dict[str, float] = {}
         self._inp = inp
         self._where = where
         self._names = (tuple(tanks), tuple(links), tuple(junctions))
@@ -288,11 +289,12 @@ class Hydraulics:
         self.call("EN_setbasedemand", index, last.value, value)
 
     def set_emitter(self, junction: str, coefficient: float) -> None:
-        """Let a junction lose coefficient * sqrt(pressure), in L/s; 0 = tight.
+        """Let a junction lose coefficient * sqrt(pressure) more than by the file, in L/s.
 
         Where the file's emitters have another exponent than 0.5, the loss is that at 30 m.
         """
-        units = self._units
+        units, index = self._units, self.node_indices[junction]
+        own = self._emitters.setdefault(junction, self._node(index, _EMITTER))
         head = (LEAK_HEAD_M / units.pressure) ** units.exponent
-        value = ctypes.c_double(coefficient * (math.sqrt(LEAK_HEAD_M) / head) / units.flow)
-        self.call("EN_setnodevalue", self.node_indices[junction], _EMITTER, value)
+        more = coefficient * (math.sqrt(LEAK_HEAD_M) / head) / units.flow
+        self.call("EN_setnodevalue", index, _EMITTER, ctypes.c_double(own + more))

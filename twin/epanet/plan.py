@@ -42,6 +42,11 @@ def plan_scenarios(
     """
     count, hours, seed = size
     kinds = kinds_of(families, table)
+    if families and not kinds:
+        raise TwinError(
+            f"plan: this plant has nothing that {list(families)} could act on; expected some of "
+            f"{', '.join(table)}"
+        )
     shortest = 2 * _SHORTEST_H if kinds else 1
     if count < 0 or seed < 0 or hours < shortest:
         raise TwinError(

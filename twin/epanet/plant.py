@@ -150,7 +150,7 @@ def instrument(path: Path, options: EpanetOptions) -> Instrumented:
 @lru_cache(maxsize=8)
 def _instrument(path: Path, options: EpanetOptions, _changed: int) -> Instrumented:
     network = read_network(path)
-    if not sum(network.mean_lps.values()) > 0:
+    if not max(network.mean_lps.values(), default=0.0) > 0:
         raise TwinError(
             f"network file {path}: sections [JUNCTIONS] and [DEMANDS]: nobody draws water; give "
             "junctions a base demand"

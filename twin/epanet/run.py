@@ -128,7 +128,7 @@ class Run(ABC):
         self._effects = build_effects(scenario.events, scenario.seed, plant.kinds)
         self._leaks = {leak[0]: 0.0 for effect in self._effects if (leak := effect.leak())}
         self._noise = self._sensor_noise()
-        self._rows = np.empty_like(self._noise)
+        self._rows = np.full_like(self._noise, np.nan)
 
     def _sensor_noise(self) -> FloatArray:
         channels, sd = self._model.schema.channels, self._model.sensor_noise

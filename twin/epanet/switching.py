@@ -51,8 +51,9 @@ class Switching:
         """Let the effects under way act; `levels` are those of all tanks now, in m."""
         if effects or self._driven or self._moved:
             received = self._received(effects, hour, levels)
-            self._move(effects, levels, received)
             self._drive(effects, hour, received)
+            # Afterwards: a link that is given back gets its controls as the file has them.
+            self._move(effects, levels, received)
         self._last_s = self._board.time_s
 
     def _received(

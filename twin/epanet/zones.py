@@ -115,7 +115,7 @@ def _areas(network: Network, metered: set[str]) -> list[list[str]]:
 def _name(network: Network, area: list[str]) -> str:
     inside = set(area)
     tanks = [tank for tank in network.tanks if tank in inside]
-    demand = sum(network.mean_lps.get(node, 0.0) for node in area)
-    if inside & set(network.reservoirs) or not (tanks or demand > 0):
+    drawn = any(network.mean_lps.get(node, 0.0) > 0 for node in area)
+    if inside & set(network.reservoirs) or not (tanks or drawn):
         return ""
     return "+".join(tanks) or area[0]
