@@ -29,7 +29,7 @@ from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift
 from dtfl_app.detection.scorer import Scorer
 from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.engine.launch import SuperLink, simulate, superlink
-from dtfl_app.inputs.twin_data import own_plant
+from dtfl_app.inputs.twins import own_plant
 from dtfl_app.sites.batadal import DATASET03, read_batadal
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.folders import resolve_data_dir

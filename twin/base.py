@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pandas as pd
 
 from twin.schema import Schema
 
-__all__ = ["Event", "Scenario", "Twin"]
+__all__ = ["Event", "EventfulTwin", "Scenario", "Surroundings", "Twin", "TwinFactory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +71,42 @@ class Twin(Protocol):
 
         Raises ScenarioError when the physics do not converge.
         """
+        ...
+
+
+@runtime_checkable
+class EventfulTwin(Protocol):
+    """A twin that says which events it can simulate; one that does not simulates none."""
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Names of the kinds of event that ``Twin.plan`` takes as families, in a fixed order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a twin that is named in an app's settings is told beside its options.
+
+    Parameters
+    ----------
+    schema : the sites' channels, units and period. A twin of one plant has a schema of its own,
+        which must be the same in these; one of any plant takes this one.
+    folder : where the files are that its options name by a relative path.
+    """
+
+    schema: Schema
+    folder: Path
+
+
+class TwinFactory(Protocol):
+    """A class of twins that an app's settings can name: how one is made of options.
+
+    ``Options`` is a frozen dataclass whose fields all have defaults; left out where there are none.
+    """
+
+    Options: ClassVar[type]
+
+    def from_options(self, options: Any, around: Surroundings) -> Twin:  # noqa: ANN401 - Options
+        """Build the twin; a class method."""
         ...

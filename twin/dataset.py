@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import multiprocessing
+import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ import pandas as pd
 from twin.base import Scenario, Twin
 from twin.errors import ScenarioError, TwinError
 from twin.files import write_atomically
-from twin.schema import INSTANCE
+from twin.schema import INSTANCE, Schema
 
 __all__ = [
     "FORMAT_VERSION",
@@ -33,6 +34,10 @@ __all__ = [
 
 # Part of every cache name: raise it when the same plan would give other bytes.
 FORMAT_VERSION = 1
+
+# What solvers raise of their own in a scenario that they cannot follow; a slip in a twin's code
+# that has to do with the scenario comes as one of these, too.
+_FAILURES = (ArithmeticError, ValueError, RuntimeError)
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +102,8 @@ def build_dataset(
     """Simulate `scenarios` and return them as one labelled series.
 
     The result is the same bit for bit whatever `workers` is, and whether it is simulated or
-    read from the cache. A scenario that raises ScenarioError is dropped with its reason.
+    read from the cache. A scenario that raises ScenarioError, or fails otherwise in its arithmetic
+    or in a solver, is dropped with its reason.
 
     Parameters
     ----------
@@ -108,7 +114,8 @@ def build_dataset(
         with ``if __name__ == "__main__"``.
     on_progress : called with (scenarios done, scenarios in all) as they finish, in plan order.
 
-    Raises TwinError when the plan is empty or repeats a name, or when every scenario fails.
+    Raises TwinError when the plan is empty or repeats a name, when every scenario fails, or when a
+    twin cannot be sent to processes or returns no series.
     """
     _check_plan(scenarios, workers)
     digest = dataset_digest(twin, scenarios)
@@ -173,6 +180,7 @@ def _outcomes(twin: Twin, scenarios: Sequence[Scenario], workers: int) -> Iterat
     if workers == 1 or len(scenarios) == 1:
         yield from (_simulate(twin, scenario) for scenario in scenarios)
         return
+    _require_picklable(twin)
     # The solver is a C library with global state: forking a process that uses it is unsafe.
     context = multiprocessing.get_context("spawn")
     try:
@@ -181,6 +189,17 @@ def _outcomes(twin: Twin, scenarios: Sequence[Scenario], workers: int) -> Iterat
     except BrokenProcessPool as error:
         raise TwinError(
             f"a simulation process died ({error}); likely out of memory: use fewer workers"
+        ) from error
+
+
+def _require_picklable(twin: Twin) -> None:
+    try:
+        pickle.dumps(twin)
+    except Exception as error:  # whatever a class of somebody's own raises
+        raise TwinError(
+            f"{type(twin).__name__} cannot be sent to the processes that simulate "
+            f"({type(error).__name__}: {error}); keep in it only what can be pickled, or simulate "
+            "in this process alone: twin.workers=1"
         ) from error
 
 
@@ -202,9 +221,20 @@ def _simulate(twin: Twin, scenario: Scenario) -> _Outcome:
         if isinstance(twin, ReportingTwin):
             series, report = twin.simulate_with_report(scenario)
             return _Outcome(series, dict(report.warnings))
-        return _Outcome(twin.simulate(scenario), {})
+        return _Outcome(_checked(twin.simulate(scenario), scenario, twin.schema), {})
     except ScenarioError as error:
         return _Outcome(None, {}, str(error))
+    except _FAILURES as error:
+        return _Outcome(None, {}, f"{type(error).__name__}: {error}")
+
+
+def _checked(series: object, scenario: Scenario, schema: Schema) -> pd.DataFrame:
+    found = list(series.columns) if isinstance(series, pd.DataFrame) else type(series).__name__
+    if not isinstance(series, pd.DataFrame) or not set(schema.columns) <= set(series.columns):
+        raise TwinError(
+            f"scenario {scenario.name!r} gives {found}; expected a table of {schema.columns}"
+        )
+    return series
 
 
 def _joined(scenarios: Sequence[Scenario], outcomes: Sequence[_Outcome]) -> pd.DataFrame:

@@ -200,7 +200,7 @@ _OF_DATA = (DataSettings, PlantSettings, FeatureSettings, DetectorSettings)
 
 def _baseline(grid: Grid, variant: Variant, fold: str, seed: int) -> BaselineCell:
     # A warm start or fewer rounds make no other data, so no other baselines.
-    keys = {"dataset", "sites", *chain.from_iterable(map(keys_of, _OF_DATA))}
+    keys = {"dataset", "dataset-options", "sites", *chain.from_iterable(map(keys_of, _OF_DATA))}
     data = {k: v for k, v in variant.settings.items() if k in keys}
     common, _ = _complete(_chosen(grid, [grid.settings, data, _fold(grid, fold)], seed))
     settings = {k: v for k, v in common.items() if k != "strategy"}

@@ -11,6 +11,7 @@ import pandas as pd
 from dtfl_app.bench.cells import BaselineCell, Cell
 from dtfl_app.bench.store import Store
 from dtfl_app.results.measures import defined
+from dtfl_app.sites.catalogue import find_dataset
 
 __all__ = ["COSTS", "PLACE", "cell_frame", "round_frame"]
 
@@ -62,17 +63,17 @@ def _place(cell: Cell) -> dict[str, Any]:
 def _federated(cell: Cell, store: Store, targets: Sequence[float]) -> dict[str, Any]:
     lines, about = store.lines(cell.digest), store.about(cell.digest)
     last = {k: v for k, v in lines[-1].items() if k not in (*COSTS, "round", "strategy")}
-    dataset = str(cell.common["dataset"])
+    scored = find_dataset(str(cell.common["dataset"])).scored
     row = {
         **_place(cell),
         "kind": "federated",
         "strategy": cell.strategy,
         **_origin(cell.digest, about),
         "horizon": int(cell.common["rounds"]),
-        **defined(last, dataset),
+        **defined(last, scored),
         **{cost: sum(line[cost] for line in lines) for cost in COSTS},
         **_worst_site(about["sites"]),
-        **_by_group(store.groups(cell.digest), dataset),
+        **_by_group(store.groups(cell.digest), scored),
     }
     for target in targets:
         row |= _until(lines, target)
@@ -100,17 +101,17 @@ def _worst_site(sites: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {"worst_site": worst, "worst_site_balanced_accuracy": judged[worst]}
 
 
-def _by_group(groups: Mapping[str, Mapping[str, Any]], dataset: str) -> dict[str, Any]:
+def _by_group(groups: Mapping[str, Mapping[str, Any]], scored: bool) -> dict[str, Any]:
     return {
         f"{group.replace('-', '_')}_{figure}": value
         for group, figures in groups.items()
-        for figure, value in defined(figures, dataset).items()
+        for figure, value in defined(figures, scored).items()
     }
 
 
 def _baselines(cell: BaselineCell, store: Store) -> list[dict[str, Any]]:
     about = store.about(cell.digest)
-    dataset = str(cell.settings["dataset"])
+    scored = find_dataset(str(cell.settings["dataset"])).scored
     place = {
         "variant": cell.variant,
         "fold": cell.fold,
@@ -125,7 +126,7 @@ def _baselines(cell: BaselineCell, store: Store) -> list[dict[str, Any]]:
             figures.append((_WORST, min(entries, key=lambda m: m["balanced_accuracy"])))
         for label, values in figures:
             origin = _origin(cell.digest, about)
-            told = defined(values, dataset)
+            told = defined(values, scored)
             rows.append({"row": label, **place, "kind": "baseline", **origin, **told})
     return rows
 

@@ -14,6 +14,7 @@ from dtfl_app.detector.metrics import Metrics
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.results.measures import Measures, measures_of
 from dtfl_app.results.promises import Promise
+from dtfl_app.sites.catalogue import find_dataset
 
 __all__ = ["model_card"]
 
@@ -50,7 +51,9 @@ def model_card(
         "## Measured",
         _UNJUDGED
         if metrics is None or alarms is None
-        else _measured(metrics, alarms, promise, measures_of(config.run.dataset, 0.0)),
+        else _measured(
+            metrics, alarms, promise, measures_of(find_dataset(config.run.dataset).scored, 0.0)
+        ),
         "## Intended use",
         _USE,
         "## Limits",

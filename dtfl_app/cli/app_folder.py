@@ -14,7 +14,7 @@ from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value
 from dtfl_app.engine.apps import holds_app, read_config
 
-__all__ = ["HELP", "AppFolder", "open_app"]
+__all__ = ["HELP", "AppFolder", "find_own_modules", "open_app"]
 
 #: Of the option that names the folder.
 HELP = "folder of the Flower app; default: this one, or DTFL itself where this is none"
@@ -51,8 +51,15 @@ class AppFolder:
             raise ConfigError(
                 f"{self.path / 'pyproject.toml'}: [tool.flwr.app.config] lacks "
                 f"{', '.join(missing)}, so this is another app than DTFL, or an older one; "
-                "'dtfl new FOLDER' writes one that has every setting"
+                "'dtfl new app FOLDER' writes one that has every setting"
             )
+
+
+def find_own_modules(folder: Path | None = None) -> None:
+    """Let the modules of the app in `folder`, or in the current one, be imported from now on."""
+    here = (folder or Path()).absolute()
+    if holds_app(here):
+        sys.path.insert(0, str(here))
 
 
 @contextmanager
@@ -65,7 +72,7 @@ def open_app(given: Path | None) -> Iterator[AppFolder]:
     here = (given or Path()).absolute()
     if given is not None or holds_app(here):
         app = AppFolder(here, read_config(here))
-        sys.path.insert(0, str(here))
+        find_own_modules(here)
         yield app
     else:
         with tempfile.TemporaryDirectory(prefix="dtfl-app-") as place:

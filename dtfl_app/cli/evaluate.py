@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dtfl_app.cli.app_folder import find_own_modules
 from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.metrics import Metrics
@@ -51,6 +52,7 @@ def evaluate(
     """
     console = plain_console()
     with clear_errors():
+        find_own_modules()
         run, chosen = find_model(model, strategy)
         found = evaluate_file(run, chosen, data, data_dir)
         folder = out or run / "evaluations" / f"{chosen.stem}-{data.stem}"

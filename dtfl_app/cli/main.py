@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "app"]
 
 #: Command -> where it is: a function, or a `typer.Typer` with commands of its own.
 COMMANDS = {
-    "new": "dtfl_app.cli.new:new",
+    "new": "dtfl_app.cli.new:new_app",
     "example": "dtfl_app.cli.example:example",
     "run": "dtfl_app.cli.run:run",
     "submit": "dtfl_app.cli.submit:submit",

@@ -1,23 +1,29 @@
-"""dtfl new: a folder with a Flower app that is DTFL with settings and strategies of one's own."""
+"""dtfl new: a Flower app, a strategy, a data set or a twin of one's own, to begin with."""
 
 from __future__ import annotations
 
 import json
+import keyword
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from dtfl_app.cli.terminal import clear_errors
 from dtfl_app.core.config import SECTIONS, RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value, fields_of, group_of, keys_of
-from dtfl_app.engine.apps import require_name
+from dtfl_app.engine.apps import holds_app, require_name
 from dtfl_app.strategies.registry import BUILT_IN, default_settings
 
-__all__ = ["config_table", "defaults", "new", "title_of", "write_app"]
+__all__ = ["config_table", "defaults", "new_app", "title_of", "write_app"]
+
+_THIN = files("dtfl_app.cli") / "thin"
 
 _PROJECT = """\
 [project]
@@ -39,7 +45,30 @@ clientapp = "dtfl_app.client.app:app"
 """
 
 
-def new(
+class _Kinds(TyperGroup):
+    """Says what can be written to whoever names something else, as older words did."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names."""
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(
+                f"{args[0]!r} is none of {', '.join(self.list_commands(ctx))}; an app in a folder "
+                f"of this name is written by: dtfl new app {args[0]}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+new_app = typer.Typer(cls=_Kinds, no_args_is_help=True, help=__doc__)
+
+Name = Annotated[
+    str, typer.Argument(help="of the module, e.g. my_plant; a class is named after it")
+]
+
+
+@new_app.command("app")
+def app_command(
     folder: Annotated[Path, typer.Argument(help="of the app; must be new, or empty")],
 ) -> None:
     """Write a Flower app: every setting, a README and a strategy to begin with."""
@@ -47,13 +76,57 @@ def new(
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise ConfigError(f"{folder} is there already and not empty; expected a new folder")
         write_app(folder.absolute())
-        thin = files("dtfl_app.cli") / "thin"
-        readme = (thin / "README.md").read_text(encoding="utf-8")
+        readme = (_THIN / "README.md").read_text(encoding="utf-8")
         (folder / "README.md").write_text(readme.replace("NAME", folder.absolute().name))
         # What git ignores stays out of the app's bundle too.
         (folder / ".gitignore").write_text("/results/\n")
-        (folder / "fading_twin.py").write_bytes((thin / "fading_twin.py").read_bytes())
+        (folder / "fading_twin.py").write_bytes((_THIN / "fading_twin.py").read_bytes())
     typer.echo(f"cd {folder} && dtfl run strategy=fading_twin:FadingTwin,fedavg")
+
+
+@new_app.command("strategy")
+def strategy_command(name: Name) -> None:
+    """Write a strategy and its test: docs/your-strategy.md."""
+    _write("fading_twin", name, "dtfl run strategy={}")
+
+
+@new_app.command("dataset")
+def dataset_command(name: Name) -> None:
+    """Write a data set and its test: docs/your-dataset.md."""
+    _write("tank_sites", name, "dtfl run dataset={} strategy=fedavg")
+
+
+@new_app.command("twin")
+def twin_command(name: Name) -> None:
+    """Write a digital twin and its test: docs/twin.md."""
+    _write("two_tanks", name, "dtfl run twin.kind={} dataset=DATASET")
+
+
+def _write(template: str, name: str, command: str) -> None:
+    """Write a template and its test into the current folder, under another name."""
+    with clear_errors():
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise ConfigError(
+                f"{name!r} cannot be the name of a module; expected letters, digits and _"
+            )
+        if find_spec(name) is not None:
+            raise ConfigError(f"{name!r} is the name of a module that is installed; give another")
+        paths = {Path(f"{start}{name}.py"): f"{start}{template}.py" for start in ("", "test_")}
+        for path in paths:
+            if path.exists():
+                raise ConfigError(f"{path} is there already; give another name, or move it away")
+        for path, source in paths.items():
+            text = (_THIN / source).read_text(encoding="utf-8")
+            renamed = text.replace(_title(template), _title(name)).replace(template, name)
+            path.write_text(renamed, encoding="utf-8")
+    typer.echo(f"python -m pytest test_{name}.py")
+    place = "" if holds_app(Path()) else "beside an app's pyproject.toml (dtfl new app FOLDER): "
+    typer.echo(place + command.format(f"{name}:{_title(name)}"))
+
+
+def _title(module: str) -> str:
+    """Name of a class: "MyPlant" of "my_plant"."""
+    return "".join(part[:1].upper() + part[1:] for part in module.split("_"))
 
 
 def write_app(folder: Path) -> Path:

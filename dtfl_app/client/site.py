@@ -39,7 +39,7 @@ from dtfl_app.messages.wire import (
     Arrays,
     with_prefix,
 )
-from dtfl_app.sites.catalogue import find_dataset
+from dtfl_app.sites.catalogue import dataset_class
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import LEAST_WINDOWS, FederatedDataset, SiteData, least_windows
 from dtfl_app.sites.scaling import Scaler
@@ -137,7 +137,7 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
     config = node.applied_to(RunConfig.from_mapping(dict(run_config)))
     policy = SitePolicy.read(node.policy) if node.policy else _NO_POLICY
     policy.require(config)
-    kind = find_dataset(config.run.dataset)
+    kind = dataset_class(config)
     if isinstance(node.data, Part):
         dataset, part = kind.from_config(config), node.data
         with discreet_errors(lambda: _who(dataset, part)):

@@ -83,8 +83,11 @@ class TwinSettings:
     group: ClassVar[str] = "twin"
 
     kind: str = setting(
-        "auto", "auto = the dataset's own", choices=("auto", "ctown", "recorded", "none")
+        "auto",
+        "auto = the dataset's own; ctown, recorded, none, or your own: my_pkg.mine:Mine "
+        "(docs/twin.md)",
     )
+    options: str = setting("", "settings of your own twin: key=value, ...")
     network: str = setting("", "EPANET file of the twin; empty = the dataset's own", role="path")
     plant: str = setting("", "calibrated plant (JSON of 'dtfl twin calibrate')", role="path")
     recording: str = setting(

@@ -13,7 +13,7 @@ SITE_NAME = f"1 to {_LONGEST} characters that print, without a space at either e
 
 def run_name(dataset: str) -> str:
     """Name of a run that begins now, where none is set: local time and data set."""
-    return f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{dataset}"
+    return f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{file_name(dataset)}"
 
 
 def file_name(strategy: str) -> str:

@@ -25,7 +25,11 @@ class RunSettings:
     strategy: str = setting(
         "cwa", "method, import path (my_pkg.mine:Mine), or several separated by commas"
     )
-    dataset: str = setting("plants", "plants, batadal, threew, files (docs/your-site.md)")
+    dataset: str = setting(
+        "plants",
+        "plants, batadal, threew, files (docs/your-site.md), or your own: my_pkg.mine:Mine "
+        "(docs/your-dataset.md)",
+    )
     sites: int = setting(0, "number of sites; 0 = one per SuperNode", low=0)
     rounds: int = setting(30, "federated rounds", low=1)
     target: float = setting(0.8, "balanced accuracy to reach", above=0.0, high=1.0)
@@ -44,7 +48,8 @@ class RunSettings:
     join_timeout: float = setting(
         10.0, "seconds to wait for the sites to connect", low=0.0, role="local"
     )
-    strategy_options: str = setting("", "extra settings of your own strategy: key=value, ...")
+    strategy_options: str = setting("", "settings of the strategies, your own too: key=value, ...")
+    dataset_options: str = setting("", "settings of your own data set: key=value, ...")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +112,10 @@ class TrustSettings:
 
     aggregation: str = setting(
         "mean",
-        "how replies become one model (docs/trust.md)",
-        choices=("mean", "trimmed-mean", "median", "krum", "multi-krum"),
+        "how replies become one model: mean, trimmed-mean, median, krum, multi-krum, or your own: "
+        "my_pkg.mine:Mine (docs/trust.md)",
     )
+    options: str = setting("", "settings of your own aggregation: key=value, ...")
     trim: float = setting(
         0.2, "trimmed-mean: share of replies left out at each end", low=0.0, high=0.49
     )

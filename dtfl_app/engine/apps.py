@@ -41,7 +41,7 @@ def read_config(folder: Path) -> dict[str, Value]:
     if not holds_app(folder):
         raise ConfigError(
             f"{folder} holds no Flower app: expected a pyproject.toml with [tool.flwr.app], as "
-            "'dtfl new FOLDER' writes one"
+            "'dtfl new app FOLDER' writes one"
         )
     try:
         config, _ = load_and_validate(folder / "pyproject.toml")

@@ -63,7 +63,8 @@ class EventGroups:
 def event_groups(config: RunConfig) -> EventGroups | None:
     """Return the groups of a run with protocol "unseen-families"; None with any other.
 
-    Raises ConfigError when a family is unknown.
+    Raises ConfigError when a family of C-Town's is unknown, and where a data set of other plants
+    leaves open which are held out.
     """
     if config.data.protocol != "unseen-families":
         if config.data.unseen_families:
@@ -73,14 +74,20 @@ def event_groups(config: RunConfig) -> EventGroups | None:
                 'data.protocol="unseen-families"'
             )
         return None
+    dataset = find_dataset(config.run.dataset)
     unknown = sorted(set(config.data.unseen_kinds) - set(KINDS))
-    if unknown:
+    if dataset.scored and unknown:
         raise ConfigError(
             f"run config: data.unseen-families has {unknown}; expected some of {list(KINDS)}, "
             "separated by commas"
         )
-    family_of = find_dataset(config.run.dataset).family_of
-    return EventGroups(family_of, frozenset(config.data.unseen_kinds))
+    if not dataset.scored and not config.data.unseen_families:
+        raise ConfigError(
+            f"run config: data.protocol = {config.data.protocol!r} on dataset = "
+            f"{config.run.dataset!r} needs data.unseen-families: kinds of its events, separated "
+            "by commas"
+        )
+    return EventGroups(dataset.family_of, frozenset(config.data.unseen_kinds))
 
 
 def _metrics(alarms: pd.DataFrame, step_s: float) -> Metrics:

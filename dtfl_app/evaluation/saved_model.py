@@ -21,7 +21,7 @@ from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
 from dtfl_app.results.measures import Measures, measures_of
 from dtfl_app.results.saved_models import SavedModel, load_model
-from dtfl_app.sites.catalogue import find_dataset
+from dtfl_app.sites.catalogue import dataset_class
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset, evaluation_features
 
@@ -105,14 +105,14 @@ def _open(
 ) -> tuple[SavedModel, Features, Evaluator, Measures]:
     config = _settings(run, data_dir)
     saved = load_model(model)
-    dataset = find_dataset(config.run.dataset).from_run(config, run)
+    dataset = dataset_class(config).from_run(config, run)
     features = _read(dataset, data)
     if features.names != saved.features or dataset.schema.digest() != saved.schema:
         raise DataError(
             f"{data}: its features {features.names[:3]}... are not those of {model}, "
             f"{saved.features[:3]}...; use a model of the same data set"
         )
-    measures = measures_of(config.run.dataset, dataset.feature_spec.step_s)
+    measures = measures_of(dataset.scored, dataset.feature_spec.step_s)
     return saved, features, _evaluator(config, dataset, saved, features), measures
 
 

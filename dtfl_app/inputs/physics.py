@@ -19,7 +19,7 @@ from dtfl_app.core.evidence import (
     kind_names,
     laws_among,
 )
-from dtfl_app.inputs.twin_data import is_ctown, own_plant
+from dtfl_app.inputs.twins import is_ctown, own_plant
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
 from twin.ctown.laws import DMAS, PlantLaws

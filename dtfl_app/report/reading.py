@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from dtfl_app.results.lines import METRICS, RoundLine, read_lines, summarise
 from dtfl_app.results.measures import Measures, measures_of, step_seconds
 from dtfl_app.results.promises import Promise, promises
 from dtfl_app.results.run_events import EVENTS, RunEvent, read_events
+from dtfl_app.results.run_facts import RunFacts
 from dtfl_app.results.spending import PRIVACY, Spending, read_spending
 
 __all__ = ["NO_SITE", "RunContents", "SiteCalibration", "StoredFile", "read_run", "stored_files"]
@@ -30,8 +30,6 @@ T = TypeVar("T")
 #: The site of readings that belong to no single one, in calibration.json.
 NO_SITE = "evaluation"
 
-# The twin that a data set brings, where neither settings nor a schema name one.
-_OWN_TWINS = {"plants": "ctown", "batadal": "ctown", "threew": "recorded"}
 _ALARM_COLUMNS = ("instance", "time", "label", "event", "score", "threshold", "alarm", "channel")
 _DISTANCE_COLUMNS = ("channel", "twin_mean", "plant_mean", "twin_sd", "plant_sd", "ks")
 
@@ -90,7 +88,6 @@ class RunContents:
     privacy : account of the sites' noisy updates; None without differential privacy.
     twin_distance : table of `dtfl twin compare`, one row per channel; None without one.
     files : what was there.
-    twin_kind : "ctown", "recorded" or "none"; empty where it cannot be told.
     """
 
     name: str
@@ -105,7 +102,11 @@ class RunContents:
     privacy: Spending | None
     twin_distance: pd.DataFrame | None
     files: list[StoredFile]
-    twin_kind: str = ""
+
+    @property
+    def twin_kind(self) -> str:
+        """What its twin is called, or "none"; empty where it cannot be told."""
+        return RunFacts.of(self.about).twin
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -130,7 +131,7 @@ class RunContents:
     def measures(self) -> Measures:
         """How the figures of the run's data set are told."""
         step_s = max((step_seconds(table) for table in self.alarms.values()), default=0.0)
-        return measures_of(str(self.settings.get("dataset", "")), step_s)
+        return measures_of(RunFacts.of(self.about).scored, step_s)
 
     @property
     def strategies(self) -> list[str]:
@@ -162,19 +163,7 @@ def read_run(path: Path) -> RunContents:
         privacy=_read(path / PRIVACY, read_spending),
         twin_distance=_read(path / "twin_distance.csv", _distance),
         files=stored_files(path),
-        twin_kind=_twin_kind(path, modern(about["settings"])),
     )
-
-
-def _twin_kind(path: Path, settings: Mapping[str, Any]) -> str:
-    """The kind of a run's twin: as set, else as its sites' schema or its data set has it."""
-    kind = str(settings.get("twin.kind", "auto"))
-    if kind != "auto":
-        return kind
-    if settings.get("dataset") == "files":
-        schema = _read(path / "schema.toml", lambda file: tomllib.loads(file.read_text()))
-        return str((schema or {}).get("twin", "none"))
-    return _OWN_TWINS.get(str(settings.get("dataset", "")), "")
 
 
 def stored_files(path: Path) -> list[StoredFile]:

@@ -20,14 +20,11 @@ __all__ = [
     "Measures",
     "TimeUnit",
     "defined",
-    "has_score",
     "measures_of",
     "step_seconds",
     "time_unit",
 ]
 
-#: Data sets of C-Town's plant, for whose attacks S is defined.
-_SCORED = frozenset({"batadal", "plants"})
 _SCORES = frozenset({"s", "s_ttd", "s_clf"})
 
 
@@ -65,14 +62,9 @@ def time_unit(step_s: float) -> TimeUnit:
     return next((unit for unit in _UNITS if step_s >= unit.seconds), _UNITS[-1])
 
 
-def has_score(dataset: str) -> bool:
-    """Tell whether BATADAL's score S is defined for a data set."""
-    return dataset in _SCORED
-
-
-def defined(figures: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """Return those of a model's stored figures that are defined for a data set."""
-    return {k: v for k, v in figures.items() if has_score(dataset) or k not in _SCORES}
+def defined(figures: Mapping[str, Any], scored: bool) -> dict[str, Any]:
+    """Return those of a model's stored figures that are defined, S only where it is."""
+    return {k: v for k, v in figures.items() if scored or k not in _SCORES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +97,9 @@ class Measures:
         )
 
 
-def measures_of(dataset: str, step_s: float) -> Measures:
-    """Return how the figures of a data set with steps of `step_s` seconds are told."""
-    return Measures(time_unit(step_s), has_score(dataset))
+def measures_of(scored: bool, step_s: float) -> Measures:
+    """Return how figures over steps of `step_s` seconds are told, S among them where defined."""
+    return Measures(time_unit(step_s), scored)
 
 
 def step_seconds(alarms: pd.DataFrame) -> float:

@@ -57,6 +57,7 @@ from dtfl_app.results.lines import (
 from dtfl_app.results.promises import CALIBRATION, Promise, promises
 from dtfl_app.results.resuming import read_about, require_same_settings
 from dtfl_app.results.run_events import EVENTS, RunEvent
+from dtfl_app.results.run_facts import RunFacts
 from dtfl_app.results.saved_models import SavedModel, save_model
 from dtfl_app.results.spending import PRIVACY
 from twin.files import write_atomically
@@ -85,11 +86,18 @@ class RunDirectory:
         written to.
     settings : run-config key -> value, as used.
     target : balanced accuracy that counts as reached.
+    facts : what readers without its data set should know.
 
     `path`, `target` and `run`, the run's identity in hexadecimal digits, are attributes.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, object], target: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Mapping[str, object],
+        target: float,
+        facts: RunFacts | None = None,
+    ) -> None:
         require_no_run(path)
         versions = installed_versions(_PACKAGES)
         # Of the operating system: two runs with one seed are two runs all the same.
@@ -102,6 +110,7 @@ class RunDirectory:
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "system": platform.platform(),
             "hardware": describe_hardware(),
+            **(facts.to_mapping() if facts else {}),
         }
         self._open(path, target, str(about["run"]))
         try:

@@ -23,6 +23,7 @@ from dtfl_app.results.measures import measures_of
 from dtfl_app.results.promises import Promise, read_promises
 from dtfl_app.results.resuming import describe_unfinished
 from dtfl_app.results.run_events import EVENTS, read_events
+from dtfl_app.results.run_facts import RunFacts
 from dtfl_app.results.spending import PRIVACY, read_spending
 from dtfl_app.results.summary_tables import cost_cells, figure_cells
 
@@ -34,11 +35,11 @@ _FIGURES = ("balanced_accuracy", "auc_pr", "s", "events_found")
 
 def show_run(path: Path, console: Console) -> None:
     """Print the results in folder `path`; raises DataError when it holds no finished run."""
-    summaries, settings = _read(path)
+    summaries, settings, facts = _read(path)
     promised = read_promises(path, float(settings["detector.false-alarm-rate"]))
     wanted = f"false alarms ({100 * float(settings['detector.false-alarm-rate']):g}% wanted)"
     # No time is told in these tables, so it does not matter how long a step is.
-    shown = measures_of(str(settings["dataset"]), 0.0).figures(*_FIGURES)
+    shown = measures_of(facts.scored, 0.0).figures(*_FIGURES)
     console.print(_summary_table(summaries, float(settings["target"]), promised, wanted, shown))
     if any(s.get("groups") for s in summaries):
         console.print(_group_table(summaries, shown))
@@ -65,7 +66,7 @@ def _place(file: Path) -> str:
     return f"deploy/{file.parts[1]}/" if file.parts[0] == "deploy" else file.as_posix()
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+def _read(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any], RunFacts]:
     if not (path / "config.json").exists():
         raise DataError(
             f"{path} holds no finished run, nor one under way (it has no config.json); expected a "
@@ -76,7 +77,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     try:
         config = json.loads((path / "config.json").read_text())
         settings = {**RunConfig.from_mapping({}).to_mapping(), **modern(config["settings"])}
-        return json.loads((path / "summary.json").read_text()), settings
+        return json.loads((path / "summary.json").read_text()), settings, RunFacts.of(config)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} holds no finished run ({error})") from error
 

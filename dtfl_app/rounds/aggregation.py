@@ -1,34 +1,18 @@
-"""Aggregation rules that withstand some malicious or broken replies.
-
-Trimmed mean and median: Yin et al., ICML 2018. Krum and multi-Krum: Blanchard et al., NeurIPS 2017.
-With equal weights the rules give what Flower's strategies of these names give. Arithmetic is in
-float64: Flower's Krum takes squared distances from float32 inner products of whole models, and once
-updates are a thousandth of the weights, what is left of them is rounding.
-"""
+"""A round's replies as one model: by the run's rule, their updates perhaps shortened before."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import accumulate, combinations
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dtfl_app.core.errors import FederationError
 from dtfl_app.core.sections import TrustSettings
 from dtfl_app.detector.models import Params
 from dtfl_app.rounds.norms import typical_norm, update_norm
-from dtfl_app.rounds.parameters import flat, weighted_mean
+from dtfl_app.rounds.rules import RULES, rule_of
 
-__all__ = ["aggregate", "clip_updates", "krum_order", "shortfall"]
-
-FloatArray = NDArray[np.float64]
-
-_KRUM = ("krum", "multi-krum")
-# Far above what sums of weights and products of shares lose, far below any weight that counts.
-_ROUNDING = 1e-9
+__all__ = ["aggregate", "clip_updates", "shortfall"]
 
 
 def aggregate(
@@ -44,25 +28,15 @@ def aggregate(
     settings : the rule, and what it leaves out. With too few replies for the rule it is the one
         that `shortfall` names.
 
-    Raises FederationError when all weights are 0.
+    Raises FederationError when all weights are 0, or a rule of somebody's own gives no model.
     """
     counted = [(reply, weight) for reply, weight in zip(replies, weights, strict=True) if weight]
     if not counted:
         raise FederationError(f"all {len(replies)} replies have weight 0, so there is no aggregate")
     params, w = [reply for reply, _ in counted], [weight for _, weight in counted]
-    rule = settings.aggregation
-    if rule in _KRUM:
-        malicious = _share_of(len(params), settings.malicious)
-        if not _enough_for_krum(len(params), malicious):
-            return _per_value(params, w, _median)
-        chosen = krum_order(params, malicious)[: 1 if rule == "krum" else len(params) - malicious]
-        return weighted_mean([params[i] for i in sorted(chosen)], [w[i] for i in sorted(chosen)])
-    if rule == "median":
-        return _per_value(params, w, _median)
-    trimmed = _share_of(len(params), settings.trim) if rule == "trimmed-mean" else 0
-    if trimmed:
-        return _per_value(params, w, partial(_trimmed_mean, share=trimmed / len(params)))
-    return weighted_mean(params, w)
+    rule, name = rule_of(settings), settings.aggregation
+    merged = rule.merge(params, w)
+    return merged if name in RULES.built_in else _checked(name, merged, params[0])
 
 
 def shortfall(replies: int, settings: TrustSettings) -> str | None:
@@ -72,19 +46,7 @@ def shortfall(replies: int, settings: TrustSettings) -> str | None:
     ----------
     replies : number of replies with a weight above 0.
     """
-    rule = settings.aggregation
-    share = {"trimmed-mean": settings.trim}.get(rule, settings.malicious if rule in _KRUM else 0.0)
-    count = _share_of(replies, share)
-    if rule in _KRUM and not _enough_for_krum(replies, count):
-        return (
-            f"{rule} needs {2 * count + 3} replies to withstand {count} malicious, and has "
-            f"{replies}; the median stands in"
-        )
-    if share and not count:
-        return f"{rule}: a share of {share:g} of {replies} replies is none, so none is left out"
-    if rule == "median" and replies < 3:
-        return f"the median of {replies} replies is their mean"
-    return None
+    return rule_of(settings).shortfall(replies)
 
 
 def clip_updates(replies: Sequence[Params], base: Params, factor: float) -> list[Params]:
@@ -107,34 +69,6 @@ def clip_updates(replies: Sequence[Params], base: Params, factor: float) -> list
     ]
 
 
-def krum_order(replies: Sequence[Params], malicious: int) -> list[int]:
-    """Return the places of the replies by their Krum score, the best first.
-
-    ``score_k = sum of the n - f - 2 smallest ||Theta_k - Theta_j||^2 over j != k``, of one at least
-
-    Parameters
-    ----------
-    replies : each site's layers, n of them.
-    malicious : f, how many of them may be malicious.
-    """
-    vectors = [flat({key: reply[key] for key in replies[0]}) for reply in replies]
-    distances = np.full((len(vectors), len(vectors)), math.inf)  # shape: (n, n)
-    for i, j in combinations(range(len(vectors)), 2):
-        distances[i, j] = distances[j, i] = np.square(vectors[i] - vectors[j]).sum()
-    closest = np.sort(distances)[:, : max(1, len(vectors) - malicious - 2)]
-    scores = closest.sum(axis=1).tolist()
-    return sorted(range(len(scores)), key=scores.__getitem__)
-
-
-def _share_of(replies: int, share: float) -> int:
-    """Whole replies in a share of them; 0.29 of 100 is 29, though less in binary."""
-    return math.floor(share * replies + _ROUNDING)
-
-
-def _enough_for_krum(replies: int, malicious: int) -> bool:
-    return replies >= 2 * malicious + 3
-
-
 def _shortened(reply: Params, base: Params, share: float) -> Params:
     return {
         key: (base[key] + share * (value.astype(np.float64) - base[key])).astype(np.float32)
@@ -142,36 +76,21 @@ def _shortened(reply: Params, base: Params, share: float) -> Params:
     }
 
 
-def _per_value(
-    replies: Sequence[Params],
-    weights: Sequence[float],
-    rule: Callable[[FloatArray, FloatArray], FloatArray],
-) -> Params:
-    """Apply a rule to each parameter's values in ascending order and where their weights end."""
-    w = np.asarray(weights, dtype=np.float64)  # shape: (n,)
-    out: Params = {}
-    for key, first in replies[0].items():
-        values = np.stack([reply[key].ravel() for reply in replies])  # shape: (n, d)
-        order = np.argsort(values, axis=0)
-        ranked = np.take_along_axis(values, order, axis=0).astype(np.float64)
-        ends = np.stack(list(accumulate(w[order])))  # ten times as fast as np.cumsum
-        out[key] = rule(ranked, ends).astype(np.float32).reshape(first.shape)
-    return out
+def _checked(rule: str, model: object, like: Params) -> Params:
+    """Return what a rule of somebody's own made of replies, if it is a model such as they are."""
+    if not isinstance(model, dict) or model.keys() != like.keys():
+        found = sorted(model) if isinstance(model, dict) else type(model).__name__
+        raise _no_model(rule, f"{found}, expected layers {sorted(like)}")
+    for key, value in like.items():
+        layer = np.asarray(model[key])
+        if layer.shape != value.shape or not np.issubdtype(layer.dtype, np.floating):
+            raise _no_model(
+                rule, f"layer {key!r} as {layer.dtype} {layer.shape}, expected {value.shape}"
+            )
+        if not np.isfinite(layer).all():
+            raise _no_model(rule, f"layer {key!r} with values that are not finite")
+    return {key: np.asarray(model[key], dtype=np.float32) for key in like}
 
 
-def _median(values: FloatArray, ends: FloatArray) -> FloatArray:
-    """Mean of the smallest values up to which at least, and more than, half of all weight lies."""
-    half = ends[-1] / 2
-    slack = _ROUNDING * half  # so that half of all weight is half of it in any order of summation
-    lower, upper = (ends < half - slack).sum(axis=0), (ends <= half + slack).sum(axis=0)
-    columns = np.arange(values.shape[1])
-    middle: FloatArray = (values[lower, columns] + values[upper, columns]) / 2
-    return middle
-
-
-def _trimmed_mean(values: FloatArray, ends: FloatArray, share: float) -> FloatArray:
-    """Mean of the weight that is left when `share` of all is cut off at each end."""
-    low, high = share * ends[-1], (1 - share) * ends[-1]
-    kept = np.diff(np.clip(ends, low, high), axis=0, prepend=low[None])
-    mean: FloatArray = (values * kept).sum(axis=0) / kept.sum(axis=0)
-    return mean
+def _no_model(rule: str, found: str) -> FederationError:
+    return FederationError(f"trust.aggregation = {rule!r} gives {found}; mend its merge")

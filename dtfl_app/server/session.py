@@ -25,14 +25,16 @@ from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.groups import EventGroups, event_groups
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared
+from dtfl_app.inputs.twins import require_twin, twin_kind
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.messages.profile import site_name
 from dtfl_app.results.checkpoint import Checkpoint, require_same_run
 from dtfl_app.results.lines import Summary
-from dtfl_app.results.measures import has_score, measures_of
+from dtfl_app.results.measures import measures_of
 from dtfl_app.results.resuming import find_checkpoint, read_about, require_same_settings
 from dtfl_app.results.run_directory import RunDirectory
 from dtfl_app.results.run_events import RunEvent
+from dtfl_app.results.run_facts import RunFacts
 from dtfl_app.results.saved_models import SavedModel
 from dtfl_app.results.summary_tables import (
     group_head,
@@ -165,7 +167,7 @@ class Session:
         summaries = self.results.finish(title)
         # Unmarked lines: for `flwr run`; `dtfl run` shows a table of its own.
         promised = self.results.promises(config.detector.false_alarm_rate)
-        measures = measures_of(config.run.dataset, self.dataset.feature_spec.step_s)
+        measures = measures_of(self.dataset.scored, self.dataset.feature_spec.step_s)
         rows = summary_rows(summaries, promised, measures)
         tables = [plain(summary_head(measures), rows)]
         if self.groups is not None:
@@ -216,7 +218,7 @@ class Session:
         config, results = self.config, self.results
         callbacks: list[Callback] = [Evaluate(self.evaluator)] if self.evaluator else []
         callbacks += [
-            Record(results, config.run.rounds, has_score(config.run.dataset)),
+            Record(results, config.run.rounds, self.dataset.scored),
             SaveCheckpoints(results, _all_settings(config)),
         ]
         if config.privacy.dp:
@@ -243,8 +245,9 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies, groups = strategy_names(config), event_groups(config)
     going_on = _find_resumed(config)
-    results = None if going_on else _new_results(config)
     dataset = open_dataset(config)
+    require_twin(config, dataset)
+    results = None if going_on else _new_results(config, dataset)
     nodes = await_nodes(grid, config, dataset)
     dataset.prepare(len(nodes), _log_progress)
     log.info("data: %s", dataset.describe(len(nodes)))
@@ -283,10 +286,10 @@ def _all_settings(config: RunConfig) -> dict[str, Value]:
     return {**default_settings(), **config.to_mapping()}
 
 
-def _new_results(config: RunConfig) -> RunDirectory:
-    run = config.run
+def _new_results(config: RunConfig, dataset: FederatedDataset) -> RunDirectory:
+    run, facts = config.run, RunFacts(dataset.scored, twin_kind(config, dataset))
     root, name = _results_dir(config), run.run_name or run_name(run.dataset)
-    return RunDirectory(root / name, _all_settings(config), run.target)
+    return RunDirectory(root / name, _all_settings(config), run.target, facts)
 
 
 def _results_dir(config: RunConfig) -> Path:
@@ -353,4 +356,4 @@ def _save_inputs(results: RunDirectory, enrolment: Enrolment, dataset: Federated
 
 
 def _log_progress(done: int, total: int) -> None:
-    log.info("data: %d of %d plants simulated", done, total)
+    log.info("data: %d of %d sites prepared", done, total)

@@ -72,6 +72,7 @@ class BatadalDataset(FederatedDataset):
     """
 
     reads_data_dir: ClassVar[bool] = True
+    scored: ClassVar[bool] = True
     site_schema: ClassVar[SiteSchema] = KNOWN_SCHEMAS["batadal"]
     family_of = staticmethod(family_of)
 

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 from dtfl_app.core.config import RunConfig
-from dtfl_app.core.errors import ConfigError
-from dtfl_app.sites.batadal_sites import BatadalDataset
+from dtfl_app.core.registry import Registry
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.files_sites import FilesDataset
-from dtfl_app.sites.plants import PlantsDataset
-from dtfl_app.sites.threew_sites import ThreeWDataset
 
-__all__ = ["DATASETS", "find_dataset", "open_dataset"]
+__all__ = ["DATASETS", "dataset_class", "find_dataset", "open_dataset"]
+
+
+def _is_dataset(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, FederatedDataset)
+
 
 #: What the setting `dataset` can name.
-DATASETS: dict[str, type[FederatedDataset]] = {
-    "batadal": BatadalDataset,
-    "files": FilesDataset,
-    "plants": PlantsDataset,
-    "threew": ThreeWDataset,
-}
+DATASETS = Registry(
+    "dataset",
+    "a subclass of FederatedDataset",
+    {
+        "batadal": "dtfl_app.sites.batadal_sites:BatadalDataset",
+        "files": "dtfl_app.sites.files_sites:FilesDataset",
+        "plants": "dtfl_app.sites.plants:PlantsDataset",
+        "threew": "dtfl_app.sites.threew_sites:ThreeWDataset",
+    },
+    "dtfl.datasets",
+    _is_dataset,
+)
 
 
 def find_dataset(name: str) -> type[FederatedDataset]:
     """Return the class of data set that `name` stands for, or raise ConfigError."""
-    if name not in DATASETS:
-        raise ConfigError(f"run config: dataset = {name!r}; expected one of {sorted(DATASETS)}")
-    return DATASETS[name]
+    found: type[FederatedDataset] = DATASETS.find(name)
+    return found
+
+
+def dataset_class(config: RunConfig) -> type[FederatedDataset]:
+    """Return the class that the run config names; ConfigError for options that it has not."""
+    found = find_dataset(config.run.dataset)
+    found.options(config)
+    return found
 
 
 def open_dataset(config: RunConfig) -> FederatedDataset:
     """Return the data set that the run config names; nothing is read or simulated yet."""
-    return find_dataset(config.run.dataset).from_config(config)
+    return dataset_class(config).from_config(config)

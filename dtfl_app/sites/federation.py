@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.node_config import OwnData
+from dtfl_app.core.registry import NoOptions, read_options
 from dtfl_app.sites.features import (
     Features,
     FeatureSpec,
@@ -29,7 +30,7 @@ from dtfl_app.sites.features import (
 from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.partition import calibration_rows, split_calibration
 from dtfl_app.sites.quality import QualityReport
-from dtfl_app.sites.site_schema import LabelColumn, SiteSchema, TwinKind
+from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
 from twin.schema import ABNORMAL, LABEL, Schema
 
 __all__ = [
@@ -103,18 +104,21 @@ class OwnTwin:
 
     Parameters
     ----------
-    kind : "ctown", simulated; "recorded", replayed; "none".
+    kind : "ctown", simulated; "recorded", replayed; "none"; or a twin of somebody's own, as the
+        setting `twin.kind` names it.
     network : EPANET file of a C-Town plant; None = the embedded one.
     published_rules : the plant's PLCs follow BATADAL's published set-points, whatever the file
         `network` says.
     recording : what another simulator recorded, read by `FederatedDataset.read_recording`; None =
         only what the setting `twin.recording` names.
+    options : of a twin of somebody's own, as `twin.options` has them; that setting comes first.
     """
 
-    kind: TwinKind = "none"
+    kind: str = "none"
     network: Path | None = None
     published_rules: bool = False
     recording: Path | None = None
+    options: str = ""
 
 
 class FederatedDataset(ABC):
@@ -128,6 +132,8 @@ class FederatedDataset(ABC):
 
     Attributes
     ----------
+    Options : a frozen dataclass of `core.settings.setting` fields, what `dataset-options` may say.
+    scored : BATADAL's score S is defined for it: its sites are C-Town plants, attacked by the hour.
     reads_data_dir : its files lie in data.dir.
     files_in_data_dir : settings that name a file mean one in data.dir, where it is there.
     frozen_as_missing : its sites take channels that never move as missing (`quality.clean`). Plants
@@ -136,6 +142,8 @@ class FederatedDataset(ABC):
 
     __slots__ = ()
 
+    Options: ClassVar[type] = NoOptions
+    scored: ClassVar[bool] = False
     reads_data_dir: ClassVar[bool] = False
     files_in_data_dir: ClassVar[bool] = False
     frozen_as_missing: ClassVar[bool] = False
@@ -149,6 +157,11 @@ class FederatedDataset(ABC):
 
         Raises ConfigError for settings that it cannot follow.
         """
+
+    @classmethod
+    def options(cls, config: RunConfig) -> Any:  # noqa: ANN401 - an instance of `cls.Options`
+        """Read `dataset-options` of the run config; ConfigError for any but those of `Options`."""
+        return read_options(cls.Options, "dataset-options", config.run.dataset_options)
 
     @classmethod
     def from_run(cls, config: RunConfig, folder: Path) -> Self:

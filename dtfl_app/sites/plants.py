@@ -81,6 +81,7 @@ class PlantsDataset(FederatedDataset):
     feature_spec : each hour as it is, unless told otherwise.
     """
 
+    scored: ClassVar[bool] = True
     site_schema: ClassVar[SiteSchema] = KNOWN_SCHEMAS["ctown"]
 
     cache: Path

@@ -1,5 +1,7 @@
 """A thin app: written by `dtfl new`, and what stands in it."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def new(folder: Path) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["new", str(folder)])
+    done = CliRunner().invoke(app, ["new", "app", str(folder)])
     return done.exit_code, done.output
 
 
@@ -69,3 +71,78 @@ def test_the_settings_command_prints_the_table_of_an_app():
     printed = CliRunner().invoke(app, ["settings", "--toml"]).stdout
 
     assert printed.strip() == config_table().strip()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A fresh folder with one part of each kind, written there."""
+    folder = tmp_path_factory.mktemp("parts")
+    kinds = {"strategy": "my_method", "dataset": "my_sites", "twin": "my_plant"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for kind, name in kinds.items():
+            done = CliRunner().invoke(app, ["new", kind, name])
+            assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_each_part_passes_the_test_that_is_written_beside_it(parts):
+    names = ["test_my_method.py", "test_my_plant.py", "test_my_sites.py"]
+    assert sorted(path.name for path in parts.glob("test_*.py")) == names
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=parts, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+    assert "12 passed" in done.stdout
+
+
+def test_a_part_is_named_throughout_as_it_was_asked_for(parts):
+    text = "".join(path.read_text() for path in parts.glob("*.py"))
+
+    assert "class MySites(FederatedDataset)" in text
+    assert "my_plant.py: two tanks" in text
+    for template in ("fading_twin", "FadingTwin", "tank_sites", "TankSites", "TwoTanks"):
+        assert template not in text
+
+
+def test_a_part_that_is_there_already_is_left_alone(parts, monkeypatch):
+    monkeypatch.chdir(parts)
+    before = (parts / "my_plant.py").read_bytes()
+
+    done = CliRunner().invoke(app, ["new", "twin", "my_plant"])
+
+    assert done.exit_code == 2
+    assert "my_plant.py is there already; give another name" in done.output
+    assert (parts / "my_plant.py").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["my-plant", "class", "9plants", "a/b"])
+def test_a_name_that_python_cannot_import_writes_nothing(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(app, ["new", "dataset", name])
+
+    assert done.exit_code == 2
+    assert f"{name!r} cannot be the name of a module" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_would_hide_an_installed_module_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(app, ["new", "twin", "twin"])
+
+    assert "'twin' is the name of a module that is installed" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_words_of_before_name_those_of_now(tmp_path):
+    done = CliRunner().invoke(app, ["new", "my-plant"])
+
+    assert done.exit_code == 2
+    said = " ".join(done.output.replace("│", " ").split())
+    assert "'my-plant' is none of app, strategy, dataset, twin" in said
+    assert "dtfl new app my-plant" in said

@@ -39,7 +39,6 @@ OUT_OF_RANGE = {
     "train.epochs": [0],
     "train.lr": [0.0, -0.1],
     "train.batch-size": [0],
-    "twin.kind": ["matlab"],
     "twin.scenarios": [0],
     "twin.threshold-factor": [0.0],
     "twin.steps": [-1],
@@ -118,14 +117,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_of_all_keys(wrong, meant):
 def test_an_unknown_dataset_is_refused_with_those_there_are():
     message = refusal(dataset="batdal")
 
-    assert "dataset = 'batdal'; expected one of" in message
+    assert "dataset = 'batdal' is unknown; expected one of" in message
     assert all(name in message for name in ("batadal", "plants", "threew"))
 
 
 def test_an_unknown_strategy_is_refused_with_those_there_are():
     message = refusal(strategy="reptile")
 
-    assert "strategy 'reptile' is unknown" in message
+    assert "strategy = 'reptile' is unknown" in message
     assert all(name in message for name in ("cwa", "dtkd", "dtml", "fedavg", "fpf", "lpe"))
 
 
@@ -135,9 +134,36 @@ def test_families_that_no_protocol_asks_for_are_refused():
     )
 
 
-def test_an_import_path_that_is_no_strategy_is_refused():
-    assert "strategy 'json:JSONDecoder' is not a subclass of DTFLStrategy" in refusal(
-        strategy="json:JSONDecoder"
+def test_what_a_name_stands_for_is_of_the_kind_that_its_key_asks_for():
+    strange = "json:JSONDecoder"
+    found = {
+        key: refusal(**{key: strange})
+        for key in ("strategy", "dataset", "twin.kind", "trust.aggregation")
+    }
+
+    for key, message in found.items():
+        assert f"{key} = {strange!r} is <class 'json.decoder.JSONDecoder'>, not a" in message
+
+
+def test_a_name_of_no_twin_or_rule_is_refused_with_those_there_are():
+    assert "twin.kind = 'matlab' is unknown; expected one of ctown, recorded, or auto, none" in (
+        refusal(**{"twin.kind": "matlab"})
+    )
+    assert "'average' is unknown; expected one of krum, mean, median, multi-krum, trimmed" in (
+        refusal(**{"trust.aggregation": "average"})
+    )
+
+
+def test_options_of_what_has_none_are_refused():
+    assert "dataset-options: unknown option 'speed'; there is none" in refusal(
+        **{"dataset-options": "speed=3"}
+    )
+    assert "twin.options = 'speed=3', but the twin 'ctown' has none" in refusal(
+        **{"twin.options": "speed=3"}
+    )
+    assert "but this run has no twin" in refusal(**{"twin.options": "a=1", "twin.kind": "none"})
+    assert "'krum' has none but trust.trim and trust.malicious" in refusal(
+        **{"trust.options": "f=3", "trust.aggregation": "krum"}
     )
 
 

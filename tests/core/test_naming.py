@@ -14,3 +14,7 @@ def test_a_run_is_named_by_the_local_time_and_its_data_set():
 def test_an_import_path_becomes_a_file_name_every_system_takes():
     assert file_name("cwa") == "cwa"
     assert file_name("my_plant.methods:Median") == "my_plant.methods.Median"
+
+
+def test_a_run_on_a_data_set_of_ones_own_has_a_name_every_system_takes():
+    assert run_name("tank_sites:TankSites").endswith("-tank_sites.TankSites")

@@ -43,7 +43,7 @@ def test_an_app_is_unpacked_if_it_is_pinned_and_not_a_byte_of_it_otherwise(tmp_p
 
 def test_a_hash_is_of_every_byte_of_an_app(tmp_path):
     folder, run = tmp_path / "mine", CliRunner()
-    run.invoke(app, ["new", str(folder)])
+    run.invoke(app, ["new", "app", str(folder)])
     before = app_hash(folder)
 
     assert run.invoke(app, ["pin", "--app", str(folder)]).output.strip() == before

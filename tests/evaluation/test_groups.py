@@ -131,3 +131,13 @@ def test_families_are_refused_where_no_group_is_made():
 def test_an_unknown_family_is_refused_with_those_there_are():
     with pytest.raises(ConfigError, match=r"unseen-families has \['valves'\]; .*'forced_pump'"):
         event_groups(config(data__unseen_families="valves,leak"))
+
+
+def test_a_data_set_of_other_plants_says_itself_which_families_there_are():
+    wells = {"dataset": "threew", "data__protocol": "unseen-families"}
+
+    groups = event_groups(config(**wells, data__unseen_families="slugging"))
+
+    assert groups is not None and groups.held_out == {"slugging"}
+    with pytest.raises(ConfigError, match=r"dataset = .threew. needs data\.unseen-families"):
+        event_groups(config(**wells))

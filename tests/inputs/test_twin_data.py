@@ -8,7 +8,8 @@ import pytest
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, SchemaError, TwinError
-from dtfl_app.inputs.twin_data import _scenarios, make_twin, make_twin_data
+from dtfl_app.inputs.twin_data import _scenarios, make_twin_data
+from dtfl_app.inputs.twins import make_twin
 from dtfl_app.sites.batadal import DATASET03
 from dtfl_app.sites.catalogue import open_dataset
 from tests.support.runs import make_recording

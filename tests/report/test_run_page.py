@@ -99,19 +99,21 @@ def test_a_run_without_a_twin_asks_for_no_comparison(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "schema", "asked"),
+    ("settings", "twin", "asked"),
     [
         ({"dataset": "threew"}, "", False),
         ({"dataset": "mine:Mine"}, "", False),
         ({"dataset": "mine:Mine", "twin.kind": "ctown"}, "", True),
-        ({"dataset": "files"}, 'twin = "recorded"\n', False),
-        ({"dataset": "files"}, 'twin = "ctown"\n', True),
+        ({"dataset": "mine:Mine"}, "mine:Twin", False),
+        ({"dataset": "files"}, "recorded", False),
+        ({"dataset": "files"}, "ctown", True),
     ],
 )
-def test_only_a_c_town_twin_is_compared_by_the_command_for_it(tmp_path, settings, schema, asked):
+def test_only_a_c_town_twin_is_compared_by_the_command_for_it(tmp_path, settings, twin, asked):
     path = make_run(tmp_path / "first", **settings)
-    if schema:
-        (path / "schema.toml").write_text(schema)
+    if twin:
+        about = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps({**about, "twin": twin}))
 
     assert ("dtfl twin compare" in page_of(path)) is asked
     assert "holds no comparison of twin and plant" in page_of(path)

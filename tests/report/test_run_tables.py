@@ -119,7 +119,7 @@ def test_an_events_times_are_told_in_a_unit():
 
 
 def test_figures_are_those_that_the_data_set_defines(summaries):
-    minutes = measures_of("files", 60.0)
+    minutes = measures_of(False, 60.0)
 
     figures, alarms = figure_table(summaries, minutes), alarm_table(summaries, {}, minutes)
 

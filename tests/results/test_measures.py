@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.results.measures import HOURS, Measures, measures_of, step_seconds, time_unit
+from dtfl_app.sites.catalogue import find_dataset
 from tests.support.run_folder import alarms_of
 
 
@@ -25,7 +26,7 @@ def test_times_are_told_in_the_unit_of_their_steps(step_s, name):
 
 def test_a_time_stored_in_hours_is_told_in_minutes():
     """0.05 h are 3 min."""
-    (figure,) = measures_of("files", 60.0).figures("hours_to_detection")
+    (figure,) = measures_of(False, 60.0).figures("hours_to_detection")
 
     assert (figure.title, figure.text(0.05)) == ("minutes to detection", "3.0")
     assert figure.name == "minutes to detection, mean"
@@ -35,7 +36,12 @@ def test_a_time_stored_in_hours_is_told_in_minutes():
 
 def test_batadal_s_score_is_told_of_its_plant_alone():
     titles = {
-        name: [f.title for f in measures_of(name, 3600.0).figures("s", "s_ttd", "s_clf", "f1")]
+        name: [
+            figure.title
+            for figure in measures_of(find_dataset(name).scored, 3600.0).figures(
+                "s", "s_ttd", "s_clf", "f1"
+            )
+        ]
         for name in ("batadal", "plants", "files", "threew")
     }
 

@@ -12,8 +12,9 @@ from scipy.stats import trim_mean
 
 from dtfl_app.core.errors import FederationError
 from dtfl_app.core.sections import TrustSettings
-from dtfl_app.rounds.aggregation import aggregate, krum_order, shortfall
+from dtfl_app.rounds.aggregation import aggregate, shortfall
 from dtfl_app.rounds.parameters import weighted_mean
+from dtfl_app.rounds.rules import krum_order
 from tests.support.in_process import identify
 
 RULES = ["mean", "trimmed-mean", "median", "krum", "multi-krum"]

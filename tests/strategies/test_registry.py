@@ -3,11 +3,11 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from dtfl_app.core import registry
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import keys_of, setting
 from dtfl_app.rounds.strategy import DTFLStrategy
-from dtfl_app.strategies import registry
 from dtfl_app.strategies.fedavg import FedAvg
 from dtfl_app.strategies.registry import (
     BUILT_IN,
@@ -85,7 +85,9 @@ def test_none_or_the_same_method_twice_is_refused(text):
 
 
 def test_an_unknown_method_is_refused_with_those_there_are():
-    with pytest.raises(ConfigError, match=r"'cyclic' is unknown.*'cwa'.*'lpe'.*import path"):
+    with pytest.raises(
+        ConfigError, match=r"'cyclic' is unknown; expected one of cwa, .*lpe.*pkg.module:Name"
+    ):
         strategy_names(config(strategy="fedavg,cyclic"))
 
 
@@ -117,20 +119,22 @@ def test_a_built_in_name_cannot_be_taken_over(own_module, monkeypatch):
 
 @pytest.mark.parametrize("attribute", ["Stranger", "not_a_class"])
 def test_what_is_no_strategy_is_refused(own_module, attribute):
-    with pytest.raises(ConfigError, match=f"'{own_module}:{attribute}' is not a subclass of DTFL"):
+    with pytest.raises(
+        ConfigError, match=f"'{own_module}:{attribute}' is .*, not a subclass of DTFL"
+    ):
         find_strategy(f"{own_module}:{attribute}")
 
 
-@pytest.mark.parametrize("path", ["no_such_module:Mine", "plant_methods:Nothing", "plant_methods"])
+@pytest.mark.parametrize("path", ["no_such_module:Mine", "plant_methods:Nothing", "plant_methods:"])
 def test_what_cannot_be_imported_is_refused(own_module, path):
-    with pytest.raises(ConfigError, match=rf"strategy '{path}' is unknown .* expected one of"):
+    with pytest.raises(ConfigError, match=rf"strategy = '{path}' cannot be imported: .*expected a"):
         find_strategy(path)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("alfa=0.5", "unknown key 'alfa'; did you mean 'alpha'"),
+        ("alfa=0.5", "unknown option 'alfa'; did you mean 'alpha'"),
         ("alpha=fast", "strategy-options = 'alpha=fast' cannot be read"),
         ("alpha", "cannot be read"),
         ("alpha=-1.0", "alpha = -1.0; expected at least 0"),
@@ -141,6 +145,24 @@ def test_what_cannot_be_imported_is_refused(own_module, path):
 def test_wrong_options_of_ones_own_method_are_refused(own_module, options, message):
     with pytest.raises(ConfigError, match=message):
         strategy_on(f"{own_module}:Mine", strategy_options=options)
+
+
+def test_several_methods_share_their_options_out(own_module):
+    """An option is of one method at least; each takes those that it has."""
+    both = {"strategy": f"{own_module}:Mine,dtkd", "strategy_options": 'alpha=0.25, side="server"'}
+
+    mine = strategy_on(f"{own_module}:Mine", line_twin(1.0), **both)
+    ours = strategy_on("dtkd", line_twin(1.0), **both)
+
+    assert (mine.settings.alpha, ours.settings.side) == (0.25, "server")
+    assert strategy_names(config(**both)) == [f"{own_module}:Mine", "dtkd"]
+    with pytest.raises(ConfigError, match="unknown option 'alfa'; did you mean 'alpha'"):
+        strategy_names(config(**{**both, "strategy_options": "alfa=0.25"}))
+
+
+def test_an_option_that_no_method_of_the_run_has_is_refused():
+    with pytest.raises(ConfigError, match="strategy-options: unknown option 'mu'; there is none"):
+        strategy_names(config(strategy="fedavg", strategy_options="mu=0.1"))
 
 
 def test_settings_are_checked_when_a_method_is_made():

@@ -1,5 +1,6 @@
 """A data set of two channels in a minute: sites that a test can make in milliseconds."""
 
+import sys
 from dataclasses import dataclass
 from typing import Self
 
@@ -88,5 +89,7 @@ class SmallDataset(FederatedDataset):
 def use_small_dataset(monkeypatch: pytest.MonkeyPatch, dataset: SmallDataset) -> None:
     """Let ``dataset = "small"`` stand for `dataset`, at the server and at all sites."""
     always = {"from_config": classmethod(lambda cls, config: dataset)}
-    monkeypatch.setitem(catalogue.DATASETS, "small", type("Small", (type(dataset),), always))
+    chosen = type("Small", (type(dataset),), always)
+    monkeypatch.setattr(sys.modules[__name__], "Chosen", chosen, raising=False)
+    monkeypatch.setitem(catalogue.DATASETS.built_in, "small", f"{__name__}:Chosen")  # type: ignore[arg-type]
     site._open_site.cache_clear()

@@ -92,7 +92,7 @@ def test_it_runs_in_an_empty_folder(python: Path, cache: Path, tmp_path: Path) -
 
 def test_a_new_app_stands_on_it(python: Path, tmp_path: Path) -> None:
     """Flower finds the apps in the wheel, and the bundle is a few kB."""
-    made = run(python, tmp_path, "dtfl", "new", "my-plant")
+    made = run(python, tmp_path, "dtfl", "new", "app", "my-plant")
     assert made.returncode == 0, made.stderr
 
     built = run(python, tmp_path / "my-plant", "flwr", "build")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from twin.base import Scenario
 from twin.ctown.demands import check_demand
-from twin.ctown.events import KINDS, check_scenario, ctown_assets
+from twin.ctown.events import KINDS, check_scenario, ctown_assets, kinds_of
 from twin.ctown.network import DMA_TANKS, Network, network_of
 from twin.ctown.plant import PlantModel
 from twin.ctown.run import ScenarioRun
@@ -54,6 +54,11 @@ class CTownTwin:
     def schema(self) -> Schema:
         """BATADAL's 43 channels, hourly."""
         return SCADA
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of event that it can simulate: all attacks and faults, in the table's order."""
+        return kinds_of(("attack", "fault"))
 
     def fingerprint(self) -> str:
         """Digest of plant, network file, schema and model: 16 hexadecimal digits."""
