@@ -45,7 +45,11 @@ def _is_twin(found: object) -> bool:
 TWINS = Registry(
     "twin.kind",
     "auto, none, or a class with from_options (docs/twin.md)",
-    {"ctown": "dtfl_app.inputs.twins:CTOWN", "recorded": "dtfl_app.inputs.twins:RECORDED"},
+    {
+        "ctown": "dtfl_app.inputs.twins:CTOWN",
+        "epanet": "twin.epanet.simulate:EpanetTwin",
+        "recorded": "dtfl_app.inputs.twins:RECORDED",
+    },
     "dtfl.twins",
     _is_twin,
 )

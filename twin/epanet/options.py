@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from twin.errors import TwinError
 
-__all__ = ["EpanetOptions"]
+__all__ = ["EpanetOptions", "NetworkOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,16 @@ class EpanetOptions:
             "flow": self.flow_noise,
             "pressure": self.pressure_noise,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions(EpanetOptions):
+    """Options of a twin that an app's settings name.
+
+    Parameters
+    ----------
+    network : path of the EPANET input file, within the folder of the data where it is relative.
+    pressures, meters : left empty, the sensors are those of the sites' channels.
+    """
+
+    network: str = ""

@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
-from twin.base import Scenario
+from twin.base import Scenario, Surroundings
 from twin.epanet.derived import derive_laws
 from twin.epanet.events import KINDS, Kinds, check_scenario, labelled
 from twin.epanet.laws import Laws
 from twin.epanet.opening import check_file
-from twin.epanet.options import EpanetOptions
+from twin.epanet.options import EpanetOptions, NetworkOptions
 from twin.epanet.plan import plan_scenarios
 from twin.epanet.plant import Instrumented, instrument
 from twin.epanet.run import SimulationReport
 from twin.epanet.scenario import ScenarioRun
 from twin.epanet.trial import try_plant
+from twin.errors import TwinError
 from twin.schema import Schema
 
 __all__ = ["EpanetTwin"]
@@ -43,10 +45,25 @@ class EpanetTwin:
     options : what the file does not say.
     """
 
+    Options: ClassVar[type] = NetworkOptions
+
     def __init__(self, network: str | Path, options: EpanetOptions | None = None) -> None:
         self._path, self._options = Path(network).absolute(), options or EpanetOptions()
         changed = self._path.stat().st_mtime_ns if self._path.exists() else 0
         _check(self._path, self._options, changed)
+
+    @classmethod
+    def from_options(cls, options: NetworkOptions, around: Surroundings) -> EpanetTwin:
+        """Build the twin of sites with these channels; `F_` and `P_` ones name its sensors."""
+        if not options.network:
+            raise TwinError(
+                "twin epanet: option network is empty; give the path of an EPANET input file (.inp)"
+            )
+        plain = {field.name: getattr(options, field.name) for field in fields(EpanetOptions)}
+        for option, start in (("meters", "F_"), ("pressures", "P_")):
+            there = [name[2:] for name in around.schema.names if name.startswith(start)]
+            plain[option] = plain[option] or tuple(there)
+        return cls(around.folder / options.network, EpanetOptions(**plain))
 
     def _plant(self) -> Instrumented:
         return instrument(self._path, self._options)
