@@ -7,7 +7,7 @@ import pytest
 from dtfl_app.core.registry import read_options
 from dtfl_app.inputs.twins import TWINS
 from tests.support.networks import NET3
-from twin.base import EventfulTwin, Surroundings, TwinFactory
+from twin.base import EventfulTwin, Surroundings
 from twin.epanet.options import EpanetOptions
 from twin.epanet.simulate import EpanetTwin
 from twin.errors import TwinError
@@ -24,7 +24,6 @@ def test_it_has_the_sensors_of_the_sites_and_the_file_of_their_folder(tmp_path):
 
     twin = named('network="Net3.inp", burn-in-days=1', Surroundings(sites, tmp_path))
 
-    assert isinstance(EpanetTwin, TwinFactory)
     assert isinstance(twin, EventfulTwin)
     assert twin.schema == sites
     assert twin.options.burn_in_days == 1
