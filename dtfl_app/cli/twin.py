@@ -18,9 +18,9 @@ from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.batadal import read_batadal
 from twin.base import Scenario
+from twin.compare import compare, exceptions, summarise
 from twin.ctown.calibrate import calibrate
 from twin.ctown.channels import SCADA
-from twin.ctown.compare import compare, exceptions, summarise
 from twin.ctown.defaults import default_plant
 from twin.ctown.plant import PlantModel
 from twin.ctown.simulate import CTownTwin
