@@ -81,14 +81,14 @@ def test_half_a_twin_s_teacher_has_half_its_weight_at_the_sites():
 
 
 def test_the_distance_of_two_normal_distributions_by_hand():
-    """Equal ones: 0. Means two apart: 1 - exp(-4 / 8). Spread 3 against 1: 1 - sqrt(6 / 10).
+    """Its square, of equal ones: 0. Means two apart: 1 - exp(-4 / 8). Spreads 3, 1: 1 - sqrt(0.6).
 
     A constant one unit away from a constant: variances of 0.01 each, 1 - exp(-1 / 0.08).
     """
     found = moment_distance(*np.array([[0, 2, 0, 1], [1, 1, 9, 0], [0, 0, 0, 0], [1, 1, 1, 0.0]]))
 
     wanted = [0, 1 - math.exp(-0.5), 1 - math.sqrt(0.6), 1 - math.exp(-12.5)]
-    assert found == pytest.approx(wanted)
+    assert found**2 == pytest.approx(wanted)
 
 
 def test_trust_falls_with_the_distance_beyond_a_typical_site_s_and_names_the_channels():
