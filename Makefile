@@ -23,7 +23,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	for grid in benchmarks/*.toml; do $(BIN)/dtfl bench $$grid || exit 1; done
 	for name in round_cost twin_distance update_norms robust_rules wrong_twins witness_spread privacy \
-		cross_validation poisoning liars soak drift detection site_check; do \
+		cross_validation poisoning liars soak drift detection detectors site_check; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 $(STAMP): pyproject.toml constraints.txt

@@ -18,7 +18,7 @@ import numpy as np
 from flwr.app import Context, Message, RecordDict
 
 from dtfl_app.client.site import Site, open_site
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import prefixed, receive, to_arrays, to_record, with_prefix
 

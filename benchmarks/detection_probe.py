@@ -98,7 +98,8 @@ def followed_times(model: Path, data: Path) -> list[float]:
 def onnx_times(run: Path, data: Path) -> list[float]:
     """Seconds until ready, then the model's score alone, per row."""
     deployment = read_folder(run / "deploy" / "cwa")
-    model, inputs = OnnxModel(deployment.graph), inputs_of(data, deployment.scaler)
+    plan, inputs = deployment.features, inputs_of(data, deployment.scaler)
+    model = OnnxModel(deployment.graph, plan.window, len(plan.names))
     return timed(len(inputs), lambda row: model.score(inputs[row : row + 1]))
 
 

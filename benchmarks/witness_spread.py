@@ -27,7 +27,8 @@ from dtfl_app.bench.provenance import Provenance, provenance_line
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.settings import Value
 from dtfl_app.core.text_tables import markdown
-from dtfl_app.detector.models import Params, build_model, get_params, set_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import Params, get_params, set_params
 from dtfl_app.detector.training import Rows, TrainingSpec, train
 from dtfl_app.evaluation.baselines import Material, gather
 from dtfl_app.inputs.preparation import model_spec

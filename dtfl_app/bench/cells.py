@@ -14,6 +14,7 @@ from dtfl_app.core.data_sections import DataSettings, FeatureSettings, PlantSett
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.core.settings import Value, keys_of, read_settings, to_mapping
+from dtfl_app.detector.models import require_detector
 from dtfl_app.strategies.registry import default_settings, find_strategy, strategy_names
 
 __all__ = [
@@ -224,6 +225,7 @@ def _complete(chosen: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, 
     """Every setting with its default filled in: those of all runs, and the strategy's own."""
     config = RunConfig.from_mapping(chosen)
     (name,) = strategy_names(config)
+    require_detector(config.detector)
     everyone = {k: v for k, v in config.to_mapping().items() if k not in config.extra}
     common = {k: v for k, v in everyone.items() if k not in PLACES}
     # A strategy of one's own has its settings in `strategy-options`, which all runs share.

@@ -1,11 +1,11 @@
-"""What a gateway scores with, in memory and as the files of its folder."""
+"""What a gateway scores with, in memory and as the files of its folder; `decoding` reads them."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.bundle.laws import Physics
-from dtfl_app.core.errors import BundleError, SchemaError
-from dtfl_app.core.evidence import KINDS, EvidenceKind
-from dtfl_app.detector.calibration import Calibration, Sketch
+from dtfl_app.core.errors import SchemaError
+from dtfl_app.core.evidence import EvidenceKind
+from dtfl_app.detector.calibration import Calibration
 from dtfl_app.sites.features import FeatureSpec
-from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.scaling import Scaler, Scaling
 from dtfl_app.sites.site_schema import SiteSchema, read_site_schema
 
-__all__ = ["Bundle", "FeaturePlan", "decode", "encode"]
+__all__ = ["Bundle", "FeaturePlan", "encode"]
 
 Floats = NDArray[np.float64]
 
@@ -63,6 +63,7 @@ class Bundle:
     physics : what physical evidence needs; None where none is wanted.
     graph : the ONNX model.
     version : the model's version; "" before it was written.
+    scalers : site -> its own scaling, where each site has one.
     """
 
     site_schema: SiteSchema
@@ -77,6 +78,12 @@ class Bundle:
     physics: Physics | None
     graph: bytes
     version: str = ""
+    scalers: Mapping[str, Scaler] = field(default_factory=dict)
+
+    @property
+    def scaling(self) -> Scaling:
+        """Which scaling is in force at which site."""
+        return Scaling(self.scaler, self.scalers)
 
     def for_site(self, path: Path) -> Bundle:
         """Read a site's file as its own schema says; SchemaError unless it is of this schema."""
@@ -95,13 +102,15 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
     plan = bundle.features
     files: dict[str, bytes] = {
         "model.onnx": bundle.graph,
-        "scaler.json": _json({"features": list(plan.names), **bundle.scaler.to_dict()}),
+        "scaler.json": _json({"features": list(plan.names), **bundle.scaling.to_dict()}),
         "calibration.json": _json(_calibration_mapping(bundle)),
         "features.json": _json(
             {
                 "window_s": plan.spec.window_s,
                 "step_s": plan.spec.step_s,
                 "statistics": list(plan.spec.statistics),
+                # Only where there is one: other models keep the version that they had before.
+                **({"baseline": plan.spec.baseline} if plan.spec.baseline else {}),
                 "channels": bundle.site_schema.schema.names,
                 "names": list(plan.names),
                 "window": plan.window,
@@ -114,55 +123,6 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
     if bundle.physics is not None:
         files["physics.json"] = _json(bundle.physics.to_mapping())
     return files
-
-
-def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
-    """Inverse of `encode`, for the model `version` in folder `where`.
-
-    Raises KeyError, TypeError or ValueError where a file lacks something, BundleError where the
-    model weighs evidence that this version does not know, or can raise no alarm.
-    """
-    plain = {name: json.loads(files[name]) for name in files if name.endswith(".json")}
-    features, calibration = plain["features.json"], plain["calibration.json"]
-    plan = FeaturePlan(
-        FeatureSpec(features["window_s"], features["step_s"], tuple(features["statistics"])),
-        tuple(features["names"]),
-        features["window"],
-        tuple(features["unread"]),
-        features["frozen_missing"],
-    )
-    usual = {
-        kind: np.array(shares, dtype=np.float64) for kind, shares in calibration["usual"].items()
-    }
-    physics, scores = plain.get("physics.json"), _calibration(calibration)
-    if scores.silent:
-        raise BundleError(
-            f"{where}: the model has no scores of normal operation, hence no threshold, and would "
-            "raise no alarm; train it with sites whose files leave rows to calibrate on"
-        )
-    return Bundle(
-        site_schema=read_site_schema(where / "schema.toml"),
-        features=plan,
-        scaler=Scaler.from_dict(plain["scaler.json"]),
-        kinds=_kinds(calibration["kinds"], where),
-        rate=calibration["false_alarm_rate"],
-        smoothing=calibration["smoothing"],
-        calibration=scores,
-        usual=usual,
-        usual_of=calibration["usual_of"],
-        physics=None if physics is None else Physics.from_mapping(physics),
-        graph=files["model.onnx"],
-        version=version,
-    )
-
-
-def _kinds(names: Sequence[str], where: Path) -> tuple[EvidenceKind, ...]:
-    if unknown := [name for name in names if name not in KINDS]:
-        raise BundleError(
-            f"{where}: the model weighs evidence {unknown}; this version knows {', '.join(KINDS)}. "
-            "Install the version that card.md names"
-        )
-    return tuple(KINDS[name] for name in names)
 
 
 def _json(content: object) -> bytes:
@@ -191,22 +151,3 @@ def _calibration_mapping(bundle: Bundle) -> dict[str, Any]:
         "usual": {kind: shares.tolist() for kind, shares in sorted(bundle.usual.items())},
         "usual_of": bundle.usual_of,
     }
-
-
-def _calibration(plain: Mapping[str, Any]) -> Calibration:
-    # A model of before sites were trimmed counts them all.
-    trim = plain.get("trim", 0.0)
-    if not 0.0 <= trim <= 0.5:
-        raise ValueError(f"trim is {trim}, expected 0 to 0.5")
-    if not 0.0 < plain["false_alarm_rate"] <= 0.5:
-        raise ValueError(f"false_alarm_rate is {plain['false_alarm_rate']}, expected 0 to 0.5")
-    floors = [-math.inf if floor is None else float(floor) for floor in plain["floors"]]
-    if not all(floor >= 0.0 or floor == -math.inf for floor in floors):
-        raise ValueError(f"floors are {floors}, expected null or numbers >= 0")
-    sites = {
-        site: [Sketch(s["count"], np.array(s["values"], dtype=np.float64)) for s in sketches]
-        for site, sketches in plain["sites"].items()
-    }
-    found = Calibration(np.array(floors), sites, trim, bool(plain.get("own_thresholds", False)))
-    found.require_sound()
-    return found

@@ -11,7 +11,9 @@ from dtfl_app.bundle.bundle import Bundle
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.metrics import Metrics
+from dtfl_app.detector.models import find_detector
 from dtfl_app.evaluation.evaluator import Evaluator
+from dtfl_app.inputs.preparation import model_spec
 from dtfl_app.results.measures import Measures, measures_of
 from dtfl_app.results.promises import Promise
 from dtfl_app.sites.catalogue import find_dataset
@@ -72,10 +74,11 @@ _USE = (
 
 def _what(strategy: str, run: str, config: RunConfig, sites: Sequence[str], bundle: Bundle) -> str:
     detector, schema = config.detector, bundle.site_schema.schema
+    spec = model_spec(detector, len(bundle.features.names))
     return "\n".join(
         [
-            f"- {detector.model} of {detector.hidden}-{detector.latent} units, window "
-            f"{detector.window}, {len(bundle.features.names)} features of "
+            f"- {find_detector(detector.model).describe(spec)}, window "
+            f"{detector.window}, {spec.features} features of "
             f"{len(schema.channels)} channels every {schema.period_s:g} s (schema {schema.name})",
             f"- trained by {strategy} in {config.run.rounds} rounds at most, {len(sites)} sites, "
             f"seed {config.run.seed}",
@@ -152,6 +155,16 @@ def _limits(bundle: Bundle) -> str:
         f"- Channels behind an alarm say where to look, not what happened; for the model's "
         f"evidence they are judged against {_usual(bundle.usual_of)}.",
     ]
+    if bundle.scalers:
+        limits.append(
+            "- Each site's readings are scaled by its own moments, those of a site that took no "
+            "part by all sites' pooled ones, which may fit it badly."
+        )
+    if rows := plan.spec.baseline:
+        limits.append(
+            f"- The first {rows} rows of a recording are taken as normal and not scored; what is "
+            "wrong there is normal for the rest of it."
+        )
     if plan.unread:
         limits.append(
             f"- No site had a reading of {', '.join(plan.unread)}: always taken as missing."

@@ -13,15 +13,13 @@ from dtfl_app.bundle.bundle import Bundle, FeaturePlan
 from dtfl_app.bundle.card import model_card
 from dtfl_app.bundle.folder import write_folder
 from dtfl_app.bundle.laws import Physics
-from dtfl_app.bundle.onnx_graph import score_graph
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.environment import installed_versions
 from dtfl_app.core.evidence import MODEL_KINDS, evidence_kinds
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.detector.models import build_model, set_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
-from dtfl_app.inputs.preparation import Prepared, scaler_from_arrays
+from dtfl_app.inputs.preparation import Prepared, scaling_from_arrays
 from dtfl_app.results.promises import Promise, promises
 from dtfl_app.results.saved_models import SavedModel
 from dtfl_app.sites.federation import FederatedDataset
@@ -81,13 +79,15 @@ def export_model(
         *_measured(model, origin),
         _promise(strategy, model, origin),
     )
-    about = {"run": origin.run, "strategy": strategy, "made_with": versions}
+    detector = {"model": model.spec.kind, "options": model.spec.options}
+    about = {"run": origin.run, "strategy": strategy, "detector": detector, "made_with": versions}
     write_folder(path, bundle, weights.read_bytes(), card, about)
 
 
 def _bundle(model: SavedModel, origin: Origin) -> Bundle:
     spec = origin.dataset.feature_spec
     usual, usual_of = _usual(model, origin)
+    scaling = scaling_from_arrays(model.scaler)
     return Bundle(
         site_schema=origin.dataset.site_schema,
         features=FeaturePlan(
@@ -97,7 +97,8 @@ def _bundle(model: SavedModel, origin: Origin) -> Bundle:
             origin.unread,
             origin.dataset.frozen_as_missing,
         ),
-        scaler=scaler_from_arrays(dict(model.scaler)),
+        scaler=scaling.pooled,
+        scalers=scaling.own,
         kinds=evidence_kinds(model.evidence),
         rate=model.false_alarm_rate,
         smoothing=model.smoothing,
@@ -105,7 +106,7 @@ def _bundle(model: SavedModel, origin: Origin) -> Bundle:
         usual=usual,
         usual_of=usual_of,
         physics=_physics(model, origin),
-        graph=score_graph(model.spec.kind, model.spec.features, model.spec.window, model.params),
+        graph=model.detector().to_onnx(),
     )
 
 
@@ -129,8 +130,7 @@ def _usual(model: SavedModel, origin: Origin) -> tuple[dict[str, NDArray[np.floa
     """
     if origin.twin is None or not (origin.twin.features.label < 1).any():
         return {kind.name: np.zeros(model.spec.features) for kind in MODEL_KINDS}, ""
-    normal, detector = origin.twin.features.label < 1, build_model(model.spec, 0)
-    set_params(detector, model.params)
+    normal, detector = origin.twin.features.label < 1, model.detector()
     shares = {
         kind.name: origin.twin.score(detector, kind.steps(model.smoothing)).per_channel
         for kind in MODEL_KINDS

@@ -2,7 +2,7 @@
 
 model.onnx         the detector, its score, the features' shares in it and what it expects
 model.safetensors  the same model as `dtfl evaluate` and further training read it
-scaler.json        the scaling that the federation agreed on
+scaler.json        the scaling that the federation agreed on, and sites' own where each has one
 calibration.json   kinds of evidence, thresholds, the sites' sketches of normal scores
 features.json      how features are made of readings
 schema.toml        channels, units, ranges, and how a site's file is written
@@ -18,9 +18,11 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from dtfl_app.bundle.bundle import Bundle, decode, encode
+from dtfl_app.bundle.bundle import Bundle, encode
+from dtfl_app.bundle.decoding import decode
+from dtfl_app.bundle.reading import REMEDY, convert, parse, read_file
+from dtfl_app.bundle.records import ManifestRecord
 from dtfl_app.core.errors import BundleError, ResultsError
 from twin.files import write_atomically
 
@@ -30,6 +32,13 @@ MANIFEST = "manifest.json"
 _FORMAT = 1
 # Tells of the run: two runs that did the same leave different cards, and the same model.
 _CARD = "card.md"
+_PHYSICS = "physics.json"
+_NEEDED = {
+    "model.onnx", "model.safetensors", "scaler.json", "calibration.json", "features.json",
+    "schema.toml", _CARD,
+}  # fmt: skip
+# Bytes of the largest file that is read at all: the detectors and sites of any plant need less.
+_MOST_TEXT, _MOST_MODEL = 64 << 20, 256 << 20
 
 
 def write_folder(
@@ -64,14 +73,24 @@ def write_folder(
             made.mkdir()
             for name, content in files.items():
                 write_atomically(made / name, content)
-            if path.exists():
-                path.rename(Path(aside) / "before")
-            made.rename(path)
+            _put(made, path, Path(aside) / "before")
     except OSError as error:
         raise ResultsError(
             f"{path} cannot be written ({error}); make room, or give it rights"
         ) from error
     return version
+
+
+def _put(made: Path, path: Path, before: Path) -> None:
+    """Rename `made` to `path`; what was there stands aside, and again in its place on failure."""
+    if path.exists():
+        path.rename(before)
+    try:
+        made.rename(path)
+    except OSError:
+        if before.exists():
+            before.rename(path)
+        raise
 
 
 def model_version(hashes: Mapping[str, str]) -> str:
@@ -86,64 +105,66 @@ def model_version(hashes: Mapping[str, str]) -> str:
 def read_folder(path: Path) -> Bundle:
     """Read and check a folder that `write_folder` wrote.
 
-    Raises BundleError naming the file that is missing, changed or does not belong there.
+    Raises BundleError naming the file, and the key in it, that is missing, changed, impossible or
+    does not belong there.
     """
     manifest = _manifest(path)
-    found = {file.name for file in path.iterdir()}
-    wanted = manifest["files"]
-    if strange := sorted(found - set(wanted) - {MANIFEST}):
-        raise BundleError(
-            f"{path / strange[0]} does not belong to the model; its folder holds what its "
-            f"{MANIFEST} lists and nothing else: remove it"
-        )
-    contents = {name: _checked(path / name, digest) for name, digest in wanted.items()}
-    version = model_version(wanted)
-    if version != manifest["model"]:
-        raise _not_whole(
-            path / MANIFEST, f"calls the model {manifest['model']}, its files {version}"
-        )
-    try:
-        return decode(contents, path, version)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _not_whole(path, f"one of its files lacks something ({error!r})") from error
+    _require_nothing_else(path, manifest)
+    contents = {name: _checked(path / name, digest) for name, digest in manifest.files.items()}
+    version = model_version(manifest.files)
+    if version != manifest.model:
+        raise _not_whole(path / MANIFEST, f"calls the model {manifest.model}, its files {version}")
+    return decode(contents, path, version)
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _manifest(path: Path) -> ManifestRecord:
     if not path.is_dir():
         raise BundleError(
             f"{path}: no such folder; expected RUN/deploy/STRATEGY, which a run leaves"
         )
+    where = path / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["format"] != _FORMAT:
-            raise _not_whole(
-                path / MANIFEST, f"format {manifest['format']}, this version reads {_FORMAT}"
-            )
-        if not isinstance(manifest["files"], dict) or not isinstance(manifest["model"], str):
-            raise TypeError("files or model")
+        found = parse(read_file(where, _MOST_TEXT, REMEDY), where, REMEDY)
     except FileNotFoundError:
         raise BundleError(
             f"{path} holds no {MANIFEST}; expected RUN/deploy/STRATEGY, which a run leaves"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _not_whole(path / MANIFEST, f"cannot be read ({error!r})") from error
+    if found.get("format") != _FORMAT:
+        raise _not_whole(where, f"format {found.get('format')}, this version reads {_FORMAT}")
+    manifest = convert(found, ManifestRecord, where, REMEDY)
+    listed = set(manifest.files)
+    if lacking := sorted(_NEEDED - listed):
+        raise _not_whole(where, f"lists no {lacking[0]} among its files")
+    if strange := sorted(listed - _NEEDED - {_PHYSICS}):
+        raise _not_whole(where, f"lists {strange[0]!r}, which is no file of a model")
     return manifest
 
 
-def _checked(path: Path, digest: str) -> bytes:
+def _require_nothing_else(path: Path, manifest: ManifestRecord) -> None:
     try:
-        content = path.read_bytes()
+        found = {file.name for file in path.iterdir()}
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error}); give it the right to be") from error
+    if strange := sorted(found - set(manifest.files) - {MANIFEST}):
+        raise BundleError(
+            f"{path / strange[0]} does not belong to the model; its folder holds what its "
+            f"{MANIFEST} lists and nothing else: remove it"
+        )
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    most = _MOST_MODEL if path.name.startswith("model.") else _MOST_TEXT
+    try:
+        content = read_file(path, most, REMEDY)
     except FileNotFoundError:
         raise _not_whole(path, "is missing") from None
-    except OSError as error:
-        raise _not_whole(path, f"cannot be read ({error})") from error
     if _sha256(content) != digest:
         raise _not_whole(path, f"was changed: its SHA-256 is not the one in {MANIFEST}")
     return content
 
 
 def _not_whole(path: Path, what: str) -> BundleError:
-    return BundleError(f"{path} {what}; copy the model's whole folder from its run again")
+    return BundleError(f"{path} {what}; {REMEDY}")
 
 
 def _sha256(content: bytes) -> str:

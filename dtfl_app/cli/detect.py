@@ -178,6 +178,8 @@ def _summarise(detection: Detection, seconds: float, target: Path) -> None:
         counts.skipped, counts.missing, counts.impossible, counts.stretches, counts.gaps,
         counts.filled, 1000 * seconds / max(counts.rows, 1),
     )  # fmt: skip
+    if counts.baseline:
+        log.info("%d rows are of baselines, and so not scored", counts.baseline)
     if detection.left_out.total:
         log.warning("left out: %s", detection.left_out)
     if told := detection.no_step():

@@ -24,6 +24,7 @@ from dtfl_app.core.logs import read_line, without_colours
 from dtfl_app.core.naming import run_name
 from dtfl_app.core.sections import RunSettings
 from dtfl_app.core.settings import Value, fields_of, group_of, keys_of
+from dtfl_app.detector.models import require_detector
 from dtfl_app.engine.launch import simulate, superlink
 from dtfl_app.results.run_directory import require_no_run
 from dtfl_app.results.show import show_run
@@ -57,7 +58,8 @@ def run(
         chosen = _complete(app.settings(parse_settings(settings or [])))
         app.require(chosen)
         # The ServerApp checks them too; here a slip costs no start of an engine.
-        strategy_names(RunConfig.from_mapping(chosen))
+        strategy_names(config := RunConfig.from_mapping(chosen))
+        require_detector(config.detector)
         path = Path(str(chosen["results-dir"])) / str(chosen["run-name"])
         sites = int(chosen["sites"])
         if chosen.get("resume"):

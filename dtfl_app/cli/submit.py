@@ -18,6 +18,7 @@ from dtfl_app.core.config import RunConfig, keys_with
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.naming import run_name
 from dtfl_app.core.settings import Value
+from dtfl_app.detector.models import require_detector
 from dtfl_app.engine.launch import submit as submit_run
 from dtfl_app.results.show import show_run
 from dtfl_app.strategies.registry import strategy_names
@@ -41,7 +42,8 @@ def submit(
     with clear_errors(), open_app(app_dir) as app:
         chosen = _complete(app.settings(parse_settings(settings or [])))
         app.require(chosen)
-        strategy_names(RunConfig.from_mapping(chosen))
+        strategy_names(config := RunConfig.from_mapping(chosen))
+        require_detector(config.detector)
         try:
             follow(_announced(submit_run(superlink, app.path, chosen), console), console)
         except KeyboardInterrupt:

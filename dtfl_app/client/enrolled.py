@@ -9,6 +9,7 @@ must be of to leave at all.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,19 @@ from twin.files import write_atomically
 
 __all__ = ["as_told"]
 
-_FILE = "enrolment.safetensors"
-
 Hashes = NDArray[np.uint64]
+# Readings of each feature that an answer was of, which it tells where it has no noise.
+Counts = NDArray[np.float64]
 
 
-def as_told(profile: Profile, rows: NDArray[np.float32], home: Path, least: int) -> Profile:
+def as_told(
+    profile: Profile,
+    rows: NDArray[np.float32],
+    home: Path,
+    least: int,
+    noisy: Callable[[Profile], Profile] | None = None,
+    noise: str = "",
+) -> Profile:
     """Return what a site tells: `profile`, or what it told before, where they differ by too little.
 
     Parameters
@@ -41,13 +49,17 @@ def as_told(profile: Profile, rows: NDArray[np.float32], home: Path, least: int)
     rows : that its moments are of, shape (n, d).
     home : the site's folder of states.
     least : rows, and readings of each channel, by which two answers differ if they do, >= 1.
+    noisy : adds noise to a profile; None = it is told as it is. The same data has the same answer:
+        the mean of many noisy ones would be the true one.
+    noise : names how much, for answers with different noise are remembered each by itself.
     """
+    path = home / f"enrolment{noise and '-'}{noise}.safetensors"
     hashes = np.sort(_hashes(rows))
-    before = _read(home / _FILE, profile)
+    before = _read(path, profile)
     if before is not None:
-        told, known = before
+        told, known, readings = before
         others = len(np.setxor1d(hashes, known))
-        if others == 0 or _too_close(profile, told, others, least):
+        if others == 0 or _too_close(profile, readings, others, least):
             if others:
                 log.info(
                     "site %s: enrols with the moments that it told before; %d rows are others "
@@ -55,12 +67,13 @@ def as_told(profile: Profile, rows: NDArray[np.float32], home: Path, least: int)
                     profile.site, others, least,
                 )  # fmt: skip
             return told
+    told = profile if noisy is None else noisy(profile)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        write_atomically(home / _FILE, _packed(profile, hashes))
+        write_atomically(path, _packed(told, hashes, profile.moments.n))
     except OSError as error:
-        log.warning("site %s: %s cannot be written: %s", profile.site, home / _FILE, error)
-    return profile
+        log.warning("site %s: %s cannot be written: %s", profile.site, path, error)
+    return told
 
 
 def _hashes(rows: NDArray[np.float32]) -> Hashes:
@@ -68,16 +81,17 @@ def _hashes(rows: NDArray[np.float32]) -> Hashes:
     return np.asarray(found.to_numpy(), dtype=np.uint64)
 
 
-def _too_close(profile: Profile, told: Profile, others: int, least: int) -> bool:
+def _too_close(profile: Profile, readings: Counts, others: int, least: int) -> bool:
     """Whether two answers are apart by fewer rows than `least`, or a channel by fewer readings."""
-    change = np.abs(profile.moments.n - told.moments.n)
+    change = np.abs(profile.moments.n - readings)
     return others < least or bool(((change > 0) & (change < least)).any())
 
 
-def _packed(profile: Profile, hashes: Hashes) -> bytes:
+def _packed(profile: Profile, hashes: Hashes, readings: Counts) -> bytes:
     demand = profile.demand or DemandSums.none()
     arrays = {
         "rows": hashes,
+        "readings": readings,
         **{name: getattr(profile.moments, name) for name in ("n", "mean", "m2")},
         **{f"demand-{name}": getattr(demand, name) for name in ("count", "total")},
     }
@@ -89,8 +103,8 @@ def _packed(profile: Profile, hashes: Hashes) -> bytes:
     return save(arrays, metadata={"about": json.dumps(about)})
 
 
-def _read(path: Path, now: Profile) -> tuple[Profile, Hashes] | None:
-    """The last answer and the rows it was of; None where there is none to the same question."""
+def _read(path: Path, now: Profile) -> tuple[Profile, Hashes, Counts] | None:
+    """The last answer, the rows and readings it was of; None without one to the same question."""
     try:
         with safe_open(str(path), framework="numpy") as file:
             about: dict[str, Any] = json.loads(file.metadata()["about"])
@@ -103,7 +117,7 @@ def _read(path: Path, now: Profile) -> tuple[Profile, Hashes] | None:
             return None
         demand = sums if about["with-demand"] else None
         told = replace(now, moments=moments, quality=about["quality"], demand=demand)
-        return told, arrays["rows"]
+        return told, arrays["rows"], arrays.get("readings", moments.n)
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:

@@ -7,6 +7,7 @@
     max-clip = 0.5                # and privacy.clip no larger than this
     strategies = ["cwa", "lpe"]   # a run may use no others
     evidence = ["smoothed"]       # nor weigh other evidence
+    site-rules = ["scaffold"]     # nor have other site halves of methods run here
     least-readings = 30           # moments of fewer readings do not leave; default 30
 
 All keys may be left out. The file's path is the key ``policy`` of the node config.
@@ -38,6 +39,7 @@ class SitePolicy:
     max_epsilon, max_clip : largest `privacy.epsilon` and `privacy.clip` where it does, > 0.
     strategies : strategies it may use; empty = any.
     evidence : kinds of evidence it may weigh; empty = any.
+    site_rules : site halves of methods that may run at the site; empty = any.
     least_readings : readings of a channel whose moments may leave, >= 1.
     """
 
@@ -46,6 +48,7 @@ class SitePolicy:
     max_clip: float = math.inf
     strategies: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    site_rules: tuple[str, ...] = ()
     least_readings: int = LEAST_READINGS
 
     @classmethod
@@ -70,6 +73,14 @@ class SitePolicy:
         """Raise ConfigError, with all reasons, where a run is not what the site insists on."""
         if reasons := self._reasons(config):
             raise ConfigError(f"the site's policy refuses this run: {'; '.join(reasons)}")
+
+    def require_rule(self, name: str) -> None:
+        """Raise ConfigError where the site half of a method may not run here; "" = it has none."""
+        if name and self.site_rules and name not in self.site_rules:
+            raise ConfigError(
+                f"the site's policy refuses this method: its site half is {name}, allowed: "
+                f"{', '.join(self.site_rules)}"
+            )
 
     def _reasons(self, config: RunConfig) -> list[str]:
         privacy, found = config.privacy, []
@@ -117,5 +128,6 @@ _KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "max-clip": (_positive, "a number above 0"),
     "strategies": (_names, 'names, e.g. ["cwa", "lpe"]'),
     "evidence": (_names, 'kinds of evidence, e.g. ["smoothed"]'),
+    "site-rules": (_names, 'names of site halves, e.g. ["scaffold"]'),
     "least-readings": (_count, "a whole number, 1 or more"),
 }

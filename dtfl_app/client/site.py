@@ -17,12 +17,10 @@ from dtfl_app.core.errors import DTFLError, SiteError
 from dtfl_app.core.logs import log
 from dtfl_app.core.node_config import NodeConfig, Part
 from dtfl_app.core.settings import Value
-from dtfl_app.detector.models import (
-    Detector,
-    build_model,
-    resolve_device,
-    set_params,
-)
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.models import build_model, require_detector, resolve_device
+from dtfl_app.detector.params import set_params
+from dtfl_app.detector.probe import probe
 from dtfl_app.inputs.physics import SitePhysics, open_physics
 from dtfl_app.inputs.preparation import (
     Prepared,
@@ -62,6 +60,7 @@ class Site:
     data : the site's features.
     physics : gives physical evidence; None where none is wanted.
     least : windows, of normal operation or with a reading of a channel, whose moments may leave.
+    policy : what the site insists on.
     """
 
     def __init__(
@@ -70,11 +69,13 @@ class Site:
         data: SiteData,
         physics: SitePhysics | None,
         least: int = LEAST_WINDOWS,
+        policy: SitePolicy = _NO_POLICY,
     ) -> None:
         self.config = config
         self.data = data
         self.physics = physics
         self.least = least
+        self.policy = policy
         self._key: dict[str, object] = {}
         self._prepared: tuple[Prepared, Prepared] | None = None
         # Drawing initial weights costs more than a pass over a site's rows.
@@ -109,7 +110,7 @@ class Site:
         if prefix not in self._models:
             spec = model_spec(self.config.detector, len(self.data.features_train.names))
             device = resolve_device(self.config.run.device)
-            self._models[prefix] = build_model(spec, seed=0).to(device)
+            self._models[prefix] = probe(build_model(spec, seed=0).to(device))
         model = self._models[prefix]
         set_params(model, dequantise(with_prefix(prefix, arrays)))
         return model
@@ -149,7 +150,7 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
     _say_found(data)
     least = least_windows(dataset.schema, dataset.feature_spec, policy.least_readings)
     _require_enough(data, config, least)
-    return Site(config, data, open_physics(config, dataset), least)
+    return Site(config, data, open_physics(config, dataset), least, policy)
 
 
 def _who(dataset: FederatedDataset, part: Part) -> str:
@@ -176,7 +177,7 @@ def _say_found(data: SiteData) -> None:
 def _require_enough(data: SiteData, config: RunConfig, least: int) -> None:
     """Refuse a site of so few windows that what it sends would come close to its readings."""
     counted = {"windows of normal operation": data.normal[0]}
-    if config.detector.model == "classifier":
+    if require_detector(config.detector).needs_labels:
         counted["labelled windows"] = int(np.count_nonzero(data.features_train.label >= 0))
     for what, count in counted.items():
         if count < least:

@@ -8,22 +8,23 @@ calibration scores.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import Context, Message
 from numpy.typing import NDArray
 
 from dtfl_app.client.enrolled import as_told
+from dtfl_app.client.rules import open_rule, sent_and_kept
 from dtfl_app.client.site import Site, open_site
 from dtfl_app.client.state import SiteState, keep_calibration, site_state, state_home
+from dtfl_app.client.versions import keep_version, own_arrays
 from dtfl_app.core.evidence import evidence_kinds
 from dtfl_app.core.settings import read_settings
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import (
-    Detector,
-    as_params,
-    get_params,
-)
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.params import Params, as_params, get_params
 from dtfl_app.detector.training import Distillation, TrainingSpec, train
 from dtfl_app.inputs.preparation import (
     Prepared,
@@ -32,11 +33,12 @@ from dtfl_app.inputs.preparation import (
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.declaration import Declaration
 from dtfl_app.messages.egress import discreet_errors, require_declared
-from dtfl_app.messages.privacy import privatise
+from dtfl_app.messages.privacy import blur_moments, noise_multiplier, privatise
 from dtfl_app.messages.profile import Profile, shares_of
 from dtfl_app.messages.quantise import Quantised
 from dtfl_app.messages.training import ProximalTerm, TeacherTerm, TrainingReply, TrainingTask
 from dtfl_app.messages.wire import (
+    EXTRA,
     MODEL,
     TEACHER,
     Arrays,
@@ -44,6 +46,7 @@ from dtfl_app.messages.wire import (
     receive,
     with_prefix,
 )
+from dtfl_app.rounds.site_rule import SiteRule, overrides
 from dtfl_app.sites.scaling import ChannelSums
 
 __all__ = ["calibrate", "profile", "train_round"]
@@ -58,8 +61,11 @@ def profile(message: Message, context: Context) -> Message:
     with discreet_errors():
         site = open_site(context)
         told, schema = _profile(site), site.data.schema
+        noisy, noise = _blurring(site)
         if (home := state_home(site.name, context, site.config.state)) is not None:
-            told = as_told(told, _normal(site), home, site.least)
+            told = as_told(told, _normal(site), home, site.least, noisy, noise)
+        elif noisy is not None:
+            told = noisy(told)
         declared = told.declaration(
             len(told.moments.n), len(schema.names), with_demand=told.demand is not None
         )
@@ -71,11 +77,14 @@ def train_round(message: Message, context: Context) -> Message:
     with discreet_errors():
         site, task = open_site(context), TrainingTask.unpack(message)
         state = _restored(site, task, context)
+        own = _own(site, task, state, context)
         arrays = receive(message.content, context)
         model = site.model(arrays)
         training, calibration = site.prepared(arrays)
         sketches = _sketches(site, model, training, calibration)
-        examples, loss, steps = _learn(site, model, training, task, arrays)
+        rule = open_rule(site, task, _spec(site, task), own)
+        examples, loss, steps, extras = _learn(site, model, training, task, arrays, rule)
+        sent, own = sent_and_kept(rule, extras, task, own)
         told = TrainingReply(
             site=site.name,
             server_round=task.server_round,
@@ -84,8 +93,11 @@ def train_round(message: Message, context: Context) -> Message:
             loss=loss,
             steps=steps,
             sketches=tuple(sketches),
+            extras=sent,
         )
         reply = require_declared(told.pack(message), _declared(site, model, task))
+        if task.versions is not None:
+            keep_version(task.versions, own, context)
         _keep(state, sketches, task, context)
         return reply
 
@@ -116,6 +128,18 @@ def _profile(site: Site) -> Profile:
     )
 
 
+def _blurring(site: Site) -> tuple[Callable[[Profile], Profile] | None, str]:
+    """What adds noise to a profile, and how much that is; None where the run wants none."""
+    privacy, data = site.config.privacy, site.data
+    if not privacy.moments:
+        return None, ""
+    ranges = data.spec.ranges(data.schema)
+    return (
+        lambda told: replace(told, moments=blur_moments(told.moments, ranges, privacy)),
+        f"{noise_multiplier(privacy):.9g}",
+    )
+
+
 def _normal(site: Site) -> NDArray[np.float32]:
     """The rows that a site's moments are of, shape (n, d)."""
     features = site.data.features_train
@@ -124,7 +148,7 @@ def _normal(site: Site) -> NDArray[np.float32]:
 
 def _declared(site: Site, model: Detector, task: TrainingTask) -> Declaration:
     shapes = {key: value.shape for key, value in get_params(model).items() if key in task.upload}
-    return TrainingReply.declaration(shapes, bool(task.tag), _kinds(site))
+    return TrainingReply.declaration(shapes, bool(task.tag), _kinds(site), task.extras)
 
 
 def _restored(site: Site, task: CalibrationTask, context: Context) -> SiteState | None:
@@ -133,6 +157,13 @@ def _restored(site: Site, task: CalibrationTask, context: Context) -> SiteState 
     if state is not None:
         state.load(context)
     return state
+
+
+def _own(site: Site, task: CalibrationTask, state: SiteState | None, context: Context) -> Arrays:
+    """What the site keeps of its own for the method, in the version that the task names."""
+    if task.versions is None:
+        return {}
+    return own_arrays(site.name, task.versions, context, on_disk=state is not None)
 
 
 def _keep(
@@ -144,18 +175,31 @@ def _keep(
         state.save(context)
 
 
+def _spec(site: Site, task: TrainingTask) -> TrainingSpec:
+    settings, pull = site.config.train, read_settings(ProximalTerm, task.settings)
+    return TrainingSpec(
+        settings.lr, settings.batch_size, pull.mu, settings.optimizer, settings.momentum
+    )
+
+
 def _learn(
-    site: Site, model: Detector, training: Prepared, task: TrainingTask, arrays: Arrays
-) -> tuple[int, float, int]:
-    """Train `model` in place; return number of rows, mean loss and number of steps."""
+    site: Site,
+    model: Detector,
+    training: Prepared,
+    task: TrainingTask,
+    arrays: Arrays,
+    rule: SiteRule,
+) -> tuple[int, float, int, Params]:
+    """Train `model` in place; return number of rows, mean loss, number of steps, extra arrays."""
     device, settings = next(model.parameters()).device, site.config.train
     rows = training.rows(device).for_model(model)
     steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
-    pull = read_settings(ProximalTerm, task.settings)
-    spec = TrainingSpec(settings.lr, settings.batch_size, pull.mu)
     lesson = _distillation(site, task, arrays)
-    loss = train(model, rows, steps, spec, site.rng(task.server_round), lesson)
-    return len(rows), loss, steps
+    rule.before_training(model, with_prefix(EXTRA, arrays))
+    hook = rule.after_backward if overrides(type(rule), "after_backward") else None
+    rng = site.rng(task.server_round)
+    loss = train(model, rows, steps, rule.spec, rng, lesson, hook)
+    return len(rows), loss, steps, rule.after_training(model, steps)
 
 
 def _uploaded(
@@ -180,7 +224,7 @@ def _distillation(site: Site, task: TrainingTask, arrays: Arrays) -> Distillatio
     term = read_settings(TeacherTerm, task.settings)
     if term.weight == 0.0:
         return None
-    return Distillation(site.model(arrays, TEACHER), term.weight, term.temperature)
+    return Distillation(site.model(arrays, TEACHER).eval(), term.weight, term.temperature)
 
 
 def _kinds(site: Site) -> int:

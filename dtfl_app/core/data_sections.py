@@ -36,6 +36,19 @@ class DataSettings:
         "files: files in data.dir that are no sites, as names or patterns (*-test.csv), separated "
         "by commas",
     )
+    scaling: str = setting(
+        "federated",
+        "what readings are standardised by: federated = by the pooled moments of all sites, site = "
+        "each site's by its own, recording = each recording's by the rows it begins with "
+        "(docs/detection.md)",
+        choices=("federated", "site", "recording"),
+    )
+    baseline: int = setting(
+        300,
+        "scaling = recording: rows at the beginning of each recording that its later rows are "
+        "standardised by; they are taken as normal and not scored",
+        low=2,
+    )
     pooling: str = setting(
         "mean",
         "how the sites' moments become the common scaling: mean = of all their rows, bounded = no "

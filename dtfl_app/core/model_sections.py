@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.core.evidence import KINDS, MODEL_KINDS, evidence_kinds, kind_names, laws_among
+from dtfl_app.core.evidence import KINDS, MODEL_KINDS, kind_names, laws_among
 from dtfl_app.core.settings import setting
 
 __all__ = [
@@ -22,10 +22,14 @@ class DetectorSettings:
 
     group: ClassVar[str] = "detector"
 
-    model: str = setting("autoencoder", "detector to train", choices=("autoencoder", "classifier"))
+    model: str = setting(
+        "autoencoder",
+        "detector to train: autoencoder, classifier, temporal, or your own (docs/your-detector.md)",
+    )
+    options: str = setting("", "the detector's own options: key=value, ...")
     window: int = setting(1, "consecutive time steps the model sees at once", low=1)
-    hidden: int = setting(256, "width of the outer hidden layers", low=1)
-    latent: int = setting(24, "width of the innermost layer", low=1)
+    hidden: int = setting(256, "autoencoder, classifier: width of the outer hidden layers", low=1)
+    latent: int = setting(24, "autoencoder, classifier: width of the innermost layer", low=1)
     evidence: str = setting(
         "smoothed",
         f"what raises an alarm: one or more of {kind_names(MODEL_KINDS)} (the model's residual), "
@@ -52,18 +56,6 @@ class DetectorSettings:
         high=0.5,
     )
 
-    def __post_init__(self) -> None:
-        if self.model != "classifier":
-            return
-        # A logit may be negative, so it has no ratio to its threshold that others compare with.
-        several = len(evidence_kinds(self.evidence)) > 1
-        if several or self.thresholds == "site":
-            wrong = f"evidence = {self.evidence!r}" if several else 'thresholds = "site"'
-            raise ConfigError(
-                f'run config: detector.{wrong} needs detector.model = "autoencoder"; a classifier '
-                f"takes one of {kind_names(MODEL_KINDS)}, and federated thresholds"
-            )
-
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
@@ -72,8 +64,19 @@ class TrainSettings:
     group: ClassVar[str] = "train"
 
     epochs: int = setting(2, "passes over a site's rows per round", low=1)
-    lr: float = setting(0.001, "Adam's step size at the sites", above=0.0)
+    optimizer: str = setting(
+        "adam", "what takes the steps at the sites; the twin's are Adam's", choices=("adam", "sgd")
+    )
+    lr: float = setting(0.001, "its step size at the sites", above=0.0)
+    momentum: float = setting(0.0, "sgd: share of the last step in the next", low=0.0, high=0.99)
     batch_size: int = setting(128, "rows per mini-batch", low=1)
+
+    def __post_init__(self) -> None:
+        if self.momentum and self.optimizer != "sgd":
+            raise ConfigError(
+                f"run config: train.momentum = {self.momentum:g} is sgd's alone and "
+                f"train.optimizer is {self.optimizer}; set train.optimizer=sgd or leave it out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

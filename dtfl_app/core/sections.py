@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import setting
 
 __all__ = [
@@ -172,6 +173,16 @@ class PrivacySettings:
         above=0.0,
     )
     delta: float = setting(1e-5, "dp: probability that the promise fails", above=0.0, high=0.1)
+    moments: bool = setting(
+        False, "dp: noise on the moments of enrolment, too, counted as one more update"
+    )
+
+    def __post_init__(self) -> None:
+        if self.moments and not self.dp:
+            raise ConfigError(
+                "run config: privacy.moments = true without privacy.dp would add no noise; set "
+                "privacy.dp = true, or leave privacy.moments out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def require_known(bundle: Bundle, site: str) -> None:
     """Raise ConfigError for a name that means nothing to the model; "" is none."""
     calibrated, physics = bundle.calibration.sites, bundle.physics
     plants = [] if physics is None else [name for name in physics.plants if name]
-    known = sorted({*calibrated, *plants})
+    known = sorted({*calibrated, *plants, *bundle.scalers})
     if site and site not in known:
         raise ConfigError(
             f"--site {site}: the model knows {', '.join(known)}; name one of them, or leave it out "

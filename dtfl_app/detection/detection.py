@@ -83,6 +83,11 @@ class Detection:
         self._csv = bundle.site_schema.csv
         self._skip = self._csv.header_row
         self._warnings = RateLimitedLog(log)
+        if bundle.scalers and not options.site:
+            log.warning(
+                "readings are scaled by the pooled moments of all sites, where each of them had "
+                "its own in training: name this one with --site, if it took part"
+            )
         for name in self.scorer.missing:
             log.info("channel %s is taken as missing", name)
 
@@ -119,6 +124,11 @@ class Detection:
         counts, window = self.counts, self.scorer.window
         if counts.steps or not counts.stretches or counts.longest_stretch >= window:
             return ""
+        if not counts.longest_stretch:
+            return (
+                f"{self._where}: nothing is scored: the first {self.scorer.baseline} rows of a "
+                f"recording are its baseline, and none goes on behind them. Give longer recordings"
+            )
         return (
             f"{self._where}: nothing is scored: a window takes {window} rows, and the longest of "
             f"{counts.stretches} stretches without a gap has {counts.longest_stretch}. Give a file "
@@ -128,7 +138,7 @@ class Detection:
 
     def warn_of_no_step(self) -> None:
         """Log it, once an hour, where a growing file has rows enough for two windows."""
-        enough = self.counts.rows >= 2 * self.scorer.window
+        enough = self.counts.rows - self.counts.baseline >= 2 * self.scorer.window
         if enough and (told := self.no_step()):
             self._warnings.warn("window", "%s", told)
 
@@ -294,6 +304,13 @@ class Detection:
             self.left_out.add(ORDER, self._row_number, f"{iso(row.time)} is {ORDER}")
         elif outcome.gap:
             self._warnings.info("gap", "a gap: a new stretch begins at %s", iso(row.time))
+        if outcome.begins and outcome.baseline:
+            self._warnings.info(
+                "baseline",
+                "a recording goes on at %s: its first %d rows are taken as normal and not scored",
+                iso(row.time),
+                self.scorer.baseline,
+            )
         for name in outcome.impossible:
             self._warnings.warn(
                 name, "channel %s: a reading is outside its physical range; taken as missing", name

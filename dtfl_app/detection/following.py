@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dtfl_app.bundle.bundle import Bundle
+from dtfl_app.bundle.reading import parse, read_file
 from dtfl_app.core.errors import BundleError, ResultsError
 from dtfl_app.detection.detection import Detection, DetectionOptions, log
+from dtfl_app.detection.state_record import RESET, committed, restore
 from dtfl_app.detection.tail import Batch, Tail
 from twin.files import write_atomically
 
 __all__ = ["Following", "follow", "state_path"]
 
 _FORMAT = 2
+# Bytes of the largest state that is read: a week of a hundred channels by the second has less.
+_MOST = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,7 @@ def follow(
             # Whose output it is must be known before there is any.
             output.commit([], _state(detection, source))
         else:
-            detection.restore(output.resumed["detection"])
-            source.restore(output.resumed["file"])
+            restore(output.resumed, bundle, detection, source, state_path(following.out))
             log.info("going on after %d rows", detection.counts.rows)
         if not following.data.exists():
             log.info("waiting for %s", following.data)
@@ -133,7 +136,7 @@ class _Output:
         try:
             found = self._stored()
             if found is not None:
-                self.resumed, self._length = found, found["committed"]
+                self.resumed, self._length = found, committed(found, self._state)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab")
             self._claim()
@@ -182,7 +185,7 @@ class _Output:
     def _stored(self) -> dict[str, Any] | None:
         """Read the state; None where there is none."""
         try:
-            found: dict[str, Any] = json.loads(self._state.read_bytes())
+            content = read_file(self._state, _MOST, RESET)
         except FileNotFoundError:
             if self._path.exists() and self._path.stat().st_size:
                 raise BundleError(
@@ -190,11 +193,8 @@ class _Output:
                     "is; name another file with --out, or begin anew with --reset"
                 ) from None
             return None
-        except ValueError as error:
-            raise BundleError(
-                f"{self._state}: not the state of a followed file ({error}); begin anew with "
-                "--reset"
-            ) from error
+        # Readings may be missing, which is NaN.
+        found = parse(content, self._state, RESET, numbers_only=False)
         for key, wanted in self._binding.items():
             if found.get(key) != wanted:
                 raise BundleError(

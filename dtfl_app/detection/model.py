@@ -35,10 +35,11 @@ class OnnxModel:
 
     Parameters
     ----------
-    graph : a model that `onnx_graph.score_graph` wrote; BundleError when it is not one.
+    graph : a model that `Detector.to_onnx` wrote; BundleError when it is not one.
+    window, features : time steps w and features d that it is to take.
     """
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, window: int, features: int) -> None:
         options = onnxruntime.SessionOptions()
         # One row at a time: threads and a memory pool would only cost.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -55,6 +56,25 @@ class OnnxModel:
             ) from error
         given = {output.name for output in self._session.get_outputs()}
         self._outputs = ["total", "per_channel", *({"expected"} & given)]
+        self._try(window, features)
+
+    def _try(self, window: int, features: int) -> None:
+        """A graph's declaration may be wrong; what it does with one input is not."""
+        try:
+            found = self.score(np.zeros((1, window * features), dtype=np.float32))
+        except Exception as error:  # see above
+            raise BundleError(
+                f"model.onnx cannot score {window} time steps of {features} features ({error}); "
+                "copy the model's whole folder from its run again"
+            ) from error
+        given = [found.total.shape, found.per_channel.shape]
+        given += [] if found.expected is None else [found.expected.shape]
+        shapes = [(1,), (1, features), (1, features)][: len(given)]
+        if given != shapes:
+            raise BundleError(
+                f"model.onnx gives results of shapes {given}, expected {shapes}; copy the model's "
+                "whole folder from its run again"
+            )
 
     def score(self, x: NDArray[np.float32]) -> ModelScores:
         """Return the scores of inputs, shape (n, w*d)."""

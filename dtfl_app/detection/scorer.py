@@ -20,7 +20,7 @@ from dtfl_app.detection.drift import DRIFT_LIMIT, DRIFT_WINDOW, Drift, DriftChan
 from dtfl_app.detection.model import OnnxModel
 from dtfl_app.detection.threshold_table import ThresholdTable, Verdict
 from dtfl_app.detection.windows import FrozenChannels, InputWindows, TrailingMean
-from dtfl_app.sites.stretches import fill_gaps, longest_step_ns
+from dtfl_app.sites.stretches import fill_gaps, longest_step_ns, recording_of
 from twin.schema import out_of_range
 
 __all__ = ["Cause", "Counts", "Outcome", "Scorer", "Step"]
@@ -79,6 +79,7 @@ class Outcome:
     impossible : channels whose reading was outside the physical range, and so taken as missing.
     step : the time step that ends with it, if one does.
     drift : drifts that begin or are over.
+    baseline : whether it is of its recording's baseline, and so not scored.
     """
 
     skipped: bool = False
@@ -87,6 +88,7 @@ class Outcome:
     impossible: tuple[str, ...] = ()
     step: Step | None = None
     drift: tuple[DriftChange, ...] = ()
+    baseline: bool = False
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class Counts:
     rows, skipped : rows taken in; rows left out, for whatever reason.
     missing : readings that were empty or not a number.
     impossible : readings outside the physical range.
+    baseline : rows of recordings' baselines, those made up included; no step ends with one.
     stretches : uninterrupted stretches of rows.
     gaps : stretches that begin because time is missing, and not with a recording.
     filled : rows made up to fill gaps; they are among no other of these but what came out.
@@ -116,6 +119,7 @@ class Counts:
     steps: int = 0
     alarms: int = 0
     episodes: int = 0
+    baseline: int = 0
 
 
 @dataclass(slots=True)
@@ -157,13 +161,12 @@ class Scorer:
         self._low = np.array([channel.low for channel in schema.channels])
         self._high = np.array([channel.high for channel in schema.channels])
         self._names, self._absent = schema.names, absent_channels(bundle, schema, ignored)
-        self._model = OnnxModel(bundle.graph)
-        self._unread = np.array([name in plan.unread for name in plan.names])
+        self._model = OnnxModel(bundle.graph, plan.window, len(plan.names))
         require_known(bundle, site)
         self.thresholds = ThresholdTable(bundle.calibration.at(site), bundle.rate)
         self._own = own_table(bundle, site)
         self._frozen = FrozenChannels(schema) if plan.frozen_missing else None
-        self._windows = InputWindows(plan, bundle.scaler, schema)
+        self._windows = InputWindows(plan, bundle.scaling.at(site), schema)
         self._means = {
             kind: TrailingMean(kind.steps(bundle.smoothing))
             for kind in bundle.kinds
@@ -183,6 +186,11 @@ class Scorer:
     def window(self) -> int:
         """Rows that a time step takes."""
         return self._windows.samples
+
+    @property
+    def baseline(self) -> int:
+        """Rows that a recording's baseline takes; 0 where it has none."""
+        return self._bundle.features.spec.baseline
 
     @property
     def missing(self) -> list[str]:
@@ -223,7 +231,7 @@ class Scorer:
         gap = step_ns is not None and step_ns > self._longest_step_ns
         begins = gap or step_ns is None
         if begins:
-            self._restart()
+            self._restart(self._other_recording(instance))
         place.last, place.readings, place.instance = time, readings, instance
         counts.gaps += gap
         if filled:
@@ -237,7 +245,14 @@ class Scorer:
         if impossible.any():
             names = tuple(self._names[i] for i in np.flatnonzero(impossible))
             counts.impossible += len(names)
-        return Outcome(gap=gap, begins=begins, impossible=names, step=step, drift=drift)
+        return Outcome(
+            gap=gap,
+            begins=begins,
+            impossible=names,
+            step=step,
+            drift=drift,
+            baseline=self._windows.in_baseline,
+        )
 
     def state(self) -> dict[str, Any]:
         """All that later rows depend on, as plain values."""
@@ -281,10 +296,15 @@ class Scorer:
             return None
         return time - place.last
 
-    def _restart(self) -> None:
+    def _other_recording(self, instance: str) -> bool:
+        before = self._place.instance
+        return before is not None and recording_of(before) != recording_of(instance)
+
+    def _restart(self, recording: bool) -> None:
+        """Begin a stretch; `recording` says whether it is of another recording."""
         self._place.counts.stretches += 1
         self._place.alarm = False
-        self._windows.restart()
+        self._windows.restart(recording)
         for mean in self._means.values():
             mean.restart()
         if self._frozen:
@@ -295,8 +315,8 @@ class Scorer:
     def _score(self, time: int, readings: Floats) -> tuple[Step | None, tuple[DriftChange, ...]]:
         if self._frozen:
             readings = self._frozen.step(readings)
-        made = self._windows.step(readings)
-        counts = self._place.counts
+        made, counts = self._windows.step(readings), self._place.counts
+        counts.baseline += self._windows.in_baseline
         counts.longest_stretch = max(counts.longest_stretch, self._windows.position)
         if made is None:
             return None, ()
@@ -338,9 +358,7 @@ class Scorer:
             found[kind.name] = float(smoothed[0]), smoothed[1:]
         if scores.expected is None:
             return found, None
-        # Of a feature that nobody had a reading of the federation knows no scale.
-        expected = self._bundle.scaler.inverse(scores.expected[0])
-        return found, np.where(self._unread, np.nan, expected)
+        return found, self._windows.expected(scores.expected[0])
 
     def _causes(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.bundle.bundle import FeaturePlan
+from dtfl_app.sites.baseline import RunningBaseline
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.sites.statistics import STATISTICS
 from dtfl_app.sites.stretches import FROZEN_SAMPLES, at_rest
@@ -72,22 +73,27 @@ class InputWindows:
     Parameters
     ----------
     plan : how features are made.
-    scaler : the federation's.
+    scaler : the one in force at the site.
     schema : the channels.
 
-    `samples`, rows of a window, and `position`, rows of the stretch so far, are attributes.
+    `samples`, rows of a window, `position`, rows of the stretch so far that no baseline took, and
+    `in_baseline`, whether one took the last row, are attributes.
     """
 
     def __init__(self, plan: FeaturePlan, scaler: Scaler, schema: Schema) -> None:
         self._plan, self._scaler = plan, scaler
         self.samples, self._step = plan.spec.rows(schema)
         self._unread = np.array([name in plan.unread for name in plan.names])
-        self.position = 0
+        rows = plan.spec.baseline
+        self._baseline = RunningBaseline(schema, rows) if rows else None
+        self.position, self.in_baseline = 0, False
         self._rows: deque[Floats] = deque(maxlen=self.samples)
         self._scaled: deque[NDArray[np.float32]] = deque(maxlen=plan.window)
 
-    def restart(self) -> None:
-        """Begin a stretch."""
+    def restart(self, recording: bool = True) -> None:
+        """Begin a stretch; `recording` says whether it is of another recording."""
+        if self._baseline and recording:
+            self._baseline.restart()
         self.position = 0
         self._rows.clear()
         self._scaled.clear()
@@ -95,17 +101,25 @@ class InputWindows:
     def step(self, readings: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         """Take in a row, shape (c,); return a time step where one ends with it.
 
+        None ends with a row of a recording's baseline.
+
         Returns
         -------
         Features in physical units, shape (d,), and the model's input, shape (1, w*d).
         """
+        self.in_baseline = self._baseline is not None and self._baseline.takes(readings)
+        if self.in_baseline:
+            return None
         self._rows.append(readings)
         complete = self.position - (self.samples - 1)
         self.position += 1
         if complete < 0 or complete % self._step:
             return None
-        features = self._features()
-        scaled = self._scaler.transform(np.where(self._unread, np.nan, features)[None, :])[0]
+        rows = np.array(self._rows)  # shape: (samples, c)
+        features = shown = self._features(rows)
+        if self._baseline:
+            shown = self._features(self._baseline.apply(rows))
+        scaled = self._scaler.transform(np.where(self._unread, np.nan, shown)[None, :])[0]
         # The first step of a stretch stands for those before it.
         self._scaled.extend([scaled] * (1 if self._scaled else self._plan.window))
         return features, np.concatenate(self._scaled)[None, :]
@@ -116,6 +130,7 @@ class InputWindows:
             "position": self.position,
             "rows": [row.tolist() for row in self._rows],
             "scaled": [row.tolist() for row in self._scaled],
+            **({"baseline": self._baseline.state()} if self._baseline else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -125,11 +140,21 @@ class InputWindows:
         self._rows = deque(rows, maxlen=self.samples)
         scaled = [np.array(row, dtype=np.float32) for row in state["scaled"]]
         self._scaled = deque(scaled, maxlen=self._plan.window)
+        if self._baseline:
+            self._baseline.restore(state["baseline"])
 
-    def _features(self) -> NDArray[np.float32]:
+    def expected(self, scaled: Floats) -> Floats:
+        """Turn what a model expects, shape (d,), into the features' units; NaN where none has any.
+
+        Of a feature that nobody had a reading of the federation knows no scale.
+        """
+        shown = np.where(self._unread, np.nan, self._scaler.inverse(scaled))
+        return self._baseline.undo(shown, self._plan.spec.statistics) if self._baseline else shown
+
+    def _features(self, rows: Floats) -> NDArray[np.float32]:
         # A channel's samples side by side in memory, as where whole recordings are cut into
         # windows: sums then add up in the same order.
-        samples = np.ascontiguousarray(np.array(self._rows).T)  # shape: (c, samples)
+        samples = np.ascontiguousarray(rows.T)  # shape: (c, samples)
         found = [STATISTICS[name](samples) for name in self._plan.spec.statistics]
         return np.concatenate(found).astype(np.float32)
 

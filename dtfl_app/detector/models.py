@@ -1,90 +1,75 @@
-"""The two detectors: an autoencoder of normal behaviour and the paper's binary classifier.
-
-Both are plain stacks of linear layers. Layer ``l`` counts from 1 at the input; its parameters are
-``layers.<i>.weight`` and ``layers.<i>.bias``. Layer-wise exchange (LPE) relies on that order.
-"""
+"""Detectors by their names in the run config."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.evidence import MODEL_KINDS, evidence_kinds, kind_names
+from dtfl_app.core.model_sections import DetectorSettings
+from dtfl_app.core.registry import Registry, read_options
+from dtfl_app.detector.detector import Detector, ModelSpec
 
 __all__ = [
-    "Detector",
-    "ModelSpec",
-    "Params",
-    "as_params",
+    "DETECTORS",
     "build_model",
-    "get_params",
-    "layer_keys",
+    "find_detector",
+    "require_detector",
     "resolve_device",
-    "set_params",
 ]
 
-Params = dict[str, NDArray[np.float32]]
-ModelKind = Literal["autoencoder", "classifier"]
+DETECTORS = Registry(
+    "detector.model",
+    "a subclass of dtfl_app.detector.detector.Detector",
+    {
+        "autoencoder": "dtfl_app.detector.dense:Autoencoder",
+        "classifier": "dtfl_app.detector.dense:Classifier",
+        "temporal": "dtfl_app.detector.temporal:Temporal",
+    },
+    "dtfl.detectors",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """Everything that determines a detector's architecture.
-
-    Parameters
-    ----------
-    kind : "autoencoder" scores by reconstruction error, "classifier" by its logit.
-    features : number of features d per time step.
-    window : number of consecutive time steps w that the model sees at once, >= 1.
-    hidden : width of the outer hidden layers.
-    latent : width of the innermost layer.
-    """
-
-    kind: ModelKind
-    features: int
-    window: int = 1
-    hidden: int = 128
-    latent: int = 24
-
-    @property
-    def inputs(self) -> int:
-        """Length of one input vector: w * d."""
-        return self.window * self.features
+def find_detector(name: str) -> type[Detector]:
+    """Return the class that `detector.model` names, or raise ConfigError."""
+    found = DETECTORS.find(name)
+    if not (isinstance(found, type) and issubclass(found, Detector)):
+        raise ConfigError(
+            f"run config: detector.model = {name!r} is {found!r}; expected {DETECTORS.what}"
+        )
+    return found
 
 
-class Detector(nn.Module):
-    """A stack of linear layers with ReLU between them; the last layer is linear.
-
-    The autoencoder maps (n, w*d) to (n, w*d), the classifier (n, w*d) to (n, 1) logits.
-    """
-
-    def __init__(self, spec: ModelSpec) -> None:
-        super().__init__()
-        self.spec = spec
-        outputs = spec.inputs if spec.kind == "autoencoder" else 1
-        middle = [spec.hidden, spec.latent, spec.hidden]
-        widths = [spec.inputs, *(middle if spec.kind == "autoencoder" else middle[:2]), outputs]
-        stack: list[nn.Module] = []
-        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
-            stack += [nn.Linear(fan_in, fan_out)] + ([nn.ReLU()] if i < len(widths) - 2 else [])
-        self.layers = nn.Sequential(*stack)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map inputs of shape (n, w*d) to reconstructions (n, w*d) or logits (n, 1)."""
-        out: Tensor = self.layers(x)
-        return out
+def require_detector(settings: DetectorSettings) -> type[Detector]:
+    """Return the class that the settings name; ConfigError where they ask of it what it cannot."""
+    cls = find_detector(settings.model)
+    read_options(cls.Options, "detector.options", settings.options)
+    if settings.window < cls.least_window:
+        raise ConfigError(
+            f"run config: detector.window = {settings.window}; detector.model = {settings.model!r} "
+            f"needs {cls.least_window} time steps at least"
+        )
+    several = len(evidence_kinds(settings.evidence)) > 1
+    if not cls.ratio_scores and (several or settings.thresholds == "site"):
+        wrong = f"evidence = {settings.evidence!r}" if several else 'thresholds = "site"'
+        raise ConfigError(
+            f"run config: detector.{wrong} needs scores that cannot be negative, and those of "
+            f"detector.model = {settings.model!r} can; it takes one of {kind_names(MODEL_KINDS)}, "
+            "and federated thresholds"
+        )
+    return cls
 
 
 def build_model(spec: ModelSpec, seed: int) -> Detector:
-    """Build a detector whose initial weights depend on `spec` and `seed` alone."""
+    """Build a detector whose initial weights depend on `spec` and `seed` alone.
+
+    Raises ConfigError for one that cannot be found here, or options that it does not know.
+    """
+    cls = find_detector(spec.kind)
+    options = read_options(cls.Options, "detector.options", spec.options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Detector(spec)
+        return cls(spec, options)
 
 
 def resolve_device(setting: str) -> torch.device:
@@ -92,28 +77,3 @@ def resolve_device(setting: str) -> torch.device:
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(setting)
-
-
-def get_params(model: nn.Module) -> Params:
-    """Copy the model's parameters out as float32 arrays, input layer first."""
-    return {k: v.detach().cpu().numpy().copy() for k, v in model.state_dict().items()}
-
-
-def set_params(model: nn.Module, params: Params) -> None:
-    """Load `params` into `model`; keys and shapes must match exactly."""
-    # np.array copies: torch would otherwise train in place on the caller's (maybe read-only) memory
-    state = {k: torch.from_numpy(np.array(v, dtype=np.float32)) for k, v in params.items()}
-    model.load_state_dict(state, strict=True)
-
-
-def as_params(arrays: Mapping[str, NDArray[np.generic]]) -> Params:
-    """Read arrays of any number type as parameters."""
-    return {key: value.astype(np.float32) for key, value in arrays.items()}
-
-
-def layer_keys(keys: list[str]) -> list[list[str]]:
-    """Group parameter keys by layer: ``["layers.0.weight", "layers.0.bias", ...]`` -> per layer."""
-    groups: dict[str, list[str]] = {}
-    for key in keys:
-        groups.setdefault(key.rsplit(".", 1)[0], []).append(key)
-    return list(groups.values())

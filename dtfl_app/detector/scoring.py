@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from dtfl_app.detector.models import Detector
+from dtfl_app.detector.detector import Detector
 
-__all__ = ["Scores", "score", "smooth", "stack_windows"]
+__all__ = ["Scores", "score", "smooth", "stack_windows", "totals"]
 
 FloatArray = NDArray[np.float64]
 
@@ -57,21 +58,24 @@ def stack_windows(
     return stacked
 
 
+@torch.no_grad()
 def score(
     model: Detector, x: NDArray[np.float32], instance: NDArray[np.str_], smoothing: int
 ) -> Scores:
-    """Score inputs of shape (n, w*d); the scores of `smoothing` steps are averaged backwards.
-
-    Autoencoder: squared reconstruction error of the window's last step, mean over its d features.
-    Classifier: the logit; a feature's share is |input * gradient| summed over the window.
-    """
-    per_channel, total = (
-        _residuals(model, x) if model.spec.kind == "autoencoder" else _logits(model, x)
-    )
+    """Score inputs of shape (n, w*d); the scores of `smoothing` steps are averaged backwards."""
+    inputs = _inputs(model, x)
+    per_channel = _numbers(model.shares(inputs))
+    total = _totals(model, inputs, per_channel)
     return Scores(
         total=smooth(total[:, None], instance, smoothing)[:, 0],
         per_channel=smooth(per_channel, instance, smoothing),
     )
+
+
+@torch.no_grad()
+def totals(model: Detector, x: NDArray[np.float32]) -> FloatArray:
+    """Score inputs of shape (n, w*d) without asking for the features behind it; shape (n,)."""
+    return _totals(model, _inputs(model, x), None)
 
 
 def smooth(values: FloatArray, instance: NDArray[np.str_], steps: int) -> FloatArray:
@@ -93,20 +97,21 @@ def _run_starts(instance: NDArray[np.str_]) -> NDArray[np.int64]:
     return np.maximum.accumulate(np.where(first, np.arange(len(instance)), 0))
 
 
-@torch.no_grad()
-def _residuals(model: Detector, x: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
-    device = next(model.parameters()).device
-    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(device)
-    squared = (model(inputs) - inputs) ** 2
-    last = squared[:, -model.spec.features :].double().cpu().numpy()  # shape: (n, d)
-    return last, last.mean(axis=1)
+def _inputs(model: Detector, x: NDArray[np.float32]) -> Tensor:
+    """Move the inputs to the model, which scores and does not train."""
+    model.eval()
+    return torch.from_numpy(np.ascontiguousarray(x)).to(next(model.parameters()).device)
 
 
-def _logits(model: Detector, x: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
-    device = next(model.parameters()).device
-    inputs = torch.from_numpy(np.ascontiguousarray(x)).to(device).requires_grad_(True)
-    logits = model(inputs)[:, 0]
-    (slope,) = torch.autograd.grad(logits.sum(), inputs)
-    share = (inputs * slope).abs().detach().double().cpu().numpy()
-    per_channel = share.reshape(len(x), model.spec.window, model.spec.features).sum(axis=1)
-    return per_channel, logits.detach().double().cpu().numpy()
+def _totals(model: Detector, inputs: Tensor, per_channel: FloatArray | None) -> FloatArray:
+    total = model.total(inputs)
+    if total is not None:
+        return _numbers(total)
+    shares = _numbers(model.shares(inputs)) if per_channel is None else per_channel
+    mean: FloatArray = shares.mean(axis=1)
+    return mean
+
+
+def _numbers(values: Tensor) -> FloatArray:
+    numbers: FloatArray = values.double().cpu().numpy()
+    return numbers

@@ -1,4 +1,4 @@
-"""Mini-batch training with Adam; the same code serves sites, twin and centralised baselines."""
+"""Mini-batch training; the same code serves sites, twin and centralised baselines."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from dtfl_app.detector.models import Detector, Params, get_params, set_params
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.params import Params, get_params, set_params
 
-__all__ = ["Distillation", "Rows", "TrainingSpec", "gradient", "train", "train_params"]
+__all__ = [
+    "AfterBackward",
+    "Distillation",
+    "Rows",
+    "TrainingSpec",
+    "gradient",
+    "train",
+    "train_params",
+]
+
+# Called with the model between backward and step; may change its gradients.
+AfterBackward = Callable[[Detector], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +33,25 @@ class TrainingSpec:
 
     Parameters
     ----------
-    lr : Adam's step size, > 0.
+    lr : the optimiser's step size, > 0.
     batch_size : rows per mini-batch, >= 1.
     proximal : FedProx's mu, >= 0; 0 = no pull towards the incoming model (Li 2020).
+    optimizer : "adam" or "sgd".
+    momentum : of sgd, in [0, 1): ``m <- momentum m + g``, ``w <- w - lr m``.
     """
 
     lr: float = 1e-3
     batch_size: int = 128
     proximal: float = 0.0
+    optimizer: str = "adam"
+    momentum: float = 0.0
+
+    def optimiser_of(self, model: Detector) -> torch.optim.Optimizer:
+        """Return a fresh optimiser of the model's parameters."""
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(model.parameters(), lr=self.lr, momentum=self.momentum)
+        # One kernel per step: with layers this small, Python's share of a plain step is half of it.
+        return torch.optim.Adam(model.parameters(), lr=self.lr, fused=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +60,7 @@ class Distillation:
 
     ``L = (1 - weight) * L_data + weight * T^2 * KL(teacher at T, student at T)``
 
-    For the classifier KL is between the two Bernoulli outputs at temperature T. The autoencoder is
-    read as a Gaussian decoder of standard deviation T per feature, for which
-    ``T^2 * KL = 0.5 * (teacher - student)^2``: the temperature cancels.
+    What the divergence is, the detector says (`Detector.distillation_loss`).
 
     Parameters
     ----------
@@ -74,11 +95,11 @@ class Rows:
         return int(self.x.shape[0])
 
     def for_model(self, model: Detector) -> Rows:
-        """Return the rows that this kind of model learns from.
+        """Return the rows that this model learns from.
 
-        A classifier needs a label; an autoencoder takes all that is not known to be abnormal.
+        Labelled ones where it needs labels, else all that are not known to be abnormal.
         """
-        usable = self.y >= 0 if model.spec.kind == "classifier" else self.y < 1
+        usable = self.y >= 0 if model.needs_labels else self.y < 1
         return Rows(self.x[usable], self.y[usable])
 
 
@@ -89,18 +110,18 @@ def train(
     spec: TrainingSpec,
     rng: np.random.Generator,
     distillation: Distillation | None = None,
+    after_backward: AfterBackward | None = None,
 ) -> float:
-    """Train `model` in place by `steps` mini-batch Adam steps; return the mean loss.
+    """Train `model` in place by `steps` mini-batch steps; return the mean loss.
 
-    `rows` must already be what the model learns from (`Rows.for_model`). Adam starts afresh:
-    its moments belong to one site and one round. With no rows or no steps the model is unchanged
-    and the loss is NaN.
+    `rows` must already be what the model learns from (`Rows.for_model`). The optimiser starts
+    afresh: its moments belong to one site and one round. With no rows or no steps the model is
+    unchanged and the loss is NaN.
     """
     if steps < 1 or len(rows) == 0:
         return float("nan")
     anchor = [p.detach().clone() for p in model.parameters()] if spec.proximal else []
-    # One kernel per step: with layers this small, Python's share of a plain step is half of it.
-    optimiser = torch.optim.Adam(model.parameters(), lr=spec.lr, fused=True)
+    optimiser = spec.optimiser_of(model)
     model.train()
     total = 0.0
     for index in _batches(len(rows), spec.batch_size, steps, rng):
@@ -109,31 +130,38 @@ def train(
         objective = loss + _proximal_term(model, anchor, spec.proximal)
         optimiser.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call] # torch's backward is untyped
+        if after_backward is not None:
+            after_backward(model)
         optimiser.step()
         total += float(loss.detach())
     return total / steps
 
 
 def batch_loss(model: Detector, batch: Rows, distillation: Distillation | None = None) -> Tensor:
-    """Mean squared reconstruction error or binary cross-entropy, plus distillation if asked."""
+    """Return the detector's loss, plus distillation if asked."""
     out = model(batch.x)
-    data = _data_loss(model, out, batch)
+    data = model.loss(out, batch.x, batch.y)
     if distillation is None:
         return data
     with torch.no_grad():
         wanted = distillation.teacher(batch.x)
-    soft = _distillation_loss(model, out, wanted, distillation.temperature)
+    soft = model.distillation_loss(out, wanted, distillation.temperature)
     return (1.0 - distillation.weight) * data + distillation.weight * soft
 
 
 def gradient(params: Params, model: Detector, rows: Rows) -> Params:
-    """Gradient of the mean loss over all `rows` at `params`; same keys and shapes."""
+    """Gradient of the mean loss over all `rows` at `params`; same keys and shapes.
+
+    Zero for buffers, which no gradient moves.
+    """
     set_params(model, params)
+    model.train()
     model.zero_grad(set_to_none=True)
     batch_loss(model, rows).backward()  # type: ignore[no-untyped-call] # torch's backward is untyped
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {
-        name: (p.grad if p.grad is not None else torch.zeros_like(p)).cpu().numpy().copy()
-        for name, p in model.named_parameters()
+        name: found[name].cpu().numpy().copy() if name in found else np.zeros_like(value)
+        for name, value in params.items()
     }
 
 
@@ -150,26 +178,6 @@ def train_params(
     set_params(model, params)
     train(model, rows, steps, spec, rng, distillation)
     return get_params(model)
-
-
-def _data_loss(model: Detector, out: Tensor, batch: Rows) -> Tensor:
-    if model.spec.kind == "autoencoder":
-        return nn.functional.mse_loss(out, batch.x)
-    return nn.functional.binary_cross_entropy_with_logits(out[:, 0], batch.y)
-
-
-def _distillation_loss(model: Detector, out: Tensor, wanted: Tensor, temperature: float) -> Tensor:
-    if model.spec.kind == "autoencoder":
-        return 0.5 * nn.functional.mse_loss(out, wanted)
-    log_student = _bernoulli_log_probs(out, temperature)
-    log_teacher = _bernoulli_log_probs(wanted, temperature)
-    kl = nn.functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
-    return temperature**2 * kl
-
-
-def _bernoulli_log_probs(logit: Tensor, temperature: float) -> Tensor:
-    z = logit / temperature  # shape: (n, 1)
-    return nn.functional.logsigmoid(torch.cat([-z, z], dim=1))
 
 
 def _proximal_term(model: Detector, anchor: list[Tensor], mu: float) -> Tensor | float:

@@ -24,16 +24,23 @@ from dtfl_app.core.evidence import (
     laws_among,
 )
 from dtfl_app.detector.calibration import Calibration
+from dtfl_app.detector.detector import Detector
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.detector.models import Detector, build_model
+from dtfl_app.detector.models import build_model
 from dtfl_app.detector.training import Rows, TrainingSpec, train
 from dtfl_app.evaluation.evaluator import evidence_metrics
 from dtfl_app.inputs.physics import open_physics
-from dtfl_app.inputs.preparation import Prepared, model_spec, prepare, sketch_evidence
+from dtfl_app.inputs.preparation import (
+    Prepared,
+    model_spec,
+    prepare_by_site,
+    prepare_twin,
+    sketch_evidence,
+)
 from dtfl_app.inputs.twin_data import make_twin_data
-from dtfl_app.sites.features import Features, feature_spans
-from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.scaling import ChannelSums, Scaler
+from dtfl_app.sites.features import Features
+from dtfl_app.sites.federation import FederatedDataset, SiteData
+from dtfl_app.sites.scaling import ChannelSums, Scaler, Scaling
 from twin.ctown.residuals import DemandSums
 
 __all__ = ["BASELINES", "Material", "gather", "measure"]
@@ -82,37 +89,52 @@ def gather(config: RunConfig, dataset: FederatedDataset, k: int) -> Material:
     """Load all `k` sites, the evaluation set and the twin's data in the federation's scaling."""
     dataset.prepare(k, lambda done, total: None)
     data = [dataset.load_site(index, k) for index in range(k)]
-    parts = [
-        ChannelSums.of(s.features_train.values[s.features_train.label < 1])
-        for s in sorted(data, key=lambda site: site.name)
-    ]
-    spans = feature_spans(dataset.feature_spec.names(dataset.schema), dataset.schema)
-    scaler = Scaler.from_sums(ChannelSums.pool(parts), spans, config.data.clip)
+    scaling, spans = _scaling(config, dataset, data), dataset.feature_spec.spans(dataset.schema)
     evaluation, twin = dataset.load_evaluation(k), make_twin_data(config, dataset)
     if evaluation is None:
         raise ConfigError("baselines need a data set with a labelled evaluation set")
-    prepared = _preparer(config, dataset, scaler, [s.features_train for s in data])
+    prepared = _preparer(config, dataset, scaling, [s.features_train for s in data])
     return Material(
         config=config,
         names=[s.name for s in data],
-        sites=[(prepared(s.features_train), prepared(s.features_cal)) for s in data],
+        sites=[
+            (prepared(site.features_train, site.name), prepared(site.features_cal, site.name))
+            for site in data
+        ],
         evaluation=prepared(evaluation),
-        twin=prepare(twin.features, scaler, config.detector.window) if twin else None,
+        twin=prepare_twin(twin.features, scaling, spans, config.detector.window) if twin else None,
         step_s=dataset.feature_spec.step_s,
     )
 
 
+def _scaling(config: RunConfig, dataset: FederatedDataset, data: list[SiteData]) -> Scaling:
+    """The federation's scaling, of all rows as the sites have them."""
+    parts = {
+        site.name: ChannelSums.of(site.features_train.values[site.features_train.label < 1])
+        for site in sorted(data, key=lambda site: site.name)
+    }
+    spans = dataset.feature_spec.spans(dataset.schema)
+    pooled = Scaler.from_sums(ChannelSums.pool(list(parts.values())), spans, config.data.clip)
+    return (
+        Scaling.by_site(pooled, parts, spans) if config.data.scaling == "site" else Scaling(pooled)
+    )
+
+
 def _preparer(
-    config: RunConfig, dataset: FederatedDataset, scaler: Scaler, training: list[Features]
-) -> Callable[[Features], Prepared]:
-    """Prepare rows as the federation does, with demands pooled from all sites' training rows."""
+    config: RunConfig, dataset: FederatedDataset, scaling: Scaling, training: list[Features]
+) -> Callable[..., Prepared]:
+    """Prepare rows as the federation does, with demands pooled from all sites' training rows.
+
+    Those of a site that is named by its scaler, all others by those of the sites they are of.
+    """
     physics, window, demand = open_physics(config, dataset), config.detector.window, None
     if physics is not None and physics.needs_demand:
         demand = sum((physics.demand_sums(f) for f in training), DemandSums.none()).mean()
 
-    def prepared(features: Features) -> Prepared:
+    def prepared(features: Features, site: str = "") -> Prepared:
         found = physics.evidence(features, demand) if physics else {}
-        return prepare(features, scaler, window, found)
+        site_of = (lambda _: site) if site else dataset.site_of
+        return prepare_by_site(features, scaling, site_of, window, found)
 
     return prepared
 

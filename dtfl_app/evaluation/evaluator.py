@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dtfl_app.core.evidence import EvidenceKind, LawEvidence, evidence_kinds, kind_names
 from dtfl_app.core.model_sections import DetectorSettings
 from dtfl_app.detector.calibration import Alarm, Calibration
+from dtfl_app.detector.detector import Detector
 from dtfl_app.detector.metrics import (
     WANTED_RATES,
     EventResult,
@@ -22,7 +23,7 @@ from dtfl_app.detector.metrics import (
     settled_steps,
     share,
 )
-from dtfl_app.detector.models import Detector, Params, set_params
+from dtfl_app.detector.params import Params, set_params
 from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset

@@ -15,10 +15,9 @@ from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.detector.metrics import Metrics
-from dtfl_app.detector.models import build_model
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.physics import open_physics
-from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
+from dtfl_app.inputs.preparation import prepare_by_site, scaling_from_arrays
 from dtfl_app.results.measures import Measures, measures_of
 from dtfl_app.results.saved_models import SavedModel, load_model
 from dtfl_app.sites.catalogue import dataset_class
@@ -145,7 +144,7 @@ def _evaluator(
     physics, demand = open_physics(config, dataset), saved.physics.get("demand")
     expected = None if demand is None else demand.astype("float64")
     found = physics.evidence(features, expected) if physics else {}
-    scaler = scaler_from_arrays(dict(saved.scaler))
-    prepared = prepare(features, scaler, saved.spec.window, found)
-    model, step_s = build_model(saved.spec, 0), dataset.feature_spec.step_s
-    return Evaluator(model, prepared, detector, step_s, dataset.site_of)
+    scaling = scaling_from_arrays(saved.scaler)
+    prepared = prepare_by_site(features, scaling, dataset.site_of, saved.spec.window, found)
+    step_s = dataset.feature_spec.step_s
+    return Evaluator(saved.detector(), prepared, detector, step_s, dataset.site_of)

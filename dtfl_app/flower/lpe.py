@@ -13,6 +13,7 @@ import numpy as np
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.logs import log
 from dtfl_app.core.settings import Value
+from dtfl_app.detector.params import layer_keys
 from dtfl_app.flower.strategy import SiteReply, TwinStrategy
 from dtfl_app.flower.torch_twin import TorchTwin
 from dtfl_app.messages.declaration import is_finite
@@ -91,4 +92,4 @@ class LPE(TwinStrategy):
         return float(score)  # type: ignore[arg-type] # checked above
 
     def _map(self) -> ExchangeMap:
-        return round_map(list(self.model), self.settings, self._scores)
+        return round_map(layer_keys(list(self.model)), self.settings, self._scores)

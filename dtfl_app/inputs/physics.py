@@ -103,7 +103,8 @@ class SitePhysics:
 def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | None:
     """Return the site's physics if the setting `evidence` asks for it, else None.
 
-    Raises ConfigError where the data is not that of a C-Town plant, or not hour by hour.
+    Raises ConfigError where the data is not that of a C-Town plant, not hour by hour, or
+    standardised by recording.
     """
     kinds = laws_among(evidence_kinds(config.detector.evidence))
     if not kinds:
@@ -116,6 +117,12 @@ def open_physics(config: RunConfig, dataset: FederatedDataset) -> SitePhysics | 
             f"of a C-Town plant, and dataset = {config.run.dataset!r} gives windows of "
             f"{spec.window_s:g} s with {spec.statistics}; use one or more of "
             f"{kind_names(MODEL_KINDS)}"
+        )
+    if spec.baseline:
+        raise ConfigError(
+            f"run config: detector.evidence = {config.detector.evidence!r} needs readings in their "
+            "units, and data.scaling = 'recording' counts them from each recording's beginning; "
+            f"use one or more of {kind_names(MODEL_KINDS)}, or another data.scaling"
         )
     if isinstance(dataset, _ManyPlants):
         return SitePhysics(kinds, dataset.plant_named, dataset.site_of)

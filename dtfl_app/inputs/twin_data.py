@@ -11,8 +11,9 @@ import pandas as pd
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, TwinError
 from dtfl_app.core.logs import log
+from dtfl_app.detector.models import find_detector
 from dtfl_app.inputs.twins import make_twin
-from dtfl_app.sites.features import Features, make_features
+from dtfl_app.sites.features import Features, make_features, no_window
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.folders import cache_dir
 from dtfl_app.sites.stretches import interruptions, recording_of
@@ -58,7 +59,8 @@ def make_twin_data(config: RunConfig, dataset: FederatedDataset) -> TwinData | N
     _check_complete(built.series, dataset.schema, source)
     features = make_features(built.series, dataset.schema, dataset.feature_spec)
     if not len(features):
-        raise TwinError("the twin's data gives no feature window; simulate longer scenarios")
+        why = no_window(built.series, dataset.schema, dataset.feature_spec)
+        raise TwinError(f"the twin's data: {why}; or simulate longer scenarios (twin.hours)")
     how = "from the cache" if built.from_cache else f"{built.hours_per_second:.0f} simulated h/s"
     made = f"{len(scenarios)} scenarios, {len(features)} rows, {how}"
     if built.dropped:
@@ -129,7 +131,7 @@ def _families(config: RunConfig, twin: Twin) -> list[str]:
             f"run config: twin.families = {config.twin.families!r} and protocol = "
             "'unseen-families' both say what the twin simulates; leave twin.families empty"
         )
-    if named or config.detector.model != "classifier":
+    if named or not find_detector(config.detector.model).needs_labels:
         return named
     return [k for k in twin.kinds if k not in unseen] if isinstance(twin, EventfulTwin) else []
 

@@ -6,12 +6,13 @@ site wrote stands in a reason only cut and escaped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 from flwr.app import Message
 
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.calibration import CalibrationReply
 from dtfl_app.messages.payload import check_layers
 from dtfl_app.messages.training import Expected, TrainingReply
@@ -33,6 +34,9 @@ class Reply:
     sketches : calibration scores of the model the site received, per kind of evidence.
     payload : bytes of the arrays that travelled.
     weight : how much the reply counts beside the others, in (0, 1].
+    server_round : the round whose task it answers.
+    base : the model that the site started from, all of it, as the site received it.
+    extras : name -> array, of what the method's `upload_extras` declares.
     """
 
     site: str
@@ -43,11 +47,18 @@ class Reply:
     sketches: tuple[Sketch, ...]
     payload: int
     weight: float = 1.0
+    server_round: int = 0
+    base: Params = field(default_factory=dict)
+    extras: Params = field(default_factory=dict)
 
 
 def admit(message: Message, expected: Expected) -> Reply:
     """Turn a site's message into a `Reply`, or raise ReplyError with the reason for refusing it."""
     said = TrainingReply.unpack(message, expected)
+    # An extra array is no change of anything that was sent: its change is one of zeros.
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in expected.extras.items()}
+    none = None if expected.base is None else zeros
+    travelled = [*said.layers.values(), *said.extras.values()]
     return Reply(
         site=said.site,
         params=check_layers(said.layers, expected.shapes, expected.base),
@@ -55,7 +66,10 @@ def admit(message: Message, expected: Expected) -> Reply:
         loss=said.loss,
         steps=said.steps,
         sketches=said.sketches,
-        payload=sum(array.nbytes for array in said.layers.values()),
+        payload=sum(array.nbytes for array in travelled),
+        server_round=said.server_round,
+        base=expected.start,
+        extras=check_layers(said.extras, expected.extras, none, what="extra array"),
     )
 
 

@@ -6,7 +6,7 @@ It stands alone once a run is over; a training task asks it too, and a training 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from dtfl_app.messages.declaration import (
     open_reply,
     pack_reply,
 )
+from dtfl_app.messages.versions import Versions
 from dtfl_app.messages.wire import PackedTask
 
 __all__ = [
@@ -34,12 +35,14 @@ __all__ = [
     "sketch_metrics",
     "sketch_specs",
     "task_entries",
+    "texts",
 ]
 
 # Above any site's rows; a larger count is an attempt to outweigh all others.
 EXAMPLES_LIMIT = 10_000_000
 
 _TASK, _SITE, _ROUND, _RUN = "task", "site", "server-round", "run"
+_START, _RESULT, _KEEP = "state-from", "state-as", "state-keep"
 _COUNTS, _SCORES = "calibration-counts", "calibration-scores"
 
 T = TypeVar("T")
@@ -54,6 +57,7 @@ class CalibrationTask:
     site : name of the site that is asked.
     server_round : the round.
     run : the run's identity, under which the site keeps its state; empty = not on disk.
+    versions : which version of its own arrays the site goes on from; None = it keeps none.
     """
 
     kind: ClassVar[str] = "query.calibrate"
@@ -61,11 +65,15 @@ class CalibrationTask:
     site: str
     server_round: int
     run: str
+    versions: Versions | None = field(default=None, kw_only=True)
 
     def entries(self) -> dict[str, object]:
         """What the task's record holds."""
         run = {_RUN: self.run} if self.run else {}
-        return {_ROUND: self.server_round, _SITE: self.site, **run}
+        named: dict[str, object] = {}
+        if (own := self.versions) is not None:
+            named = {_START: own.start, _RESULT: own.result, _KEEP: list(own.keep)}
+        return {_ROUND: self.server_round, _SITE: self.site, **run, **named}
 
     def pack(self, node: int, packed: PackedTask) -> Message:
         """Address the task and its arrays to a node."""
@@ -81,6 +89,7 @@ class CalibrationTask:
             site=read_entry(entries, _SITE, str),
             server_round=read_entry(entries, _ROUND, int),
             run=read_entry(entries, _RUN, str, ""),
+            versions=_versions(entries) if _START in entries else None,
         )
 
 
@@ -120,6 +129,19 @@ def read_entry(entries: ConfigRecord, key: str, kind: type[T], default: T | None
     if type(value) is not kind:
         raise ReplyError(f"the task's {key} is {quoted(value)}, expected {kind.__name__}")
     return value
+
+
+def texts(entries: ConfigRecord, key: str) -> tuple[str, ...]:
+    """Return an entry of a task that is a list of texts, or raise ReplyError."""
+    value: list[object] = read_entry(entries, key, list)
+    if not all(isinstance(text, str) for text in value):
+        raise ReplyError(f"the task's {key} is {quoted(value)}, expected names")
+    return tuple(str(text) for text in value)
+
+
+def _versions(entries: ConfigRecord) -> Versions:
+    start, result = (read_entry(entries, key, str) for key in (_START, _RESULT))
+    return Versions(start, result, texts(entries, _KEEP))
 
 
 def sketch_specs(kinds: int) -> dict[str, MetricSpec]:

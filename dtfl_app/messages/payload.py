@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import one_line, quoted
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.declaration import ArraySpec, listed
 from dtfl_app.messages.quantise import SCALE, Quantised, dequantise
 from dtfl_app.messages.wire import MODEL, Arrays
@@ -57,7 +57,10 @@ def check_labels(record: ArrayRecord, declared: Mapping[str, ArraySpec]) -> None
 
 
 def check_layers(
-    layers: Quantised, shapes: Mapping[str, tuple[int, ...]], base: Params | None
+    layers: Quantised,
+    shapes: Mapping[str, tuple[int, ...]],
+    base: Params | None,
+    what: str = "layer",
 ) -> Params:
     """Return what the layers of a reply are in float32; ReplyError if one is not usable.
 
@@ -66,6 +69,7 @@ def check_layers(
     layers : float32 layers, or int8 changes and their scales.
     shapes : parameter key -> shape, of the layers asked for.
     base : the same layers as the site received them, if changes of them are due; None = layers.
+    what : what they are called in the reason.
     """
     params: Params = {}
     for key in shapes:
@@ -73,10 +77,10 @@ def check_layers(
         if base is None:
             params[key] = array.astype(np.float32, copy=False)
         else:
-            params[key] = base[key] + _change(key, array, layers[key + SCALE])
+            params[key] = base[key] + _change(f"{what} {key!r}", array, layers[key + SCALE])
         if not usable({key: params[key]}):
             raise ReplyError(
-                f"layer {key!r} holds values that are not finite or beyond {WEIGHT_LIMIT:g}"
+                f"{what} {key!r} holds values that are not finite or beyond {WEIGHT_LIMIT:g}"
             )
     return params
 
@@ -153,9 +157,9 @@ def _read(name: str, array: Array, of: ArraySpec) -> NDArray[np.generic]:
 
 
 def _change(
-    key: str, steps: NDArray[np.generic], scale: NDArray[np.generic]
+    whose: str, steps: NDArray[np.generic], scale: NDArray[np.generic]
 ) -> NDArray[np.float32]:
     if not 0 < float(scale[0]) < math.inf:
-        raise ReplyError(f"scale of layer {key!r} is {scale[0]}, expected a positive finite number")
+        raise ReplyError(f"scale of {whose} is {scale[0]}, expected a positive finite number")
     with np.errstate(over="ignore"):  # a product beyond float32 is refused with its layer
-        return dequantise({key: steps, key + SCALE: scale})[key]
+        return dequantise({whose: steps, whose + SCALE: scale})[whose]

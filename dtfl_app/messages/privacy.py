@@ -28,13 +28,24 @@ from flwr.serverapp import (
     RdpAccountant,
     SamplingMethod,
 )
+from numpy.typing import NDArray
 
 from dtfl_app.core.errors import SiteError
 from dtfl_app.core.sections import PrivacySettings
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.wire import to_arrays, to_record
+from dtfl_app.sites.scaling import ChannelSums
 
-__all__ = ["NOT_COVERED", "PrivacyLedger", "noise_multiplier", "privatise", "reseed"]
+__all__ = [
+    "ENROLMENT",
+    "MOMENT_ROWS",
+    "NOT_COVERED",
+    "PrivacyLedger",
+    "blur_moments",
+    "noise_multiplier",
+    "privatise",
+    "reseed",
+]
 
 #: What leaves a site besides its update, and no epsilon speaks of.
 NOT_COVERED = (
@@ -44,6 +55,11 @@ NOT_COVERED = (
     "order statistics of the calibration scores, every round",
     "mean training loss, number of rows and of steps, every round",
 )
+
+#: What noisy moments stand under in the account, beside the strategies.
+ENROLMENT = "enrolment"
+#: Readings that every site's noisy moments claim to be of: how many it has is not told.
+MOMENT_ROWS = 1000
 
 # Record of the message that Flower's mod sees; it never travels.
 _LAYERS = "layers"
@@ -83,6 +99,37 @@ def privatise(
     if noisy.has_error():
         raise SiteError(f"Flower's LocalDpMod refused the update: {noisy.error.reason}")
     return as_params(to_arrays(noisy.content.array_records[_LAYERS]))
+
+
+def blur_moments(
+    moments: ChannelSums, ranges: NDArray[np.float64], settings: PrivacySettings
+) -> ChannelSums:
+    """Return the moments of d features with Gaussian noise, as those of `MOMENT_ROWS` readings.
+
+    In spans of the feature's range, mean m and deviation s obey ``s^2 <= m (1 - m)`` (Bhatia and
+    Davis, Am. Math. Mon. 107(4), 2000, DOI 10.1080/00029890.2000.12005203): they lie in a half
+    disc about (1/2, 0) of diameter 1, so the answers of any two data sets are at most sqrt(d)
+    apart. The noise is sqrt(d) times `noise_multiplier`. Drawing the result into its range costs
+    nothing. A feature without readings stands in the disc's centre: neither this nor a count
+    leaves.
+
+    Parameters
+    ----------
+    moments : of the site's readings; what lies outside its range counts as at its end.
+    ranges : least and greatest value of each feature, shape (2, d), in its unit.
+    """
+    low, spans = ranges[0], ranges[1] - ranges[0]
+    some = moments.n > 0
+    deviation = np.sqrt(moments.m2 / np.maximum(moments.n, 1.0)) / spans
+    point = np.stack([(moments.mean - low) / spans - 0.5, deviation])  # shape: (2, d)
+    point = np.where(some, point / np.maximum(2.0 * np.linalg.norm(point, axis=0), 1.0), 0.0)
+    reseed()
+    sigma = math.sqrt(len(spans)) * noise_multiplier(settings)
+    point += np.random.normal(0.0, sigma, point.shape)  # noqa: NPY002 - as the updates' noise
+    mean = low + spans * np.clip(point[0] + 0.5, 0.0, 1.0)
+    deviation = spans * np.clip(point[1], 0.0, 0.5)
+    n = np.full(len(spans), float(MOMENT_ROWS))
+    return ChannelSums(n, mean, n * deviation**2)
 
 
 def reseed() -> None:
@@ -168,7 +215,7 @@ class PrivacyLedger:
             "releases": self.state(),
             "epsilon": self.spent(),
             "epsilon_all_strategies": self.total(),
-            "not_covered": list(NOT_COVERED),
+            "not_covered": list(NOT_COVERED[1:] if s.moments else NOT_COVERED),
         }
 
     def _epsilon(self, releases: int) -> float:

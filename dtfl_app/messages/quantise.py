@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 
 __all__ = ["SCALE", "Quantised", "dequantise", "quantise"]
 

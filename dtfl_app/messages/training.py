@@ -6,6 +6,7 @@ Besides, they ask and answer how the received model scores normal operation; tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import quoted
 from dtfl_app.core.settings import setting
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.calibration import (
     EXAMPLES_LIMIT,
     CalibrationTask,
@@ -25,6 +26,7 @@ from dtfl_app.messages.calibration import (
     sketch_metrics,
     sketch_specs,
     task_entries,
+    texts,
 )
 from dtfl_app.messages.declaration import (
     SITE,
@@ -37,13 +39,15 @@ from dtfl_app.messages.declaration import (
 )
 from dtfl_app.messages.payload import read_arrays
 from dtfl_app.messages.quantise import SCALE, Quantised
-from dtfl_app.messages.wire import MODEL, PackedTask, prefixed, with_prefix
+from dtfl_app.messages.wire import EXTRA, MODEL, PackedTask, prefixed, with_prefix
 
 __all__ = ["Expected", "ProximalTerm", "TeacherTerm", "TrainingReply", "TrainingTask"]
 
 _METHOD = "method"
 _UPLOAD, _TAG, _FOLLOWS = "upload", "upload-tag", "upload-follows"
+_RULE, _EXTRAS, _SHAPES = "site-rule", "upload-extras", "upload-extra-shapes"
 _ROUND = "server-round"
+_SHAPE = re.compile(r"(\d{1,9}(x\d{1,9})*)?")
 _EXAMPLES, _LOSS, _STEPS = "num-examples", "loss", "steps"
 
 
@@ -83,6 +87,8 @@ class TrainingTask(CalibrationTask):
     follows : tag of the last such upload of this site that counted.
     settings : what the method tells its sites, by `dtfl_app.core.settings.to_mapping` of a class
         for each of its parts; the site reads each part by `read_settings` of the same class.
+    rule : name of the method's site half; empty = it has none.
+    extras : name -> shape of the float32 arrays to return besides.
     """
 
     kind: ClassVar[str] = MessageType.TRAIN
@@ -91,11 +97,20 @@ class TrainingTask(CalibrationTask):
     tag: str = ""
     follows: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    rule: str = ""
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def entries(self) -> dict[str, object]:
         """What the task's record holds."""
-        changes = {_TAG: self.tag, _FOLLOWS: self.follows} if self.tag else {}
-        return {**CalibrationTask.entries(self), _UPLOAD: list(self.upload), **changes}
+        told: dict[str, object] = {_UPLOAD: list(self.upload)}
+        if self.tag:
+            told |= {_TAG: self.tag, _FOLLOWS: self.follows}
+        if self.rule:
+            told[_RULE] = self.rule
+        if self.extras:
+            shapes = ["x".join(map(str, shape)) for shape in self.extras.values()]
+            told |= {_EXTRAS: list(self.extras), _SHAPES: shapes}
+        return {**CalibrationTask.entries(self), **told}
 
     def pack(self, node: int, packed: PackedTask) -> Message:
         """Address the task and its arrays to a node."""
@@ -107,18 +122,28 @@ class TrainingTask(CalibrationTask):
     def unpack(cls, message: Message) -> TrainingTask:
         """Read the task of a message; ReplyError where an entry is missing or of another type."""
         common, entries = CalibrationTask.unpack(message), task_entries(message)
-        upload = read_entry(entries, _UPLOAD, list)
-        if not all(isinstance(key, str) for key in upload):
-            raise ReplyError(f"the task's {_UPLOAD} is {quoted(upload)}, expected names of layers")
         return cls(
             site=common.site,
             server_round=common.server_round,
             run=common.run,
-            upload=tuple(upload),
+            versions=common.versions,
+            upload=texts(entries, _UPLOAD),
             tag=read_entry(entries, _TAG, str, ""),
             follows=read_entry(entries, _FOLLOWS, str, ""),
             settings={**message.content.config_records.get(_METHOD, {})},
+            rule=read_entry(entries, _RULE, str, ""),
+            extras=_extras(entries) if _EXTRAS in entries else {},
         )
+
+
+def _extras(entries: ConfigRecord) -> dict[str, tuple[int, ...]]:
+    names, shapes = texts(entries, _EXTRAS), texts(entries, _SHAPES)
+    if len(names) != len(shapes) or not all(_SHAPE.fullmatch(shape) for shape in shapes):
+        raise ReplyError(
+            f"the task's {_SHAPES} is {quoted(list(shapes))}, expected {len(names)} shapes like 3x4"
+        )
+    sizes = [tuple(int(n) for n in shape.split("x") if n) for shape in shapes]
+    return dict(zip(names, sizes, strict=True))
 
 
 # --- the reply ------------------------------------------------------------------------------------
@@ -136,6 +161,8 @@ class Expected:
     base : the same layers as the site received them, if it is to return int8 changes of them;
         None = float32 layers.
     kinds : kinds of evidence whose calibration scores the site sketches.
+    extras : name -> shape, of the other arrays it was asked for; int8 where the layers are changes.
+    start : the model as the site received it.
     """
 
     site: str
@@ -143,6 +170,8 @@ class Expected:
     shapes: Mapping[str, tuple[int, ...]]
     base: Params | None = None
     kinds: int = 1
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    start: Params = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +187,7 @@ class TrainingReply:
     loss : mean training loss.
     steps : optimiser steps taken.
     sketches : calibration scores of the model the site received, per kind of evidence.
+    extras : what the method's site half returns: name -> float32, or int8 with its scale.
     """
 
     site: str
@@ -167,10 +197,14 @@ class TrainingReply:
     loss: float
     steps: int
     sketches: tuple[Sketch, ...]
+    extras: Quantised = field(default_factory=dict)
 
     @staticmethod
     def declaration(
-        shapes: Mapping[str, tuple[int, ...]], as_changes: bool, kinds: int
+        shapes: Mapping[str, tuple[int, ...]],
+        as_changes: bool,
+        kinds: int,
+        extras: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Declaration:
         """Declare the answer to a training task.
 
@@ -179,15 +213,18 @@ class TrainingReply:
         shapes : parameter key -> shape, of the layers that the task asks for.
         as_changes : they travel as int8 changes, each array with its scale.
         kinds : kinds of evidence whose scores are sketched.
+        extras : name -> shape, of the other arrays that it asks for; int8 as the layers are.
         """
-        layers: dict[str, ArraySpec] = {}
-        for key, shape in shapes.items():
-            layers[f"{MODEL}/{key}"] = ArraySpec("int8" if as_changes else "float32", tuple(shape))
+        due = {f"{MODEL}/{key}": shape for key, shape in shapes.items()}
+        due |= {f"{EXTRA}/{name}": shape for name, shape in (extras or {}).items()}
+        arrays: dict[str, ArraySpec] = {}
+        for name, shape in due.items():
+            arrays[name] = ArraySpec("int8" if as_changes else "float32", tuple(shape))
             if as_changes:
-                layers[f"{MODEL}/{key}{SCALE}"] = ArraySpec("float32", (1,))
+                arrays[name + SCALE] = ArraySpec("float32", (1,))
         counts = {_EXAMPLES: MetricSpec(int), _LOSS: MetricSpec(float), _STEPS: MetricSpec(int)}
         return Declaration(
-            arrays=layers,
+            arrays=arrays,
             metrics={**counts, **sketch_specs(kinds)},
             identity={SITE: str, _ROUND: int},
         )
@@ -198,7 +235,7 @@ class TrainingReply:
         return pack_reply(
             task,
             {**counts, **sketch_metrics(self.sketches)},
-            prefixed(MODEL, self.layers),
+            {**prefixed(MODEL, self.layers), **prefixed(EXTRA, self.extras)},
             {SITE: self.site, _ROUND: self.server_round},
         )
 
@@ -206,7 +243,7 @@ class TrainingReply:
     def unpack(cls, message: Message, expected: Expected) -> TrainingReply:
         """Read a site's message, or raise ReplyError with the reason for refusing it."""
         changes = expected.base is not None
-        declared = cls.declaration(expected.shapes, changes, expected.kinds)
+        declared = cls.declaration(expected.shapes, changes, expected.kinds, expected.extras)
         records = open_reply(message, declared)
         _check_identity(records, expected)
         arrays = read_arrays(records.arrays, declared.arrays or {})
@@ -218,6 +255,7 @@ class TrainingReply:
             loss=records.finite(_LOSS),
             steps=records.whole(_STEPS, 0, EXAMPLES_LIMIT),
             sketches=read_sketches(records.metrics, expected.kinds),
+            extras=with_prefix(EXTRA, arrays),
         )
 
 

@@ -1,7 +1,7 @@
 """What travels between server and sites: named arrays, and the rule by which each travels once.
 
 An array's name says what it belongs to: ``model/<key>``, ``scaler/<key>``, ``physics/<key>``,
-``teacher/<key>``.
+``teacher/<key>``, ``extra/<name>`` for what a method and its site half say to each other.
 The server lists all arrays a site needs for a task, says which of them the site is to keep, and
 sends only those it has no reason to believe the site holds. A kept array is identified by its
 digest, so a site that lost its state notices, refuses the task, and gets everything next time.
@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import quoted
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.quantise import SCALE, Quantised, dequantise, quantise
 
 __all__ = [
+    "EXTRA",
     "MODEL",
     "PHYSICS",
     "SCALER",
@@ -49,6 +50,7 @@ __all__ = [
 Arrays = dict[str, NDArray[np.generic]]
 
 MODEL, SCALER, PHYSICS, TEACHER = "model", "scaler", "physics", "teacher"
+EXTRA = "extra"
 
 _ARRAYS, _LISTING = "arrays", "listing"
 _HELD = "held-arrays"
@@ -58,7 +60,8 @@ _LOST, _LOST_IN = "upload-errors", "upload-errors-of"
 
 def to_record(arrays: Mapping[str, NDArray[np.generic]]) -> ArrayRecord:
     """Pack named arrays into a Flower record, in their order."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(a)) for name, a in arrays.items()})
+    # Not ascontiguousarray: it would make a list of one of a single number.
+    return ArrayRecord({name: Array(np.asarray(a, order="C")) for name, a in arrays.items()})
 
 
 def to_arrays(record: ArrayRecord) -> Arrays:

@@ -94,7 +94,7 @@ def _span(begin: float, end: float) -> str:
 def _panel(axes: Axes, line: Timeline, index: int) -> None:
     """Score on a log scale where all are positive, threshold dashed, events shaded, alarms below.
 
-    A classifier's score is a logit, which has a sign.
+    A score may have a sign: a classifier's is a logit.
     """
     positive = line.threshold > 0 and bool((line.score > 0).all())
     plain_axes(axes, PAGE)

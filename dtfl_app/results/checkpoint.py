@@ -67,6 +67,7 @@ class Checkpoint:
         as lists, and a mapping's keys are text.
     history : all lines of metrics.jsonl so far, of all methods of the run.
     timings : all lines of timings.jsonl so far.
+    run : the identity of the run that it is of; "" of one before it was told.
     """
 
     strategy: str
@@ -76,6 +77,7 @@ class Checkpoint:
     notes: Mapping[str, Any]
     history: Sequence[str]
     timings: Sequence[str]
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +282,7 @@ def _packed(checkpoint: Checkpoint) -> bytes:
         "order": list(checkpoint.arrays),
         "history": list(checkpoint.history),
         "timings": list(checkpoint.timings),
+        "run": checkpoint.run,
     }
     text = json.dumps(_plain(about, "checkpoint"), allow_nan=False)
     # safetensors copies an array's memory as it lies: a transposed one would come back scrambled.

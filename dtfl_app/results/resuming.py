@@ -44,11 +44,19 @@ def run_folder(resume: Path) -> Path:
 def find_checkpoint(resume: Path) -> tuple[Path, Checkpoint]:
     """Return the run's folder and the checkpoint to go on from: its latest, or the one named.
 
-    Raises CheckpointError when there is none, or it is not what was written.
+    Raises CheckpointError when there is none, it is not what was written, or it is of another run:
+    with the same settings that one may have had other sites, and so another scaling.
     """
     folder = run_folder(resume)
     checkpoints = CheckpointFolder(folder / "checkpoints")
-    return folder, checkpoints.latest() if resume == folder else checkpoints.read(resume)
+    found = checkpoints.latest() if resume == folder else checkpoints.read(resume)
+    if found.run != (run := read_about(folder)["run"]):
+        raise CheckpointError(
+            f"{checkpoints.path}: the checkpoint of {found.strategy} after round {found.round} is "
+            f"of the run {found.run or 'that an earlier version wrote'}, and this folder of {run}. "
+            "Remove it, or put it back into its own run's folder"
+        )
+    return folder, found
 
 
 def read_about(folder: Path) -> dict[str, Any]:

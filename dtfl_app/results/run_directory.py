@@ -29,7 +29,7 @@ import math
 import platform
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -178,17 +178,21 @@ class RunDirectory:
     def record(self, line: RoundLine) -> None:
         """Append one line to metrics.jsonl, and its wall time to timings.jsonl."""
         # The time first: a run cut off in between leaves no line without one.
-        _append(self.path / TIMINGS, line.timing_json())
-        _append(self.path / METRICS, line.to_json())
+        self._append(TIMINGS, line.timing_json())
+        self._append(METRICS, line.to_json())
 
     def note(self, event: RunEvent) -> None:
         """Append one line to events.jsonl."""
-        _append(self.path / EVENTS, event.to_json())
+        self._append(EVENTS, event.to_json())
 
     def save_model(self, strategy: str, model: SavedModel) -> Path:
-        """Store the last model of a strategy; return its file."""
+        """Store the last model of a strategy; return its file.
+
+        Raises ResultsError when it cannot be written; an earlier one is then as it was.
+        """
         path = self.path / "models" / f"{file_name(strategy)}.safetensors"
-        save_model(path, model)
+        with self._storing(path):
+            save_model(path, model)
         return path
 
     def deploy_folder(self, strategy: str) -> Path:
@@ -202,7 +206,7 @@ class RunDirectory:
     def save_schema(self, documents: Mapping[str, bytes]) -> None:
         """Store how the sites' files are read, as documents by name."""
         for name, content in documents.items():
-            with _writing(self.path / name):
+            with self._storing(self.path / name):
                 write_atomically(self.path / name, content)
 
     def save_privacy(self, privacy: Mapping[str, object]) -> None:
@@ -217,8 +221,9 @@ class RunDirectory:
     def save_alarms(self, strategy: str, alarms: pd.DataFrame) -> None:
         """Store scores and alarms on the evaluation set."""
         path = self.path / "alarms" / f"{file_name(strategy)}.csv"
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, alarm_csv(alarms))
+        with self._storing(path):
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, alarm_csv(alarms))
 
     def save_calibration(self, strategy: str, rates: Sequence[Mapping[str, object]]) -> None:
         """Store wanted and observed false-alarm rates of a strategy's last model, per site."""
@@ -246,7 +251,8 @@ class RunDirectory:
             for s in summarise(lines, self.target)
         ]
         self._write_json("summary.json", [s.to_mapping() for s in summaries])
-        save_curves(lines, self.target, title, self.path / "curves.png")
+        with self._storing(self.path / "curves.png"):
+            save_curves(lines, self.target, title, self.path / "curves.png")
         return summaries
 
     # --- inside ------------------------------------------------------------------------------
@@ -294,8 +300,27 @@ class RunDirectory:
 
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, allow_nan=False)
-        with _writing(self.path / name):
+        with self._storing(self.path / name):
             write_atomically(self.path / name, text.encode())
+
+    def _append(self, name: str, line: str) -> None:
+        path = self.path / name
+        with self._storing(path), path.open("a") as file:
+            file.write(line + "\n")
+
+    @contextmanager
+    def _storing(self, path: Path) -> Iterator[None]:
+        """Say what cannot be written, and how the run goes on once it can."""
+        try:
+            yield
+        except OSError as error:
+            if path.parent != self.path:
+                with suppress(OSError):  # a folder that holds something stays
+                    path.parent.rmdir()
+            raise ResultsError(
+                f"{path} cannot be written ({error}); what was there is as it was. Make room, or "
+                f"give the folder back its rights, and go on with resume={self.path}"
+            ) from error
 
 
 def require_no_run(path: Path) -> None:
@@ -309,23 +334,6 @@ def require_no_run(path: Path) -> None:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
-
-
-def _append(path: Path, line: str) -> None:
-    with _writing(path), path.open("a") as file:
-        file.write(line + "\n")
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Say what cannot be written, and how the run goes on once it can."""
-    try:
-        yield
-    except OSError as error:
-        raise ResultsError(
-            f"{path} cannot be written ({error}); make room, or give the folder back its rights, "
-            f"and go on with resume={path.parent}"
-        ) from error
 
 
 def _drop_half_line(path: Path) -> None:

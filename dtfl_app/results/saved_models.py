@@ -15,7 +15,9 @@ from safetensors.numpy import save
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Calibration, Sketch
-from dtfl_app.detector.models import ModelSpec, Params
+from dtfl_app.detector.detector import Detector, ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import Params, set_params
 from twin.files import write_atomically
 
 __all__ = ["SavedModel", "load_model", "save_model"]
@@ -29,7 +31,8 @@ class SavedModel:
     ----------
     spec : architecture.
     params : weights.
-    scaler : arrays "mean", "scale", "clip", one entry per feature (clip: one in all).
+    scaler : arrays "mean", "scale", "clip", one entry per feature (clip: one in all), and below
+        "sites/NAME/" those of a site that has its own.
     physics : arrays that physical evidence needs: "demand", mean demand in L/s, shape (5, 168).
     calibration : scores of normal operation at the sites; they give thresholds and p-values.
     evidence : kinds of evidence, as the setting names them.
@@ -50,6 +53,22 @@ class SavedModel:
     features: tuple[str, ...]
     schema: str
 
+    def detector(self) -> Detector:
+        """Build the detector with its weights.
+
+        Raises ConfigError where its class cannot be imported here, DataError where the class has
+        changed since, so that the weights are not its own.
+        """
+        found = build_model(self.spec, 0)
+        try:
+            set_params(found, self.params)
+        except RuntimeError as error:
+            raise DataError(
+                f"the weights of the stored model are not those of detector.model = "
+                f"{self.spec.kind!r} as it is here: {error}; use the code that it was trained with"
+            ) from error
+        return found
+
 
 def save_model(path: Path, model: SavedModel) -> None:
     """Write the model atomically."""
@@ -58,7 +77,7 @@ def save_model(path: Path, model: SavedModel) -> None:
     tensors |= {f"physics/{k}": np.asarray(v) for k, v in model.physics.items()}
     tensors |= _calibration_tensors(model.calibration)
     about = {
-        "spec": asdict(model.spec),
+        "spec": _without_nothing(asdict(model.spec)),
         "sites": sorted(model.calibration.sites),
         "calibration-trim": model.calibration.trim,
         "own-thresholds": model.calibration.own,
@@ -95,6 +114,11 @@ def load_model(path: Path) -> SavedModel:
             f"{path}: not a model of this app ({error}); expected a .safetensors file from the "
             "models folder of a run"
         ) from error
+
+
+def _without_nothing(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave options out where there are none, as before there were any: the same file, then."""
+    return {key: value for key, value in spec.items() if key != "options" or value}
 
 
 def _calibration_tensors(calibration: Calibration) -> dict[str, NDArray[np.generic]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dtfl_app.core.errors import FederationError
 from dtfl_app.core.sections import TrustSettings
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.rounds.norms import typical_norm, update_norm
 from dtfl_app.rounds.rules import RULES, rule_of
 

@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import Result
 from dtfl_app.core.errors import FederationError, ReplyError
 from dtfl_app.core.logs import log
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.admission import admit_sketches
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.results.lines import RoundLine

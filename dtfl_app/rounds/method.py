@@ -1,32 +1,28 @@
 """What a method is: the one class that its author reads.
 
 A method says in `update` what the server does with the admitted replies; the hooks `prepare`,
-`upload_keys`, `kept_keys` and `site_extras` are there for the few that need them.
+`upload_keys`, `kept_keys`, `site_extras` and `upload_extras` are there for the few that need them.
+What it does at the sites is a `dtfl_app.rounds.site_rule.SiteRule` that it names.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import Value
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.wire import Arrays
 from dtfl_app.rounds.aggregation import aggregate
+from dtfl_app.rounds.site_rule import NoSettings
 from dtfl_app.rounds.state import State
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.rounds.workbench import Workbench
 
 __all__ = ["Method", "NoSettings"]
-
-
-@dataclass(frozen=True, slots=True)
-class NoSettings:
-    """Settings of a method that has none of its own."""
 
 
 class Method(ABC):
@@ -38,7 +34,10 @@ class Method(ABC):
     settings : an instance of the class's `Settings`.
     bench : what the run provides.
 
-    `state` is what the server carries from round to round, `server_round` the round under way.
+    `site_rule` names its site half, by short name or import path; empty = sites only train.
+    `site_state` says that sites keep arrays of their own from round to round
+    (`dtfl_app.messages.versions`). `state` is what the server carries from round to round,
+    `server_round` the round under way.
 
     Raises
     ------
@@ -47,6 +46,8 @@ class Method(ABC):
 
     Settings: ClassVar[type] = NoSettings
     needs_twin: ClassVar[bool] = True
+    site_rule: ClassVar[str] = ""
+    site_state: ClassVar[bool] = False
 
     def __init__(self, name: str, settings: object, bench: Workbench) -> None:
         if self.needs_twin and bench.twin is None and not bench.twinless:
@@ -79,8 +80,15 @@ class Method(ABC):
         return []
 
     def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
-        """Arrays the sites keep for the whole run, and settings for their training."""
+        """Arrays the sites keep until they change, and settings for their training.
+
+        Both are for the site half that `site_rule` names. What nobody at a site reads is refused.
+        """
         return {}, {}
+
+    def upload_extras(self) -> Mapping[str, tuple[int, ...]]:
+        """Name -> shape of the float32 arrays that every reply brings besides its layers."""
+        return {}
 
     # --- for methods to use -----------------------------------------------------------------
 
@@ -115,3 +123,19 @@ class Method(ABC):
         if factors is not None:
             weights = [w * f for w, f in zip(weights, factors, strict=True)]
         return aggregate([r.params for r in replies], weights, self.bench.config.trust)
+
+    def mean_extras(self, replies: Sequence[Reply]) -> Params:
+        """Aggregate the replies' extra arrays by the run's rule, with the same weights."""
+        extras = [reply.extras for reply in replies]
+        return aggregate(extras, self.weights(replies), self.bench.config.trust)
+
+    def require_sgd(self, why: str, *, momentum: bool = True) -> None:
+        """Raise ConfigError unless sites train with SGD, and without momentum unless `momentum`."""
+        train = self.bench.config.train
+        if train.optimizer != "sgd" or (train.momentum and not momentum):
+            raise ConfigError(
+                f"strategy {self.name!r} needs train.optimizer=sgd"
+                f"{'' if momentum else ' and train.momentum=0.0'}: {why}; found "
+                f"{train.optimizer}, momentum {train.momentum:g}. Its train.lr is larger than "
+                "Adam's, e.g. 0.5"
+            )

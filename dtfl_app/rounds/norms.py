@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 
-__all__ = ["NormBound", "typical_norm", "update_norm"]
+__all__ = ["ExtrasBound", "NormBound", "typical_norm", "update_norm"]
 
 # Rounds whose medians make the running one: three must be wrong before it is.
 _ROUNDS = 5
@@ -23,16 +24,16 @@ _ROUNDS = 5
 _LEAST = 3
 
 
-def update_norm(params: Params, base: Params) -> float:
+def update_norm(params: Params, base: Params | None = None) -> float:
     """Return ``||Theta_k - Theta||_2`` over the keys of `params`, summed in float64.
 
     Parameters
     ----------
     params : the layers of a reply.
-    base : the model that the site received; may hold more layers.
+    base : the model that the site received; may hold more layers; None = zeros.
     """
     squares = (
-        float(np.square(value.astype(np.float64) - base[key]).sum())
+        float(np.square(value.astype(np.float64) - (base[key] if base else 0.0)).sum())
         for key, value in params.items()
     )
     return math.sqrt(sum(squares))
@@ -72,6 +73,8 @@ class NormBound:
     Raises ConfigError for a limit between 0 and 1: it would refuse more than half of all replies.
     """
 
+    _what: ClassVar[str] = "its update is {} long, the limit is {}, {} times the running median"
+
     def __init__(self, limit: float, history: Sequence[float] = ()) -> None:
         if 0 < limit < 1:
             raise ConfigError(
@@ -98,15 +101,30 @@ class NormBound:
         typical = typical_norm(list(norms.values()))
         bound = self._bound(typical, replies=len(norms))
         if typical and (len(norms) > 1 or not self._history):
-            self._history = [*self._history, min(typical, bound)][-_ROUNDS:]
+            self._remember(min(typical, bound))
         return {
-            site: f"its update is {norm:.3g} long, the limit is {bound:.3g}, {self._limit:g} times "
-            "the running median"
+            site: self._what.format(f"{norm:.3g}", f"{bound:.3g}", f"{self._limit:g}")
             for site, norm in norms.items()
             if norm > bound
         }
+
+    def _remember(self, typical: float) -> None:
+        self._history = [*self._history, typical][-_ROUNDS:]
 
     def _bound(self, typical: float, replies: int) -> float:
         if self._history:
             return self._limit * statistics.median(self._history)
         return self._limit * typical if typical and replies >= _LEAST else math.inf
+
+
+class ExtrasBound(NormBound):
+    """Refuses extra arrays longer than `limit` times the longest that were typical of a round.
+
+    A site that is drawn for the first time late in a run sends as much as all sites did at first,
+    while those that were asked before send little: the running median would refuse it.
+    """
+
+    _what = "its extra arrays are {} long, the limit is {}, {} times the longest typical of a round"
+
+    def _remember(self, typical: float) -> None:
+        self._history = [max([*self._history, typical])]

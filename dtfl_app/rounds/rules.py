@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.registry import NoOptions, Registry, read_options, refuse_options
 from dtfl_app.core.sections import TrustSettings
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.rounds.parameters import flat, weighted_mean
 
 __all__ = ["RULES", "Rule", "krum_order", "rule_of"]

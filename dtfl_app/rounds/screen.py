@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dtfl_app.core.sections import TrustSettings
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.aggregation import clip_updates
-from dtfl_app.rounds.norms import NormBound, update_norm
+from dtfl_app.rounds.norms import ExtrasBound, NormBound, update_norm
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from dtfl_app.rounds.witness import suspects, weigh, witness_losses
 
@@ -27,14 +27,20 @@ class ReplyScreen:
     def __init__(self, settings: TrustSettings) -> None:
         self._settings = settings
         self._bound = NormBound(settings.norm_limit)
+        self._extras_bound = ExtrasBound(settings.norm_limit)
 
     def state(self) -> list[float]:
         """What the norm bound remembers, for a checkpoint."""
         return self._bound.history
 
-    def restore(self, history: Sequence[float]) -> None:
-        """Go on from what `state` returned."""
+    def extras_state(self) -> list[float]:
+        """What the bound on extra arrays remembers, for a checkpoint."""
+        return self._extras_bound.history
+
+    def restore(self, history: Sequence[float], extras: Sequence[float] = ()) -> None:
+        """Go on from what `state` and `extras_state` returned."""
         self._bound = NormBound(self._settings.norm_limit, history)
+        self._extras_bound = ExtrasBound(self._settings.norm_limit, extras)
 
     def screen(
         self, replies: Sequence[Reply], model: Params, twin: TwinTrainer | None
@@ -51,6 +57,8 @@ class ReplyScreen:
         if self._settings.norm_limit:
             norms = {r.site: update_norm(r.params, model) for r in replies}
             refused = self._bound.refusals(norms)
+            extras = {r.site: update_norm(r.extras) for r in replies if r.extras}
+            refused |= self._extras_bound.refusals(extras)
         kept = [reply for reply in replies if reply.site not in refused]
         if self._settings.witness != "off" and twin is not None:
             kept, doubted = self._ask_twin(kept, model, twin)

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.wire import Arrays, prefixed, with_prefix
 from dtfl_app.results.lines import RoundLine
 
@@ -38,7 +38,8 @@ class Agreement:
     Parameters
     ----------
     sites : their names, sorted.
-    scaler : the common scaling, as arrays the sites keep.
+    scaler : the common scaling, as arrays the sites keep, and below "sites/NAME/" what the site of
+        that name keeps in its place.
     physics : what else they agreed on for physical evidence, as arrays they keep.
     unread : features that no site has a single reading of.
     data : site -> fingerprint of its data; empty in a checkpoint from before there were any.
@@ -54,7 +55,16 @@ class Agreement:
 
     def to_send(self) -> Arrays:
         """Arrays that sites keep, by their names on the wire."""
-        return {**prefixed("scaler", self.scaler), **prefixed("physics", self.physics)}
+        return {**prefixed("scaler", _whole(self.scaler)), **prefixed("physics", self.physics)}
+
+    def to_send_to(self, site: str) -> Arrays:
+        """Return what a site keeps of these in place of all others' array of that name."""
+        return prefixed("scaler", _whole(with_prefix(f"sites/{site}", self.scaler)))
+
+
+def _whole(arrays: Arrays) -> Arrays:
+    """Arrays whose name has no prefix."""
+    return {name: array for name, array in arrays.items() if "/" not in name}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +81,9 @@ class Snapshot:
     held : site -> array name -> digest of what it holds.
     bases : digest -> array that int8 changes refer to.
     agreement : what the sites agreed on.
+    versions : site -> round whose version of its own arrays it goes on from, at each of the last
+        checkpoints, this one last; empty for a method whose sites keep none.
+    extra_norms : what the bound on the length of extra arrays remembers.
     """
 
     line: RoundLine
@@ -81,6 +94,8 @@ class Snapshot:
     held: Mapping[str, Mapping[str, str]]
     bases: Arrays
     agreement: Agreement
+    versions: Sequence[Mapping[str, int]] = ()
+    extra_norms: Sequence[float] = ()
 
     @property
     def strategy(self) -> str:
@@ -116,6 +131,8 @@ class Snapshot:
             "unread": list(self.agreement.unread),
             "data": dict(self.agreement.data),
             "twin-weight": self.agreement.twin_weight,
+            "versions": [dict(then) for then in self.versions],
+            "extra-norms": self.extra_norms,
         }
 
     @classmethod
@@ -130,6 +147,9 @@ class Snapshot:
             guard=notes["guard"],
             held=notes["held"],
             bases=part["bases"],
+            # Nor has one from before sites kept arrays of their own for a method.
+            versions=notes.get("versions", []),
+            extra_norms=notes.get("extra-norms", []),
             agreement=Agreement(
                 sites=notes["sites"],
                 scaler=with_prefix("agreed-scaler", arrays),

@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 import math
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -24,12 +25,13 @@ from flwr.serverapp.strategy import Strategy
 
 from dtfl_app.core.evidence import evidence_floors, evidence_kinds
 from dtfl_app.core.logs import log, tell
-from dtfl_app.core.settings import Value, to_mapping
+from dtfl_app.core.settings import to_mapping
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.models import find_detector
+from dtfl_app.detector.params import Params, as_params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.payload import usable
-from dtfl_app.messages.wire import Arrays, to_arrays, to_record
+from dtfl_app.messages.wire import EXTRA, Arrays, to_arrays, to_record
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.aggregation import shortfall
@@ -38,9 +40,11 @@ from dtfl_app.rounds.method import Method
 from dtfl_app.rounds.parameters import blend
 from dtfl_app.rounds.replies import RoundReplies
 from dtfl_app.rounds.screen import ReplyScreen
+from dtfl_app.rounds.site_half import SiteHalf
 from dtfl_app.rounds.state import Snapshot, State
 from dtfl_app.rounds.transport import SharedPayload, SiteRequest, Transport
 from dtfl_app.rounds.twin_guard import TwinGuard, watched_rounds
+from dtfl_app.rounds.versions import SiteVersions
 from dtfl_app.rounds.witness import witness_losses
 from dtfl_app.rounds.workbench import Workbench
 
@@ -62,12 +66,13 @@ class DTFLStrategy(Method, Strategy):
         self.calibration = Calibration(evidence_floors(kinds), {}, trim, own)
         self.directory = NodeDirectory(bench.nodes)
         self.transport = Transport(config.wire, name, len(kinds), bench.run)
+        self.versions = SiteVersions(name)
         self.line = RoundLine(name, 0)
         self._screen = ReplyScreen(config.trust)
         self._guard = TwinGuard(
             config.trust.twin_limit,
             config.trust.twin_strikes,
-            watched_rounds(config.detector.model, noisy=config.privacy.dp),
+            watched_rounds(find_detector(config.detector.model), noisy=config.privacy.dp),
             present=bench.twin is not None and self.twin_weight > 0,
         )
         self.replies = self._no_replies([])
@@ -99,16 +104,15 @@ class DTFLStrategy(Method, Strategy):
         if not self._open:
             self._begin_round(server_round, as_params(to_arrays(arrays)))
         due = self.directory.due(self.draw(server_round))
-        upload, load = self._wanted_keys(), self._load()
-        settings = {**config, **self._extras()[1]}
+        half = self._site_half()
+        upload, load = self._wanted_keys(), self._load(half.arrays)
         if upload and due:
             # Before anything is sent, and for those an override leaves out as well: the account of
             # privacy may say too much, but never too little.
             for callback in self.bench.callbacks:
                 callback.on_tasks(self.name, [site for _, site in due])
         return [
-            self._task(node, SiteRequest(site, server_round, upload, settings), load)
-            for node, site in due
+            self._task(node, self._request(site, upload, half, config), load) for node, site in due
         ]
 
     def aggregate_train(
@@ -176,10 +180,13 @@ class DTFLStrategy(Method, Strategy):
 
     def queries(self, server_round: int) -> list[Message]:
         """Pack the question for the model's calibration scores, for all that can be asked now."""
-        load = self._load()
+        # Nobody trains any more: what a method's site half reads stays where it is.
+        half, due = self._site_half(), self.directory.due(self.directory.sites)
+        load = self._load({n: a for n, a in half.arrays.items() if not n.startswith(f"{EXTRA}/")})
+        own = {site: self.versions.of(site) if half.state else None for _, site in due}
         return [
-            self.transport.query(node, SiteRequest(site, server_round, []), load)
-            for node, site in self.directory.due(self.directory.sites)
+            self.transport.query(node, SiteRequest(site, server_round, [], {}, own[site]), load)
+            for node, site in due
         ]
 
     def note(self, event: RunEvent) -> None:
@@ -190,24 +197,27 @@ class DTFLStrategy(Method, Strategy):
             callback.on_event(event)
 
     def snapshot(self, line: RoundLine) -> Snapshot:
-        """Everything that the rounds after that of `line` depend on."""
+        """Everything that the rounds after that of `line` depend on; sites keep their part."""
         held, bases = self.transport.state(self.directory.nodes)
         return Snapshot(
             line=line,
             server_steps=self.server_steps,
             state=self.state,
             norms=self._screen.state(),
+            extra_norms=self._screen.extras_state(),
             guard=self._guard.state(),
             held=held,
             bases=bases,
             agreement=self.bench.agreement,
+            versions=self.versions.save() if self._site_half().state else [],
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot."""
         self.state = snapshot.state
-        self._screen.restore(snapshot.norms)
+        self._screen.restore(snapshot.norms, snapshot.extra_norms)
         self._guard.restore(snapshot.guard)
+        self.versions.restore(snapshot.versions)
         nodes = {site: node for node, site in self.directory.nodes.items()}
         self.transport.restore(nodes, snapshot.held, snapshot.bases)
         if self.bench.twin is not None:
@@ -257,6 +267,16 @@ class DTFLStrategy(Method, Strategy):
         """Keys that sites return: all where not the twin alone decides on any."""
         whole = self._twin_counts and self._twin_share == 1
         return self.upload_keys(self.server_round) if whole else list(self.state.model)
+
+    def _site_half(self) -> SiteHalf:
+        return SiteHalf.of(self) if self._twin_counts else SiteHalf()
+
+    def _request(
+        self, site: str, upload: Sequence[str], half: SiteHalf, config: Mapping[str, Any]
+    ) -> SiteRequest:
+        own = self.versions.of(site, self.server_round) if half.state else None
+        settings = {**config, **half.settings}
+        return SiteRequest(site, self.server_round, upload, settings, own, half.rule, half.upload)
 
     def _task(self, node: int, request: SiteRequest, load: SharedPayload) -> Message:
         before = self.transport.bytes_down
@@ -309,6 +329,7 @@ class DTFLStrategy(Method, Strategy):
         state = self.update(self.state, replies)
         if usable(state.model) and usable(state.twin or {}):
             self._guard.healthy()
+            self.versions.count(replies)
             share = self._twin_share
             return state if share == 1 else replace(state, model=blend(state.model, plain, share))
         reason = "the twin's step gave values that are not finite or too large; aggregate kept"
@@ -317,10 +338,8 @@ class DTFLStrategy(Method, Strategy):
             self.note(RunEvent("twin-off", round=self.server_round, reason=gone))
         return replace(self.state, model=plain)
 
-    def _extras(self) -> tuple[Arrays, dict[str, Value]]:
-        return self.site_extras() if self._twin_counts else ({}, {})
-
-    def _load(self) -> SharedPayload:
+    def _load(self, extras: Arrays) -> SharedPayload:
         kept = self.kept_keys() if self._twin_counts else []
-        arrays = {**self.bench.agreement.to_send(), **self._extras()[0]}
-        return SharedPayload(self.state.model, kept, arrays)
+        agreement = self.bench.agreement
+        arrays = {**agreement.to_send(), **extras}
+        return SharedPayload(self.state.model, kept, arrays, agreement.to_send_to)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from flwr.app import Message
 
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.sections import WireSettings
-from dtfl_app.detector.models import Params, as_params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply, admit
 from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.training import Expected, TrainingTask
-from dtfl_app.messages.wire import MODEL, Arrays, Ledger, PackedTask, array_bytes, prefixed
+from dtfl_app.messages.versions import Versions
+from dtfl_app.messages.wire import (
+    EXTRA,
+    MODEL,
+    Arrays,
+    Ledger,
+    PackedTask,
+    array_bytes,
+    prefixed,
+    with_prefix,
+)
 
 __all__ = ["Admission", "SharedPayload", "SiteRequest", "Transport"]
 
@@ -27,12 +38,15 @@ class SharedPayload:
     ----------
     model : the parameters to start from.
     kept : keys of parameters that sites keep, so unchanged ones need not travel.
-    extras : further arrays that sites keep, by their names on the wire.
+    extras : further arrays that sites keep, by their names on the wire; those of a method's site
+        half travel as int8 changes where the model does.
+    own : site -> those of them that it keeps in place of the others'.
     """
 
     model: Params
     kept: Collection[str]
     extras: Arrays
+    own: Callable[[str], Arrays] = lambda site: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +59,18 @@ class SiteRequest:
     server_round : the round.
     upload : keys of the parameters to return.
     settings : what the method and the run's train config tell the sites.
+    versions : which version of its own arrays it goes on from; None = it keeps none.
+    rule : name of the method's site half; empty = none.
+    extras : name -> shape of the arrays to return besides.
     """
 
     site: str
     server_round: int
     upload: Sequence[str]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Versions | None = None
+    rule: str = ""
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +120,29 @@ class Transport:
 
     def task(self, node: int, request: SiteRequest, shared: SharedPayload) -> Message:
         """Pack a training task and expect its reply."""
-        changes = list(shared.model) if self._settings.download_precision == "int8" else []
-        packed = self._pack(node, shared, changes or shared.kept, changes)
+        changes = _changes(shared) if self._settings.download_precision == "int8" else []
+        packed = self._pack(
+            node, request.site, shared, shared.model if changes else shared.kept, changes
+        )
         self.bytes_down += packed.payload
         self.bytes_again += array_bytes(packed.arrays) - packed.payload
+        start = shared.model
+        if changes:
+            received = with_prefix(MODEL, packed.contents)
+            start = {key: a.astype(np.float32, copy=False) for key, a in received.items()}
         tag, follows, base = "", "", None
         if self._settings.upload_precision == "int8":
             tag, follows = self._tag(request.server_round), self._counted.get(node, "")
-            base = as_params({key: packed.contents[f"{MODEL}/{key}"] for key in request.upload})
+            base = {key: start[key] for key in request.upload}
         shapes = {key: shared.model[key].shape for key in request.upload}
         self._expected[node] = Expected(
-            request.site, request.server_round, shapes, base, self._kinds
+            site=request.site,
+            server_round=request.server_round,
+            shapes=shapes,
+            base=base,
+            kinds=self._kinds,
+            extras=request.extras,
+            start=start,
         )
         task = TrainingTask(
             site=request.site,
@@ -120,13 +152,19 @@ class Transport:
             tag=tag,
             follows=follows,
             settings=request.settings,
+            versions=request.versions,
+            rule=request.rule,
+            extras=request.extras,
         )
         return task.pack(node, packed)
 
     def query(self, node: int, request: SiteRequest, shared: SharedPayload) -> Message:
         """Pack the closing query; it carries the model itself, whatever the run's precision."""
-        packed = self._pack(node, shared, shared.kept)
-        return CalibrationTask(request.site, request.server_round, self._run).pack(node, packed)
+        packed = self._pack(node, request.site, shared, shared.kept)
+        task = CalibrationTask(
+            request.site, request.server_round, self._run, versions=request.versions
+        )
+        return task.pack(node, packed)
 
     def admit(self, messages: Iterable[Message]) -> Admission:
         """Admit replies to the tasks that are open; each task has one reply."""
@@ -173,13 +211,21 @@ class Transport:
     def _pack(
         self,
         node: int,
+        site: str,
         shared: SharedPayload,
         kept: Collection[str],
         changes: Collection[str] = (),
     ) -> PackedTask:
-        wanted = {**prefixed(MODEL, shared.model), **shared.extras}
+        wanted = {**prefixed(MODEL, shared.model), **shared.extras, **shared.own(site)}
         keep = [*shared.extras, *(f"{MODEL}/{key}" for key in kept)]
-        return self._ledger.pack(node, wanted, keep, [f"{MODEL}/{key}" for key in changes])
+        return self._ledger.pack(node, wanted, keep, changes)
 
     def _tag(self, server_round: int) -> str:
         return f"{self._strategy}/{server_round}"
+
+
+def _changes(shared: SharedPayload) -> list[str]:
+    """Names of the arrays that may travel as int8 changes of what a site holds."""
+    extras = with_prefix(EXTRA, shared.extras)
+    following = [name for name, array in extras.items() if array.dtype == np.float32]
+    return [*prefixed(MODEL, shared.model), *(f"{EXTRA}/{name}" for name in following)]

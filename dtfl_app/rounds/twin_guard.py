@@ -5,26 +5,21 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
+from dtfl_app.detector.detector import Detector
+
 __all__ = ["TwinGuard", "watched_rounds"]
 
 
-def watched_rounds(kind: str, noisy: bool) -> int:
+def watched_rounds(detector: type[Detector], noisy: bool) -> int:
     """Return in how many rounds, from the first, losses on twin data tell a wrong twin.
-
-    An autoencoder's do so in the first three: models of the sites hardly fit a plant of other
-    pressures and flows, however fast they learn to fit the sites. A classifier's do in the first
-    alone: later they are high wherever the twin has kinds of event that no site has seen, and there
-    the twin is needed most.
 
     Parameters
     ----------
-    kind : "autoencoder" or "classifier".
+    detector : which says it of itself (`Detector.watched_rounds`).
     noisy : whether sites add noise to their updates (differential privacy): then it is the noise
         that decides, and no round tells.
     """
-    if noisy:
-        return 0
-    return 1 if kind == "classifier" else 3
+    return 0 if noisy else detector.watched_rounds
 
 
 class TwinGuard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +10,9 @@ import torch
 from torch import Tensor
 
 from dtfl_app.core.errors import TwinError
-from dtfl_app.detector.models import Detector, Params, build_model, set_params
+from dtfl_app.detector.detector import Detector
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import Params, set_params
 from dtfl_app.detector.training import (
     Distillation,
     Rows,
@@ -51,7 +52,7 @@ class TwinTrainer:
         if not len(self._rows):
             raise TwinError(
                 f"none of the twin's {len(rows)} rows can train the {model.spec.kind}; it needs "
-                + ("labelled rows" if model.spec.kind == "classifier" else "normal operation")
+                + ("labelled rows" if model.needs_labels else "normal operation")
                 + ', or set twin = "none"'
             )
         self._spec = spec
@@ -106,7 +107,7 @@ class TwinTrainer:
     def _frozen(self, params: Params) -> Detector:
         model = build_model(self._model.spec, seed=0).to(next(self._model.parameters()).device)
         set_params(model, params)
-        return model
+        return model.eval()
 
     def gradient(self, params: Params, batch_size: int) -> Params:
         """Gradient of the twin loss at `params` over a random batch of `batch_size` rows."""
@@ -117,15 +118,12 @@ class TwinTrainer:
 
     @property
     def chance(self) -> float:
-        """Loss that a model reaches without knowing anything; 0 where that would be no standard.
-
-        A classifier that always says one half has ``ln 2``. An autoencoder that always says the
-        sites' mean has about 1, but a hundred times less after a few rounds.
-        """
-        return math.log(2.0) if self._model.spec.kind == "classifier" else 0.0
+        """Loss of a model that knows nothing, >= 0 (`Detector.chance`)."""
+        return self._model.chance
 
     def loss(self, params: Params) -> float:
         """Mean loss at `params` over the same rows of twin data, 1024 at most, every time."""
         set_params(self._model, params)
+        self._model.eval()
         with torch.no_grad():
             return float(batch_loss(self._model, self._sample))

@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 

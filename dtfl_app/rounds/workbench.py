@@ -9,7 +9,7 @@ from flwr.app import Message
 
 from dtfl_app.core.config import RunConfig
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.state import Agreement, Snapshot

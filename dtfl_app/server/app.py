@@ -19,8 +19,8 @@ def main(grid: Grid, context: Context) -> None:
     """Run the strategies that the config names; why it failed is told to who started the run."""
     try:
         run(grid, RunConfig.from_mapping(context.run_config))
-    except DTFLError as error:
-        # Flower lets nobody know more than that a run failed.
+    except (DTFLError, OSError) as error:
+        # Flower lets nobody know more than that a run failed, not even that its disk is full.
         failed = RunEvent("failed", reason=str(error))
         tell(logging.ERROR, failed.describe(), failed.entries())
         raise

@@ -10,7 +10,7 @@ from dtfl_app.core.errors import CheckpointError
 from dtfl_app.core.logs import log, tell
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.messages.privacy import PrivacyLedger
 from dtfl_app.results.checkpoint import Checkpoint
@@ -86,6 +86,7 @@ class SaveCheckpoints(Callback):
             notes=snapshot.notes(),
             history=self._results.history,
             timings=self._results.timings,
+            run=self._results.run,
         )
         try:
             self._results.checkpoints.write(checkpoint)

@@ -16,16 +16,15 @@ from dtfl_app.core.errors import ConfigError, FederationError, ReplyError
 from dtfl_app.core.logs import quoted
 from dtfl_app.core.site_names import SiteNames
 from dtfl_app.inputs.physics import SitePhysics
-from dtfl_app.inputs.preparation import scaler_from_arrays, scaler_to_arrays
+from dtfl_app.inputs.preparation import scaling_from_arrays, scaling_to_arrays
 from dtfl_app.messages.profile import DemandRange, Profile, profile_query
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import mean_shift
 from dtfl_app.rounds.state import Agreement
 from dtfl_app.rounds.twin_trust import moment_distance
 from dtfl_app.server.fingerprints import of_site, require_same_data
-from dtfl_app.sites.features import feature_ranges, feature_spans
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.sites.scaling import MOST_WEIGHT, ChannelSums, Scaler
+from dtfl_app.sites.scaling import MOST_WEIGHT, ChannelSums, Scaler, Scaling
 from twin.ctown.residuals import DemandSums
 from twin.schema import Schema
 
@@ -56,6 +55,7 @@ class Enrolment:
     shift : how far the median site's channel means lie from the pooled ones (`mean_shift`).
     unread : features that no site has a single reading of.
     data : site -> fingerprint of its data.
+    scalers : site -> standardisation by its own moments, where each is to have its own.
     moments : of all sites together, from which the scaling is taken.
     usual : how far a typical site's are from those, feature by feature (`moment_distance`).
     twin_weight : how much the twin counts, in [0, 1].
@@ -69,16 +69,22 @@ class Enrolment:
     shift: float = 0.0
     unread: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
+    scalers: Mapping[str, Scaler] = field(default_factory=dict)
     moments: ChannelSums | None = None
     usual: NDArray[np.float64] | None = None
     twin_weight: float = 1.0
+
+    @property
+    def scaling(self) -> Scaling:
+        """Which standardisation is in force at which site."""
+        return Scaling(self.scaler, self.scalers)
 
     @property
     def agreement(self) -> Agreement:
         """What the sites agreed on, as a run keeps it."""
         return Agreement(
             sites=sorted(self.directory.values()),
-            scaler=scaler_to_arrays(self.scaler),
+            scaler=scaling_to_arrays(self.scaling),
             physics={} if self.demand is None else {"demand": self.demand},
             unread=self.unread,
             data=self.data,
@@ -92,6 +98,7 @@ class Enrolment:
         Raises CheckpointError where a site has other data than it had.
         """
         require_same_data(agreement.data, self.data)
+        scaling = scaling_from_arrays(agreement.scaler)
         sites, demand = agreement.sites, agreement.physics.get("demand")
         known = {node: site for node, site in self.directory.items() if site in sites}
         missing = sorted(set(sites) - set(known.values()))
@@ -99,7 +106,8 @@ class Enrolment:
         return replace(
             self,
             directory={**known, **absent},
-            scaler=scaler_from_arrays(agreement.scaler),
+            scaler=scaling.pooled,
+            scalers=scaling.own,
             demand=None if demand is None else demand.astype(np.float64),
             unread=tuple(agreement.unread),
             # Those of sites that are away, and of a run that began without fingerprints.
@@ -159,8 +167,8 @@ def enrol(
     `physics` needs demands, every site is asked for theirs. Raises FederationError when fewer than
     the quorum are left.
     """
-    schema, names = dataset.schema, dataset.feature_spec.names(dataset.schema)
-    ranges, demands = feature_ranges(names, schema), _demand_range(physics, schema)
+    schema, spec = dataset.schema, dataset.feature_spec
+    ranges, demands = spec.ranges(schema), _demand_range(physics, schema)
     registered = SiteNames.of(config.trust.names)
     pending = PendingReplies(grid)
     patience = max(config.round.timeout, _COLD_START)
@@ -185,9 +193,13 @@ def enrol(
             f"first reason: {next(iter(left_out.values()))}"
         )
     ordered = sorted(profiles.values(), key=lambda profile: profile.site)
-    spans = feature_spans(names, dataset.schema)
+    noisy = config.privacy.moments
     pooled = _POOLINGS[config.data.pooling]([profile.moments for profile in ordered])
-    scaler = Scaler.from_sums(pooled, spans, config.data.clip)
+    scaler = Scaler.from_sums(pooled, spec.spans(schema), config.data.clip)
+    scaling = Scaling(scaler)
+    if config.data.scaling == "site":
+        moments = {profile.site: profile.moments for profile in ordered}
+        scaling = Scaling.by_site(scaler, moments, spec.spans(schema))
     return Enrolment(
         directory={node: profile.site for node, profile in profiles.items()},
         scaler=scaler,
@@ -197,8 +209,9 @@ def enrol(
         shift=statistics.median(_shift(profile.moments, scaler) for profile in ordered),
         moments=pooled,
         usual=np.median([_distance(p.moments, pooled, scaler) for p in ordered], axis=0),
-        unread=tuple(name for name, n in zip(names, pooled.n, strict=True) if n == 0),
-        data={profile.site: of_site(profile) for profile in ordered},
+        unread=tuple(name for name, n in zip(spec.names(schema), pooled.n, strict=True) if n == 0),
+        data={profile.site: of_site(profile, noisy=noisy) for profile in ordered},
+        scalers=scaling.own,
     )
 
 

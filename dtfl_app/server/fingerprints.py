@@ -14,6 +14,7 @@ import numpy as np
 from dtfl_app.core.errors import CheckpointError
 from dtfl_app.messages.profile import Profile
 from dtfl_app.sites.features import Features
+from dtfl_app.sites.scaling import ChannelSums
 
 __all__ = ["EVALUATION", "of_evaluation", "of_site", "require_same_data"]
 
@@ -21,9 +22,12 @@ __all__ = ["EVALUATION", "of_evaluation", "of_site", "require_same_data"]
 EVALUATION = "(evaluation set)"
 
 
-def of_site(profile: Profile) -> str:
-    """Digest of a site's schema, and of the moments and soundness of its readings."""
-    moments, quality = profile.moments, profile.quality
+def of_site(profile: Profile, *, noisy: bool = False) -> str:
+    """Digest of a site's schema, and of the moments and soundness of its readings.
+
+    Moments that are `noisy`, and so others each time, do not count.
+    """
+    moments, quality = ChannelSums(*np.zeros((3, 0))) if noisy else profile.moments, profile.quality
     shares = [share for of in quality.values() for share in of.values()]
     sums = (float(x) for sums in (moments.n, moments.mean, moments.m2) for x in sums)
     return _digest([profile.schema, *quality], [*sums, *shares])

@@ -19,14 +19,15 @@ from dtfl_app.core.settings import Value
 from dtfl_app.core.site_names import SiteNames
 from dtfl_app.core.text_tables import plain
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import Params, get_params
+from dtfl_app.detector.models import require_detector
+from dtfl_app.detector.params import Params, get_params
 from dtfl_app.detector.training import TrainingSpec
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.evaluation.groups import EventGroups, event_groups
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.inputs.twins import require_twin, twin_kind
-from dtfl_app.messages.privacy import PrivacyLedger
+from dtfl_app.messages.privacy import ENROLMENT, PrivacyLedger
 from dtfl_app.messages.profile import site_name
 from dtfl_app.results.checkpoint import Checkpoint, require_same_run
 from dtfl_app.results.lines import Summary
@@ -251,6 +252,7 @@ class Session:
 def open_session(grid: Grid, config: RunConfig) -> Session:
     """Check the settings, open the results folder, enrol the sites, make the twin's data."""
     strategies, groups = strategy_names(config), event_groups(config)
+    require_detector(config.detector)
     going_on = _find_resumed(config)
     dataset = open_dataset(config)
     require_twin(config, dataset)
@@ -268,6 +270,7 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
     _say_enrolled(enrolment)
     if results is not None:
         _note_left_out(enrolment, results)
+        _count_moments(config, enrolment, results)
         _save_inputs(results, enrolment, dataset)
     twin = twin_rows(config, dataset, enrolment)
     if twin is not None and results is not None:  # a run that goes on keeps its weight
@@ -324,6 +327,7 @@ def _take_up(
     settings, target = _all_settings(config), config.run.target
     results = RunDirectory.restore(path, settings, target, found.history, found.timings)
     _note_left_out(enrolment, results)
+    _count_moments(config, enrolment, results)
     return results
 
 
@@ -332,6 +336,17 @@ def _with_evaluation(enrolment: Enrolment, evaluation: Features | None) -> Enrol
     if evaluation is None:
         return enrolment
     return replace(enrolment, data={**enrolment.data, EVALUATION: of_evaluation(evaluation)})
+
+
+def _count_moments(config: RunConfig, enrolment: Enrolment, results: RunDirectory) -> None:
+    """Put the noisy moments of those that enrolled now on their account.
+
+    A site may have told what it told before, which costs nothing more; nobody here can know.
+    """
+    if config.privacy.moments:
+        ledger = PrivacyLedger(config.privacy, results.privacy_releases())
+        ledger.count(ENROLMENT, [s for node, s in enrolment.directory.items() if node >= 0])
+        results.save_privacy(ledger.report())
 
 
 def _note_left_out(enrolment: Enrolment, results: RunDirectory) -> None:

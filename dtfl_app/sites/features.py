@@ -8,17 +8,23 @@ on line answers for now, and "now" is where the window ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError, DataError
+from dtfl_app.sites.baseline import (
+    STANDARDISED,
+    behind_baseline,
+    recording_lengths,
+    standardised,
+)
 from dtfl_app.sites.recordings import Recordings
 from dtfl_app.sites.statistics import STATISTICS
 from dtfl_app.sites.stretches import changes, interruptions, lengths_between
-from twin.schema import EVENT, INSTANCE, LABEL, TIME, Schema
+from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +42,7 @@ __all__ = [
     "no_window",
     "statistic_of",
     "window_ends",
+    "window_features",
 ]
 
 _SEPARATOR = ":"
@@ -53,6 +60,8 @@ class FeatureSpec:
     step_s : seconds from one window to the next, a whole multiple of the sampling period.
     statistics : per channel, of the readings in the window: "last" (the reading at its end),
         "mean", "std" (population standard deviation), "change" (last minus first reading).
+    baseline : rows at the beginning of each recording by which its later readings are standardised
+        first (`baseline`); 0 = they are left in their units.
 
     "last" with a window of one period is the identity: each row itself.
     """
@@ -60,6 +69,7 @@ class FeatureSpec:
     window_s: float
     step_s: float
     statistics: tuple[str, ...]
+    baseline: int = 0
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.statistics if name not in STATISTICS]
@@ -93,6 +103,24 @@ class FeatureSpec:
                 f"multiples of the sampling period of schema {schema.name!r}, {schema.period_s:g} s"
             )
         return int(window), int(step)
+
+    def ranges(self, schema: Schema) -> NDArray[np.float64]:
+        """`feature_ranges`, of standardised readings where they are."""
+        return feature_ranges(self.names(schema), self._read(schema))
+
+    def spans(self, schema: Schema) -> NDArray[np.float64]:
+        """`feature_spans`, of standardised readings half of it where they are, shape (d,).
+
+        A common scale is thus never below one standard deviation of a baseline.
+        """
+        spans = feature_spans(self.names(schema), self._read(schema))
+        return spans / 2.0 if self.baseline else spans
+
+    def _read(self, schema: Schema) -> Schema:
+        """The schema of the readings that features are made of."""
+        if not self.baseline:
+            return schema
+        return replace(schema, channels=tuple(_standardised(one) for one in schema.channels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +181,16 @@ def concat(parts: Sequence[Features]) -> Features:
 
 
 def make_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Features:
-    """Compute the features of every window in a labelled series.
+    """Compute the features of every window in a labelled series of whole recordings.
+
+    These are standardised first where `spec` says so (`baseline.standardised`). What is missing and
+    what is too short is told at `window_features`.
+    """
+    return window_features(standardised(series, schema, spec.baseline), schema, spec)
+
+
+def window_features(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> Features:
+    """Compute the features of every window in a labelled series, whose readings are as they are.
 
     Missing readings: "mean" and "std" use those present in the window, "last" and "change" need
     the ones they name; where none is there, the feature is NaN and the scaler decides what it
@@ -182,6 +219,15 @@ def longest_stretch(series: pd.DataFrame, schema: Schema) -> int:
 
 def no_window(series: pd.DataFrame, schema: Schema, spec: FeatureSpec) -> str:
     """Say why a labelled series gives no window, and what to do."""
+    if spec.baseline:
+        lengths = recording_lengths(series[INSTANCE])[1]
+        if (longest := int(lengths.max(initial=0))) <= spec.baseline:
+            return (
+                f"no row to score: the longest of its {lengths.size} recordings has {longest} "
+                f"rows, all within the baseline of {spec.baseline} rows that a recording begins "
+                "with; give longer recordings, or take fewer rows (data.baseline)"
+            )
+        series = series[behind_baseline(series[INSTANCE], spec.baseline)]
     longest, stretches = longest_stretch(series, schema), _stretch_lengths(series, schema).size
     return (
         f"no window of {spec.window_s:g} s: the longest of its {stretches} "
@@ -219,6 +265,13 @@ def window_ends(
     before = np.cumsum(windows) - windows
     ends = np.repeat(first - step * before, windows) + step * np.arange(windows.sum())
     return np.asarray(ends, dtype=np.intp)
+
+
+def _standardised(channel: Channel) -> Channel:
+    """A channel as its readings are once they are standardised."""
+    if channel.kind == "status":
+        return replace(channel, low=0.0, high=1.0)
+    return replace(channel, low=-STANDARDISED, high=STANDARDISED)
 
 
 def _statistics(

@@ -20,18 +20,20 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.core.node_config import OwnData
 from dtfl_app.core.registry import NoOptions, read_options
+from dtfl_app.sites.baseline import behind_baseline, standardised
 from dtfl_app.sites.features import (
     Features,
     FeatureSpec,
     make_features,
     no_window,
     window_ends,
+    window_features,
 )
 from dtfl_app.sites.own_files import load_own_file, read_own_file
 from dtfl_app.sites.partition import calibration_rows, split_calibration
 from dtfl_app.sites.quality import QualityReport
 from dtfl_app.sites.site_schema import LabelColumn, SiteSchema
-from twin.schema import ABNORMAL, LABEL, Schema
+from twin.schema import ABNORMAL, INSTANCE, LABEL, Schema
 
 __all__ = [
     "LEAST_READINGS",
@@ -64,6 +66,7 @@ class SiteData:
     ----------
     name : stable site name; replies are sorted by it.
     schema : channels and sampling period.
+    spec : how its features are made.
     features_train : rows to learn from. Labels are kept: a trainer of normal behaviour leaves
         out the abnormal ones itself.
     features_cal : rows to calibrate the threshold on, none of them in `features_train`. May be
@@ -73,6 +76,7 @@ class SiteData:
 
     name: str
     schema: Schema
+    spec: FeatureSpec
     features_train: Features
     features_cal: Features
     quality: QualityReport
@@ -275,15 +279,17 @@ def build_site(
 ) -> SiteData:
     """Split one site's labelled series and compute the features of both parts.
 
-    The split comes first, so no window holds readings of both. Raises DataError when nothing is
-    left to train on.
+    The split comes before windows are made, so none holds readings of both, and after recordings
+    are standardised, if they are, so both parts are by one baseline. Raises DataError when nothing
+    is left to train on.
     """
-    window = spec.rows(schema)[0]
-    train, calibration = split_calibration(series, calibration_share, per, least=window)
-    features = make_features(train, schema, spec)
+    window, read = spec.rows(schema)[0], standardised(series, schema, spec.baseline)
+    train, calibration = split_calibration(read, calibration_share, per, least=window)
+    features = window_features(train, schema, spec)
     if not len(features):
         raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
-    return SiteData(name, schema, features, make_features(calibration, schema, spec), quality)
+    calibrating = window_features(calibration, schema, spec)
+    return SiteData(name, schema, spec, features, calibrating, quality)
 
 
 def normal_windows(
@@ -298,12 +304,13 @@ def normal_windows(
     Readings do not matter and may be left out of `series`. Raises DataError as `build_site` does.
     """
     window = spec.rows(schema)[0]
-    calibration = calibration_rows(series, calibration_share, least=window)
-    ends = window_ends(series, schema, spec, calibration)
+    read = series[behind_baseline(series[INSTANCE], spec.baseline)] if spec.baseline else series
+    calibration = calibration_rows(read, calibration_share, least=window)
+    ends = window_ends(read, schema, spec, calibration)
     calibrated = calibration[ends]
     if calibrated.all():
         raise DataError(f"site {name!r}: {no_window(series, schema, spec)}")
-    normal = series[LABEL].to_numpy()[ends] < ABNORMAL
+    normal = read[LABEL].to_numpy()[ends] < ABNORMAL
     return int(np.count_nonzero(normal & ~calibrated)), int(np.count_nonzero(normal & calibrated))
 
 
@@ -324,6 +331,7 @@ def chosen_features(config: RunConfig, default: FeatureSpec) -> FeatureSpec:
         chosen.window_s or default.window_s,
         chosen.step_s or default.step_s,
         tuple(s.strip() for s in chosen.statistics.split(",") if s.strip()) or default.statistics,
+        config.data.baseline if config.data.scaling == "recording" else 0,
     )
 
 

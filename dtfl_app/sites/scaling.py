@@ -9,7 +9,7 @@ sum and sum of squares would lose every digit for a pressure of 2e7 Pa that vari
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError, DataError
 
-__all__ = ["ACCURACY", "CLIP", "MOST_WEIGHT", "ChannelSums", "Scaler"]
+__all__ = ["ACCURACY", "CLIP", "MOST_WEIGHT", "ChannelSums", "Scaler", "Scaling"]
 
 #: Times the median site's number of readings that no site's moments count for more than.
 MOST_WEIGHT = 3.0
@@ -250,3 +250,47 @@ class Scaler:
             raise DataError(f"scaler lacks {sorted(missing)}; expected mean, scale and clip")
         mean, scale = (np.asarray(plain[key], dtype=np.float64) for key in ("mean", "scale"))
         return cls(mean, scale, float(plain["clip"]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaling:
+    """The scaler of a federation and, where these are wanted, those of single sites.
+
+    Parameters
+    ----------
+    pooled : of all sites together; in force wherever a site has none of its own.
+    own : site -> its own.
+    """
+
+    pooled: Scaler
+    own: Mapping[str, Scaler] = field(default_factory=dict)
+
+    @classmethod
+    def by_site(
+        cls, pooled: Scaler, sums: Mapping[str, ChannelSums], spans: NDArray[np.float64]
+    ) -> Scaling:
+        """Give each site a scaler of its own moments; of features that it has none of, the pooled.
+
+        Parameters as of `Scaler.from_sums`, `sums` by site.
+        """
+        found = {}
+        for site, moments in sorted(sums.items()):
+            own, told = Scaler.from_sums(moments, spans, pooled.clip), moments.n > 0
+            mean = np.where(told, own.mean, pooled.mean)
+            found[site] = Scaler(mean, np.where(told, own.scale, pooled.scale), pooled.clip)
+        return cls(pooled, found)
+
+    def at(self, site: str) -> Scaler:
+        """Return the scaler in force at a site."""
+        return self.own.get(site, self.pooled)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers; the pooled scaler's, and "sites" where there are some."""
+        sites = {"sites": {site: own.to_dict() for site, own in sorted(self.own.items())}}
+        return {**self.pooled.to_dict(), **(sites if self.own else {})}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Scaling:
+        """Inverse of `to_dict`; DataError when a key is missing."""
+        own = {site: Scaler.from_dict(one) for site, one in plain.get("sites", {}).items()}
+        return cls(Scaler.from_dict(plain), own)

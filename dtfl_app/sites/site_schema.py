@@ -44,6 +44,7 @@ formats, how a CSV is written, gaps and labels are each site's own.
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,7 +58,15 @@ from dtfl_app.sites.label_column import LABEL_KEYS, LabelColumn, label_table, re
 from dtfl_app.sites.stretches import FROZEN_SAMPLES, Fill, GapFilling, longest_step_ns
 from twin.schema import EVENT, INSTANCE, LABEL, TIME, Channel, ChannelKind, Schema
 
-__all__ = ["CsvDialect", "EventTable", "LabelColumn", "SiteSchema", "TwinKind", "read_site_schema"]
+__all__ = [
+    "CsvDialect",
+    "EventTable",
+    "LabelColumn",
+    "SiteSchema",
+    "TwinKind",
+    "parse_site_schema",
+    "read_site_schema",
+]
 
 TwinKind = Literal["none", "ctown", "recorded"]
 
@@ -175,12 +184,21 @@ def _table(channel: Channel, column: str) -> dict[str, object]:
 def read_site_schema(path: Path) -> SiteSchema:
     """Read a site schema; raise SchemaError naming file, table and key for anything wrong."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise SchemaError(
             f"{path}: no such site schema; `dtfl site draft FILE` writes a first one from a file"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SchemaError(f"{path}: not a site schema in TOML ({error})") from error
+    return parse_site_schema(content, path)
+
+
+def parse_site_schema(content: bytes, path: Path) -> SiteSchema:
+    """Read the content of a site schema that was read from `path`; errors as `read_site_schema`."""
+    try:
+        found = tomllib.loads(content.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SchemaError(f"{path}: not a site schema in TOML ({error})") from error
     reader = _Reader(path)
     reader.known(found, _ROOT, "at the top")
@@ -231,9 +249,11 @@ class _Reader:
 
     def number(self, table: Mapping[str, Any], key: str, where: str) -> float:
         value = table.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        number = float(value) if plain else math.nan  # type: ignore[arg-type] # checked
+        if not math.isfinite(number):
             self.refuse(f"{where}: {key} = {value!r}; expected a number, e.g. {key} = 60")
-        return float(value)
+        return number
 
     def formats(self, table: Mapping[str, Any]) -> tuple[str, ...]:
         value = table.get("time-formats", [ISO8601])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dtfl_app.core.settings import Value, to_mapping
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.training import TeacherTerm
 from dtfl_app.messages.wire import TEACHER, Arrays, prefixed

@@ -15,7 +15,7 @@ import numpy as np
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
 from dtfl_app.core.settings import setting
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.wire import prefixed, to_arrays, to_record, with_prefix
 from dtfl_app.rounds.strategy import DTFLStrategy, State

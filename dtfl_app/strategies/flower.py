@@ -27,7 +27,7 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError
 from dtfl_app.core.logs import log
 from dtfl_app.core.settings import Value, setting, to_mapping
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.training import ProximalTerm
 from dtfl_app.messages.wire import Arrays, to_arrays, to_record

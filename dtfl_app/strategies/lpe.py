@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from dtfl_app.core.logs import log
+from dtfl_app.detector.models import find_detector
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.signals import site_score
 from dtfl_app.rounds.strategy import DTFLStrategy, State
@@ -38,7 +39,7 @@ class LPE(DTFLStrategy):
     def prepare(self, state: State) -> State:
         """Let the twin's copy start from the initial model; check the layers' numbers."""
         s = self.settings
-        first = static_map(list(state.model), s.low, s.high)
+        first = static_map(self._layers(state), s.low, s.high)
         if s.policy == "static" and first.from_twin == set(state.model):
             log.warning("lpe: all layers come from the twin; the sites' training has no effect")
         return replace(state, twin=state.model, memory={"scores": np.zeros(0)})
@@ -63,4 +64,8 @@ class LPE(DTFLStrategy):
     def _map(self, state: State) -> ExchangeMap:
         """Return the map of the round that begins with `state`."""
         scores = [float(x) for x in state.memory["scores"]]
-        return round_map(list(state.model), self.settings, scores)
+        return round_map(self._layers(state), self.settings, scores)
+
+    def _layers(self, state: State) -> list[list[str]]:
+        """Group the model's keys by layer, as its detector orders them."""
+        return find_detector(self.bench.config.detector.model).layer_keys(list(state.model))

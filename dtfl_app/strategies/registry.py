@@ -43,6 +43,8 @@ STRATEGIES = Registry(
         "fedavg": "dtfl_app.strategies.fedavg:FedAvg",
         "fedprox": "dtfl_app.strategies.fedprox:FedProx",
         "fedadam": "dtfl_app.strategies.fedadam:FedAdam",
+        "fednova": "dtfl_app.strategies.fednova:FedNova",
+        "scaffold": "dtfl_app.strategies.scaffold:SCAFFOLD",
         "dtml": "dtfl_app.strategies.dtml:DTML",
         "fpf": "dtfl_app.strategies.fpf:FPF",
         "lpe": "dtfl_app.strategies.lpe:LPE",

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import math
 import shutil
 
 import numpy as np
 import onnx
 import pytest
 
-from dtfl_app.bundle.bundle import decode
+from dtfl_app.bundle.decoding import decode
 from dtfl_app.bundle.folder import model_version, read_folder
 from dtfl_app.core.errors import BundleError, SchemaError
 from dtfl_app.core.evidence import evidence_kinds
@@ -161,42 +160,6 @@ def test_evidence_that_this_version_does_not_know_is_named(model):
         BundleError, match=r"evidence \['twin'\]; this version knows instant, .*card"
     ):
         decode(files, model, "1")
-
-
-def spoilt(plain, what):
-    """A calibration.json in which one thing is impossible."""
-    first = plain["sites"][min(plain["sites"])][0]
-    if what in ("NaN", "infinite", "descending", "short"):
-        values = list(first["values"])
-        values[-1] = {"NaN": math.nan, "infinite": math.inf, "descending": -1e9}.get(what, 0.0)
-        first["values"] = values[:-1] if what == "short" else values
-    elif what == "negative":
-        law = plain["kinds"].index("plc")
-        for sketches in plain["sites"].values():
-            sketches[law]["values"] = [-1.0] * len(sketches[law]["values"])
-    elif what in ("half a score", "fewer than none"):
-        first["count"] = {"half a score": 0.5, "fewer than none": -3}[what]
-    elif what == "one kind less":
-        plain["sites"][min(plain["sites"])].pop()
-    else:
-        plain[what] = {"trim": 0.7, "false_alarm_rate": 0.0, "floors": [-1.0] * 5}[what]
-    return plain
-
-
-@pytest.mark.parametrize(
-    "what",
-    [
-        "NaN", "infinite", "descending", "short", "negative", "half a score", "fewer than none",
-        "one kind less", "trim", "false_alarm_rate", "floors",
-    ],
-)  # fmt: skip
-def test_a_calibration_that_no_scores_can_have_is_refused_when_loaded(model, what):
-    files = files_of(model)
-    plain = json.loads(files["calibration.json"])
-    decode(files, model, "1")
-
-    with pytest.raises((ValueError, BundleError), match=r"impossible|kinds of scores|expected"):
-        decode({**files, "calibration.json": json.dumps(spoilt(plain, what)).encode()}, model, "1")
 
 
 def test_a_model_that_would_raise_no_alarm_is_refused_when_loaded(model):

@@ -9,7 +9,9 @@ from flwr.app import Context, Message, RecordDict
 
 import client_app
 from dtfl_app.core.errors import ReplyError
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.inputs.preparation import scaler_to_arrays
 from dtfl_app.messages.admission import admit
 from dtfl_app.messages.training import Expected, TrainingTask

@@ -12,7 +12,9 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, ReplyError, SiteError
 from dtfl_app.core.settings import to_mapping
 from dtfl_app.detector.calibration import sketch_scores
-from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params, set_params
 from dtfl_app.inputs.preparation import prepare, scaler_to_arrays
 from dtfl_app.messages.admission import admit, admit_sketches
 from dtfl_app.messages.calibration import CalibrationTask
@@ -289,6 +291,29 @@ def test_a_site_that_lost_what_it_held_refuses_the_task(dataset):
 
     with pytest.raises(ReplyError, match="this site's state was lost"):
         client_app.app(message, context)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"detector__model": "nowhere:Mine"}, "cannot be imported: No module named 'nowhere'"),
+        ({"detector__options": "depth=3"}, r"detector.options has 'depth'; expected nothing"),
+    ],
+)
+def test_a_site_refuses_a_detector_that_it_cannot_have(dataset, settings, text):
+    identify()
+    message = Message(RecordDict({}), message_type="query.profile", dst_node_id=7)
+
+    with pytest.raises(ConfigError, match=text):
+        client_app.app(message, node(**settings))
+
+
+def test_a_site_whose_scores_are_no_numbers_says_so(dataset):
+    """Weights of 1e38 are finite, and their products are not."""
+    wild = {key: np.full_like(value, 1e38) for key, value in START.items()}
+
+    with pytest.raises(SiteError, match="calibration scores \\(smoothed\\) are not numbers"):
+        ask(node(), start=wild)
 
 
 @pytest.mark.parametrize("place", [{}, {"partition-id": 0}, {"num-partitions": 2}])

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from dtfl_app.bundle.folder import read_folder
-from dtfl_app.bundle.onnx_graph import score_graph
 from dtfl_app.detection.detection import DetectionOptions
 from dtfl_app.detection.model import OnnxModel
 from dtfl_app.detection.once import score_file
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.onnx_graph import logit_graph
+from dtfl_app.detector.params import get_params
 from dtfl_app.detector.scoring import score, stack_windows
 from dtfl_app.evaluation.saved_model import evaluate_file
 from dtfl_app.results.episodes import alarm_episodes
@@ -41,7 +43,7 @@ def test_the_graph_scores_dataset04_as_torch_does(kind, window, scaled):
     inputs = stack_windows(rows, instance, window)
     wanted = score(detector, inputs, instance, smoothing=1)
 
-    found = OnnxModel(score_graph(kind, 43, window, get_params(detector))).score(inputs)
+    found = OnnxModel(detector.to_onnx(), window, 43).score(inputs)
 
     assert found.total.shape == (4177,)
     assert found.per_channel.shape == (4177, 43)
@@ -57,7 +59,7 @@ def test_what_an_autoencoder_expects_is_its_reconstruction_of_the_last_step(wind
     with torch.no_grad():
         wanted = detector(torch.from_numpy(inputs)).numpy()[:, -43:]
 
-    found = OnnxModel(score_graph("autoencoder", 43, window, get_params(detector))).score(inputs)
+    found = OnnxModel(detector.to_onnx(), window, 43).score(inputs)
 
     np.testing.assert_allclose(found.expected, wanted, rtol=1e-5, atol=1e-5)
     missed = (found.expected - inputs[:, -43:]).astype(np.float64) ** 2
@@ -67,7 +69,7 @@ def test_what_an_autoencoder_expects_is_its_reconstruction_of_the_last_step(wind
 def test_a_classifier_expects_nothing(scaled):
     detector = build_model(ModelSpec("classifier", 43, 1, hidden=32, latent=8), seed=3)
 
-    found = OnnxModel(score_graph("classifier", 43, 1, get_params(detector))).score(scaled[0][:9])
+    found = OnnxModel(detector.to_onnx(), 1, 43).score(scaled[0][:9])
 
     assert found.expected is None
 
@@ -76,7 +78,7 @@ def test_the_same_parameters_give_the_same_bytes():
     params = get_params(build_model(ModelSpec("classifier", 5, 2, 8, 4), seed=0))
     shuffled = dict(reversed(params.items()))
 
-    assert score_graph("classifier", 5, 2, params) == score_graph("classifier", 5, 2, shuffled)
+    assert logit_graph(5, 2, params) == logit_graph(5, 2, shuffled)
 
 
 def steps_of(folder, data):

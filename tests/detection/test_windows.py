@@ -35,12 +35,12 @@ def series_of(values, time=None):
 
 
 def through(windows, series):
-    """Feed a series row by row; return its features and inputs."""
-    gaps = np.concatenate([[True], interruptions(series["time"].to_numpy(), 1.0)])
+    """Feed a recording row by row; return its features and inputs."""
+    gaps = np.concatenate([[False], interruptions(series["time"].to_numpy(), 1.0)])
     made = []
-    for row, begins in zip(series[["p", "on"]].to_numpy(), gaps, strict=True):
-        if begins:
-            windows.restart()
+    for row, gap in zip(series[["p", "on"]].to_numpy(), gaps, strict=True):
+        if gap:
+            windows.restart(recording=False)
         made.append(windows.step(row))
     kept = [one for one in made if one is not None]
     return np.array([one[0] for one in kept]), np.concatenate([one[1] for one in kept])
@@ -69,11 +69,29 @@ def test_features_and_inputs_are_those_of_the_whole_recording(series, window):
     np.testing.assert_array_equal(inputs, stack_windows(scaled, features.instance, window))
 
 
-def test_a_restored_state_goes_on_in_the_middle_of_a_window(series):
-    plan = FeaturePlan(SPEC, SPEC.names(PAIR), 3, (), False)
+def test_behind_a_baseline_too_across_gaps_with_features_told_in_their_units(series):
+    """The first gap, after 200 rows, lies within the baseline, the second behind it."""
+    spec = replace(SPEC, baseline=210)
+    standard, raw = make_features(series, PAIR, spec), make_features(series[210:], PAIR, SPEC)
+    scaler = Scaler.from_sums(ChannelSums.of(standard.values), spec.spans(PAIR))
+    scaled = scaler.transform(standard.values)
+
+    windows = InputWindows(FeaturePlan(spec, spec.names(PAIR), 4, (), False), scaler, PAIR)
+    found, inputs = through(windows, series)
+
+    np.testing.assert_array_equal(found, raw.values)
+    np.testing.assert_array_equal(inputs, stack_windows(scaled, standard.instance, 4))
+    expected = windows.expected(scaled[-1])
+    np.testing.assert_allclose(expected, raw.values[-1], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("baseline", [0, 40, 80])
+def test_a_restored_state_goes_on_in_the_middle_of_a_window_or_a_baseline(series, baseline):
+    spec = replace(SPEC, baseline=baseline)
+    plan = FeaturePlan(spec, spec.names(PAIR), 3, (), False)
     scaler = Scaler(np.zeros(8), np.ones(8))
     whole = InputWindows(plan, scaler, PAIR)
-    rows = series.iloc[:100][["p", "on"]].to_numpy()
+    rows = series.iloc[:160][["p", "on"]].to_numpy()
     wanted = [whole.step(row) for row in rows][73:]
 
     first, second = (InputWindows(plan, scaler, PAIR) for _ in range(2))

@@ -2,15 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from dtfl_app.detector.models import (
-    ModelSpec,
-    as_params,
-    build_model,
-    get_params,
-    layer_keys,
-    resolve_device,
-    set_params,
-)
+from dtfl_app.detector.dense import Classifier
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model, resolve_device
+from dtfl_app.detector.params import as_params, get_params, set_params
 
 AUTOENCODER = ModelSpec("autoencoder", features=3, window=2, hidden=5, latent=4)
 CLASSIFIER = ModelSpec("classifier", features=3, window=2, hidden=5, latent=4)
@@ -122,7 +117,7 @@ def test_any_number_type_reads_as_float32():
 def test_keys_are_grouped_by_layer_in_order():
     keys = list(get_params(build_model(CLASSIFIER, seed=0)))
 
-    assert layer_keys(keys) == [
+    assert Classifier.layer_keys(keys) == [
         ["layers.0.weight", "layers.0.bias"],
         ["layers.2.weight", "layers.2.bias"],
         ["layers.4.weight", "layers.4.bias"],

@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params, set_params
 from dtfl_app.detector.scoring import score, smooth, stack_windows
 from tests.support.line_model import line
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from dtfl_app.detector.models import ModelSpec, build_model, get_params, set_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params, set_params
 from dtfl_app.detector.training import (
     Distillation,
     Rows,
@@ -20,7 +22,7 @@ from dtfl_app.detector.training import (
     train,
     train_params,
 )
-from tests.support.line_model import LAST, LINE, line
+from tests.support.line_model import LAST, LINE, bias, line
 
 SMALL = ModelSpec("autoencoder", features=3, hidden=8, latent=2)
 
@@ -82,6 +84,33 @@ def test_two_proximal_steps_by_hand():
 
     assert get_params(model)[LAST][0] == pytest.approx(0.167006, abs=1e-6)
     assert loss == pytest.approx(0.905, abs=1e-6)
+
+
+@pytest.mark.parametrize(("momentum", "last"), [(0.0, 0.36), (0.5, 0.46)])
+def test_two_sgd_steps_by_hand(momentum, last):
+    """The gradient at b is 2 (b - 1): b = 0, 0.2, and 0.2 + 0.16, with momentum 0.1 more."""
+    model = model_of(line(0.0))
+    spec = TrainingSpec(0.1, batch_size=4, optimizer="sgd", momentum=momentum)
+
+    train(model, rows([1.0] * 4), 2, spec, rng())
+
+    assert bias(get_params(model)) == pytest.approx(last, abs=1e-6)
+
+
+def test_gradients_may_be_changed_before_every_step():
+    """The gradient is 2 (0 - 1) = -2, plus 5: one step of 0.1 goes to -0.3, the next to -0.54."""
+    seen = []
+
+    def push(model):
+        seen.append(bias(get_params(model)))
+        dict(model.named_parameters())["layers.6.bias"].grad += 5.0
+
+    spec = TrainingSpec(0.1, batch_size=4, optimizer="sgd")
+    model = model_of(line(0.0))
+    train(model, rows([1.0] * 4), 2, spec, rng(), after_backward=push)
+
+    assert seen == pytest.approx([0.0, -0.3])
+    assert bias(get_params(model)) == pytest.approx(-0.54, abs=1e-6)
 
 
 def test_adam_starts_afresh_in_every_call():

@@ -6,8 +6,10 @@ import pytest
 
 from dtfl_app.core.evidence import KINDS
 from dtfl_app.detector.calibration import sketch_scores
+from dtfl_app.detector.detector import ModelSpec
 from dtfl_app.detector.metrics import EventResult
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.preparation import prepare
 from dtfl_app.sites.features import Features

@@ -3,16 +3,23 @@ import pytest
 import torch
 
 from dtfl_app.core.model_sections import DetectorSettings
-from dtfl_app.detector.models import ModelSpec, build_model, set_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import set_params
 from dtfl_app.inputs.preparation import (
     model_spec,
     prepare,
+    prepare_by_site,
+    prepare_twin,
     scaler_from_arrays,
     scaler_to_arrays,
+    scaling_from_arrays,
+    scaling_to_arrays,
 )
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.sites.features import Features
-from dtfl_app.sites.scaling import Scaler
+from dtfl_app.sites.federation import FederatedDataset
+from dtfl_app.sites.scaling import Scaler, Scaling
 from tests.support.line_model import line
 
 SCALER = Scaler(mean=np.array([10.0]), scale=np.array([2.0]), clip=3.0)
@@ -72,3 +79,34 @@ def test_a_scaler_survives_the_wire():
     back = scaler_from_arrays(to_arrays(to_record(scaler_to_arrays(scaler))))
 
     assert back.to_dict() == scaler.to_dict()
+
+
+def test_rows_of_each_site_are_scaled_by_its_own_scaler_and_others_by_the_pooled_one():
+    """(14 - 12) / 1 at east, (14 - 10) / 2 at a site that has none of its own."""
+    scaling = Scaling(SCALER, {"east": Scaler(np.array([12.0]), np.array([1.0]))})
+    rows = features(14, 14, 12, instance=["east/a", "far/a", "east/b"])
+
+    found = prepare_by_site(rows, scaling, FederatedDataset.site_of, window=1)
+
+    assert found.x.tolist() == [[2.0], [2.0], [0.0]]
+
+
+def test_a_twin_is_scaled_by_its_own_normal_rows_where_sites_are_by_theirs():
+    """Of 18 and 22: mean 20, deviation 2; the abnormal 40, clipped to 3, does not count."""
+    rows = features(18, 22, 40, label=[0, 0, 1])
+    own = Scaling(SCALER, {"east": SCALER})
+
+    found = prepare_twin(rows, own, np.array([10.0]), window=1)
+    common = prepare_twin(rows, Scaling(SCALER), np.array([10.0]), window=1)
+
+    assert found.x.tolist() == [[-1.0], [1.0], [3.0]]
+    assert common.x.tolist() == prepare(rows, SCALER, window=1).x.tolist()
+
+
+def test_sites_scalers_survive_a_file_whatever_their_names():
+    own = {name: Scaler(np.array([9.0]), np.array([4.0])) for name in ("a/b", "a", "sites/mean")}
+
+    back = scaling_from_arrays(scaling_to_arrays(Scaling(SCALER, own)))
+
+    assert back.to_dict() == Scaling(SCALER, own).to_dict()
+    assert Scaling.from_dict(back.to_dict()).to_dict() == back.to_dict()

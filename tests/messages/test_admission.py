@@ -1,6 +1,7 @@
 """Every way in which a site's reply can be wrong but for its layers, on real Flower messages."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,19 @@ from dtfl_app.core.errors import ReplyError
 from dtfl_app.messages.admission import admit, admit_sketches
 from dtfl_app.messages.calibration import EXAMPLES_LIMIT
 from dtfl_app.messages.training import Expected
-from tests.support.replies import BIAS, EXPECTED, LEVELS, WEIGHT, answer, closing, task
+from tests.support.replies import (
+    BIAS,
+    CHANGED,
+    EXPECTED,
+    LEVELS,
+    WEIGHT,
+    answer,
+    changes,
+    closing,
+    header,
+    raw,
+    task,
+)
 
 
 def test_a_good_reply_is_admitted_with_all_it_says():
@@ -294,3 +307,58 @@ def test_whatever_a_metric_holds_it_is_refused_or_sound(value, key):
         assert 1 <= reply.examples <= EXAMPLES_LIMIT
         assert math.isfinite(reply.loss)
         assert reply.steps >= 0
+
+
+EXTRA = replace(EXPECTED, extras={"control": (2,)})
+EXTRA_CHANGED = replace(CHANGED, extras={"control": (2,)})
+
+
+def with_extras(message: Message, **arrays) -> Message:
+    for name, array in arrays.items():
+        message.content["arrays"][f"extra/{name.replace('__', ':')}"] = (
+            Array(array) if isinstance(array, np.ndarray) else array
+        )
+    return message
+
+
+def test_extra_arrays_are_read_and_counted():
+    reply = admit(with_extras(answer(), control=BIAS), EXTRA)
+
+    assert reply.extras["control"].tolist() == BIAS.tolist()
+    assert reply.payload == 8 * 4 + 2 * 4
+
+
+def test_extra_arrays_in_8_bits_are_steps_from_0():
+    sent = {"control": np.array([3, -4], np.int8), "control__scale": np.array([0.5], np.float32)}
+
+    reply = admit(with_extras(changes(), **sent), EXTRA_CHANGED)
+
+    assert reply.extras["control"].tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({}, "missing: 'extra/control'"),
+        ({"control": BIAS, "more": BIAS}, "not asked for: 'extra/more'"),
+        (
+            {"control": np.ones(3, np.float32)},
+            "array 'extra/control' is float32 .*expected float32",
+        ),
+        ({"control": np.ones(2)}, "array 'extra/control' is float64 .*expected float32"),
+        ({"control": np.array([np.nan, 0], np.float32)}, "extra array 'control' holds values that"),
+        ({"control": np.array([1e30, 0], np.float32)}, "extra array 'control' holds values that"),
+        ({"control": raw(header((2**40,)))}, "'extra/control' .*expected"),
+    ],
+)
+def test_hostile_extra_arrays_are_refused_like_layers(arrays, reason):
+    with pytest.raises(ReplyError, match=reason):
+        admit(with_extras(answer(), **arrays), EXTRA)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.inf, np.nan])
+def test_a_scale_of_an_extra_array_must_be_one(scale):
+    sent = {"control": np.array([3, -4], np.int8), "control__scale": np.array([scale], np.float32)}
+
+    with pytest.raises(ReplyError, match="scale of extra array 'control' is"):
+        admit(with_extras(changes(), **sent), EXTRA_CHANGED)

@@ -20,7 +20,8 @@ from dtfl_app.core.errors import (
     TwinError,
 )
 from dtfl_app.core.node_config import NodeConfig, Part
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.inputs.preparation import model_spec, prepare, scaler_from_arrays
 from dtfl_app.messages.calibration import CalibrationReply, CalibrationTask
 from dtfl_app.messages.egress import deviations, discreet_errors, require_declared
@@ -28,9 +29,9 @@ from dtfl_app.messages.profile import PROFILE, Profile
 from dtfl_app.messages.training import TrainingReply, TrainingTask
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.sites.columns import parse_numbers
-from dtfl_app.strategies.registry import BUILT_IN
 from dtfl_app.testing.grid import identify
 from tests.support.leaks import Readings
+from tests.support.methods import SGD, WITH_ADAM
 from tests.support.noise import known_noise
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 
@@ -40,6 +41,7 @@ VARIANTS = {
     "int8": {"wire__upload_precision": "int8", "wire__download_precision": "int8"},
     "noise": {"privacy__dp": True, "privacy__epsilon": 1e6},
     "noise, int8": {"privacy__dp": True, "privacy__epsilon": 1e6, "wire__upload_precision": "int8"},
+    "site halves, int8": {"strategy": "scaffold,fednova", "wire__upload_precision": "int8", **SGD},
     "physics": {"detector__evidence": "instant,smoothed,plc,pump,balance"},
 }
 
@@ -49,9 +51,8 @@ def run(request, launcher):
     """Two rounds of every method with two of BATADAL's sites, in each variant."""
     settings = VARIANTS[request.param]
     with known_noise():
-        return launcher.run(
-            sites=SITES, strategy=",".join(BUILT_IN), rounds=2, trust__norm_limit=0.0, **settings
-        )
+        told = {"strategy": ",".join(WITH_ADAM), "rounds": 2, "trust__norm_limit": 0.0}
+        return launcher.run(sites=SITES, **{**told, **settings})
 
 
 def exchanges(run):
@@ -75,8 +76,10 @@ def declaration(task: Message, site: own_site.Site):
     if task.metadata.message_type == CalibrationTask.kind:
         return CalibrationReply.declaration(kinds)
     params = get_params(build_model(model_spec(config.detector, 43), seed=0))
-    shapes = {key: params[key].shape for key in TrainingTask.unpack(task).upload}
-    return TrainingReply.declaration(shapes, config.wire.upload_precision == "int8", kinds)
+    asked = TrainingTask.unpack(task)
+    shapes = {key: params[key].shape for key in asked.upload}
+    as_changes = config.wire.upload_precision == "int8"
+    return TrainingReply.declaration(shapes, as_changes, kinds, asked.extras)
 
 
 def unpacked(reply: Message):

@@ -57,7 +57,8 @@ def test_what_does_not_apply_is_not_sent():
         ("run", 12, "run is 12, expected str"),
         ("upload", None, "upload is None, expected list"),
         ("upload", "w", "upload is 'w', expected list"),
-        ("upload", [1], r"upload is \[1\], expected names of layers"),
+        ("upload", [1], r"upload is \[1\], expected names"),
+        ("state-from", 4, "state-from is 4, expected str"),
         ("upload-tag", 4, "upload-tag is 4, expected str"),
     ],
 )

@@ -20,7 +20,9 @@ SETTINGS = {"seed": 0, "strategy": "fedavg,cwa", "rounds": 3, "results-dir": "/r
 
 def save(run: RunDirectory, strategy: str, number: int) -> None:
     run.checkpoints.write(
-        Checkpoint(strategy, number, SETTINGS, {"w": np.ones(3)}, {}, run.history, run.timings)
+        Checkpoint(
+            strategy, number, SETTINGS, {"w": np.ones(3)}, {}, run.history, run.timings, run.run
+        )
     )
 
 

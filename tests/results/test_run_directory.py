@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 
 from dtfl_app.core.errors import ConfigError, ResultsError
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.results.lines import RoundLine, read_lines
 from dtfl_app.results.run_directory import RunDirectory
 from dtfl_app.results.run_events import RunEvent

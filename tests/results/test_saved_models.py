@@ -7,7 +7,10 @@ from safetensors.numpy import save_file
 
 from dtfl_app.core.errors import DataError
 from dtfl_app.detector.calibration import Calibration
-from dtfl_app.detector.models import ModelSpec, build_model, get_params, layer_keys
+from dtfl_app.detector.dense import Autoencoder
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.results.saved_models import SavedModel, load_model, save_model
 from tests.support.calibrations import calibrated_at
 
@@ -51,7 +54,7 @@ def test_the_layers_come_in_their_order(tmp_path):
 
     save_model(path, MODEL)
 
-    loaded = layer_keys(list(load_model(path).params))
+    loaded = Autoencoder.layer_keys(list(load_model(path).params))
     layers = [{key.split(".")[1] for key in layer} for layer in loaded]
     assert layers == [{"0"}, {"2"}, {"4"}, {"6"}]
 

@@ -7,7 +7,7 @@ import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord
 
 from dtfl_app.core.errors import ConfigError
-from dtfl_app.detector.models import as_params
+from dtfl_app.detector.params import as_params
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.strategies.fedavg import FedAvg
 from tests.support.federation import MODEL_BYTES, SCALER_BYTES, Federation

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from dtfl_app.detector.models import find_detector
 from dtfl_app.rounds.twin_guard import TwinGuard, watched_rounds
 from tests.support.federation import Federation
 from tests.support.line_model import bias, line_twin
@@ -69,7 +70,7 @@ def test_a_twin_that_was_given_up_is_not_watched_any_more():
     [("autoencoder", False, 3), ("classifier", False, 1), ("autoencoder", True, 0)],
 )
 def test_how_many_rounds_tell_depends_on_what_is_learnt(kind, noisy, rounds):
-    assert watched_rounds(kind, noisy) == rounds
+    assert watched_rounds(find_detector(kind), noisy) == rounds
 
 
 def test_a_twin_is_given_up_after_so_many_diverged_rounds_in_a_row():

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from dtfl_app.core.errors import TwinError
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.detector.training import Rows, TrainingSpec
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 from tests.support.line_model import LINE, bias, line, line_twin

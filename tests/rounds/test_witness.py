@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.rounds.witness import suspects, weigh, witness_losses
 from tests.support.line_model import LAST, line, line_twin
 from tests.support.workbench import reply

@@ -11,7 +11,7 @@ from dtfl_app.bundle.folder import read_folder
 from dtfl_app.core.errors import BundleError, ConfigError, FederationError, SchemaError, TwinError
 from dtfl_app.evaluation.saved_model import evaluate_file, find_model
 from dtfl_app.results.run_events import read_events
-from dtfl_app.strategies.registry import BUILT_IN
+from tests.support.methods import WITH_ADAM
 from tests.support.runs import Run
 from tests.support.station import SITES, STATION, station_frame, write_station
 from tests.support.station_runs import Station
@@ -46,7 +46,7 @@ def gateways(station, tmp_path_factory) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def twinless(station) -> Run:
     """Three rounds of all built-in strategies without a twin."""
-    return station.run(strategy=",".join(BUILT_IN))
+    return station.run(strategy=",".join(WITH_ADAM))
 
 
 def model_bytes(run: Run, strategy: str) -> bytes:

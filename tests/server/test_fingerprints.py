@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +28,7 @@ def begun(station):
 
 def take_up(station, path, folder=None, **settings):
     moved = Station(folder or station.folder, station.results)
-    told = {**SETTINGS, "resume": str(path), "run_name": path.name, **settings}
+    told = {**SETTINGS, "resume": str(path), "run_name": Path(path).name, **settings}
     return moved.run(**told)
 
 
@@ -43,6 +44,22 @@ def test_a_folder_that_was_moved_is_the_same_data(station, begun, tmp_path):
     take_up(station, begun, moved)
 
     assert (begun / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_run_with_the_same_settings_is_refused(station, begun):
+    """It would bring its own scaling along, and its sites' names hide what they held."""
+    other = station.run(**SETTINGS, run_name="other").path
+    (newest,) = [path for path in (other / "checkpoints").iterdir() if "000002" in path.name]
+    put = shutil.copy(newest, begun / "checkpoints" / "0009-fedavg-000002.safetensors")
+    before = rounds_of(begun)
+
+    for resume in (begun, put):
+        with pytest.raises(
+            CheckpointError, match=r"fedavg after round 2 is of the run [0-9a-f]{16},"
+        ):
+            take_up(station, resume, run_name=begun.name)
+
+    assert rounds_of(begun) == before
 
 
 @pytest.mark.parametrize(

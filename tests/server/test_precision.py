@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dtfl_app.messages.wire import to_arrays, with_prefix
-from dtfl_app.strategies.registry import BUILT_IN
+from tests.support.methods import WITH_ADAM
 from tests.support.runs import Run
 
-ALL = ",".join(BUILT_IN)
+ALL = ",".join(WITH_ADAM)
 BOTH = {"wire__upload_precision": "int8", "wire__download_precision": "int8"}
 
 
@@ -27,12 +27,12 @@ def replies(run: Run, strategy: str) -> list[dict[str, np.ndarray]]:
         (m for m in run.grid.received if m.metadata.message_type == "train"),
         key=lambda m: m.content.config_records["identity"]["site"],
     )
-    place = list(BUILT_IN).index(strategy)
+    place = list(WITH_ADAM).index(strategy)
     rounds = len(run.lines(strategy)) - 1
     mine = [
         m
         for site in range(run.grid.sites)
-        for m in last[site * len(BUILT_IN) * rounds :][place * rounds : (place + 1) * rounds][-1:]
+        for m in last[site * len(WITH_ADAM) * rounds :][place * rounds : (place + 1) * rounds][-1:]
     ]
     return [with_prefix("model", to_arrays(m.content.array_records["arrays"])) for m in mine]
 
@@ -52,7 +52,7 @@ def test_in_float32_the_mean_of_the_replies_is_the_model_to_the_last_bit(exact):
         np.testing.assert_array_equal(value, (third[0] + third[1] + third[2]).astype(np.float32))
 
 
-@pytest.mark.parametrize("strategy", BUILT_IN)
+@pytest.mark.parametrize("strategy", WITH_ADAM)
 def test_every_method_ends_near_where_it_ends_in_float32(exact, rounded, strategy):
     """Within a tenth of the way that the model went from its start."""
     start = with_prefix("model", to_arrays(exact.grid.tasks()[0].content["arrays"]))
@@ -62,7 +62,7 @@ def test_every_method_ends_near_where_it_ends_in_float32(exact, rounded, strateg
     assert [line.refused for line in rounded.lines(strategy)] == [0] * 5
 
 
-@pytest.mark.parametrize("strategy", BUILT_IN)
+@pytest.mark.parametrize("strategy", WITH_ADAM)
 def test_every_method_moves_a_quarter_of_the_bytes(exact, rounded, strategy):
     """The first model goes down in full; scales add 4 bytes an array to its own."""
     precise, coarse = (run.lines(strategy)[1:] for run in (exact, rounded))

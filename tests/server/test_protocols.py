@@ -2,20 +2,20 @@
 
 import json
 
-from dtfl_app.strategies.registry import BUILT_IN
+from tests.support.methods import WITH_ADAM
 
 
 def test_a_classifier_of_every_method_learns_from_hours_split_at_random(launcher):
     """As in the paper; all seven attacks have hours on the evaluation's side."""
     run = launcher.run(
-        strategy=",".join(BUILT_IN),
+        strategy=",".join(WITH_ADAM),
         detector__model="classifier",
         data__protocol="random-split",
         lpe__low=2,
         lpe__high=2,
     )
 
-    for strategy in BUILT_IN:
+    for strategy in WITH_ADAM:
         assert [line.sites for line in run.lines(strategy)[1:]] == [3, 3, 3]
         assert all(0 < line.metrics.roc_auc < 1 for line in run.lines(strategy))
         assert [line.metrics.events for line in run.lines(strategy)] == [7] * 4

@@ -11,17 +11,19 @@ from flwr.serverapp.strategy import Strategy
 import client_app
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, FederationError
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.evaluation.evaluator import Evaluator
 from dtfl_app.inputs.preparation import prepare, scaler_from_arrays
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.server.session import open_session
 from dtfl_app.sites.catalogue import open_dataset
-from dtfl_app.strategies.registry import BUILT_IN, default_settings
+from dtfl_app.strategies.registry import default_settings
 from dtfl_app.testing.grid import InProcessGrid
+from tests.support.methods import WITH_ADAM
 from tests.support.runs import Run
 
-ALL = ",".join(BUILT_IN)
+ALL = ",".join(WITH_ADAM)
 SCALER_BYTES = (43 + 43 + 1) * 8  # mean, scale and clip, float64
 
 
@@ -40,7 +42,7 @@ def timeless(run: Run):
     return [replace(line, seconds=0.0) for line in run.lines_of_all()]
 
 
-@pytest.mark.parametrize("strategy", BUILT_IN)
+@pytest.mark.parametrize("strategy", WITH_ADAM)
 def test_every_method_plays_its_rounds_with_all_sites(everything, strategy):
     lines = everything.lines(strategy)
 
@@ -52,14 +54,14 @@ def test_every_method_plays_its_rounds_with_all_sites(everything, strategy):
 
 
 def test_every_method_begins_with_the_same_model_and_ends_with_another(everything):
-    starts = {everything.lines(strategy)[0].metrics.auc_pr for strategy in BUILT_IN}
-    ends = {everything.model(strategy).params["layers.6.bias"].tobytes() for strategy in BUILT_IN}
+    starts = {everything.lines(strategy)[0].metrics.auc_pr for strategy in WITH_ADAM}
+    ends = {everything.model(strategy).params["layers.6.bias"].tobytes() for strategy in WITH_ADAM}
 
     assert len(starts) == 1
-    assert len(ends) == len(BUILT_IN)
+    assert len(ends) == len(WITH_ADAM)
 
 
-@pytest.mark.parametrize("strategy", BUILT_IN)
+@pytest.mark.parametrize("strategy", WITH_ADAM)
 def test_flowers_own_loop_ends_in_the_same_model(launcher, everything, strategy):
     config = launcher.config(strategy=strategy, lpe__low=2, lpe__high=2, dtkd__side="client")
     grid = InProcessGrid(3, config)
@@ -125,7 +127,7 @@ def test_the_teacher_travels_once(everything):
 
 def test_server_steps_are_those_of_the_method(everything):
     """twin.steps = 4, dtml.steps = 2, twin.warm-steps = 10 for the teacher."""
-    steps = {name: [line.server_steps for line in everything.lines(name)] for name in BUILT_IN}
+    steps = {name: [line.server_steps for line in everything.lines(name)] for name in WITH_ADAM}
 
     assert steps == {
         "fedavg": [0, 0, 0, 0],
@@ -151,14 +153,14 @@ def test_the_results_folder_is_complete(everything):
     names = {p.relative_to(everything.path).as_posix() for p in everything.path.rglob("*.*")}
 
     whole_run = {"config.json", "quality.json", "metrics.jsonl", "summary.json", "curves.png"}
-    per_method = {f"models/{name}.safetensors" for name in BUILT_IN}
-    per_method |= {f"alarms/{name}.csv" for name in BUILT_IN}
+    per_method = {f"models/{name}.safetensors" for name in WITH_ADAM}
+    per_method |= {f"alarms/{name}.csv" for name in WITH_ADAM}
     deployed = ("model.onnx", "model.safetensors", "schema.toml", "card.md", "manifest.json")
-    per_method |= {f"deploy/{name}/{file}" for name in BUILT_IN for file in deployed}
+    per_method |= {f"deploy/{name}/{file}" for name in WITH_ADAM for file in deployed}
     assert whole_run | per_method <= names
     assert not [name for name in names if name.split("/")[-1].startswith(".")]
     summaries = json.loads((everything.path / "summary.json").read_text())
-    assert [s["strategy"] for s in summaries] == list(BUILT_IN)
+    assert [s["strategy"] for s in summaries] == list(WITH_ADAM)
 
 
 def test_the_quality_of_each_sites_readings_is_stored(everything):
@@ -199,7 +201,7 @@ def test_node_ids_and_the_order_of_replies_do_not_matter(launcher, everything):
     )
 
     assert again.grid.get_node_ids() != everything.grid.get_node_ids()
-    assert all(same_models(everything, again, strategy) for strategy in BUILT_IN)
+    assert all(same_models(everything, again, strategy) for strategy in WITH_ADAM)
     assert timeless(again) == timeless(everything)
 
 
@@ -211,7 +213,7 @@ def test_another_seed_gives_another_model(launcher, everything):
 
 def test_every_method_at_its_neutral_setting_is_fedavg(launcher):
     """As each Settings docstring says; bit for bit, over three rounds. FedAdam only comes near."""
-    exact = [name for name in BUILT_IN if name != "fedadam"]
+    exact = [name for name in WITH_ADAM if name != "fedadam"]
     run = launcher.run(
         strategy=ALL,
         fedprox__mu=0.0,

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from dtfl_app.core.errors import ConfigError, DataError
 from dtfl_app.sites.features import FeatureSpec, feature_ranges, make_features
 from dtfl_app.sites.readers import assemble_series
-from dtfl_app.sites.scaling import ChannelSums, Scaler
+from dtfl_app.sites.scaling import ChannelSums, Scaler, Scaling
 from twin.schema import Channel, Schema
 
 READINGS = st.floats(-1e6, 1e6) | st.just(float("nan"))
@@ -220,3 +220,14 @@ def test_a_feature_that_no_site_reads_has_no_moments(pool):
     assert pool([nothing, nothing]).to_dict() == {"n": [0], "mean": [0], "m2": [0]}
     one = pool([nothing, *sums_of([2, 2, 2])])
     assert (one.n[0], one.mean[0]) == (3, 2)
+
+
+def test_a_site_s_own_scaler_takes_from_the_pooled_one_what_the_site_has_no_moments_of():
+    """Variance 8 / 2 of the first feature, nothing told of the second."""
+    pooled = Scaler(np.array([1.0, 7.0]), np.array([5.0, 6.0]), clip=4.0)
+    sums = ChannelSums(np.array([2.0, 0.0]), np.array([3.0, 0.0]), np.array([8.0, 0.0]))
+
+    scaling = Scaling.by_site(pooled, {"east": sums}, np.array([10.0, 10.0]))
+
+    assert scaling.at("east").to_dict() == {"mean": [3, 7], "scale": [2, 6], "clip": 4}
+    assert scaling.at("west") is pooled

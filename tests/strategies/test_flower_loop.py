@@ -7,6 +7,7 @@ from dtfl_app.messages.wire import to_arrays
 from dtfl_app.strategies.registry import BUILT_IN
 from tests.support.federation import Federation
 from tests.support.line_model import bias, line_twin
+from tests.support.methods import optimiser_for
 
 OPTIONS = {
     "fedadam": [{"fedadam__eta": 0.5}],
@@ -15,7 +16,11 @@ OPTIONS = {
     "cwa": [{"cwa__schedule": "sequential"}, {"cwa__schedule": "parallel"}],
     "dtkd": [{"dtkd__side": "client"}, {"dtkd__side": "server"}],
 }
-METHODS = [(name, options) for name in BUILT_IN for options in OPTIONS.get(name, [{}])]
+METHODS = [
+    (name, {**options, **optimiser_for(name)})
+    for name in BUILT_IN
+    for options in OPTIONS.get(name, [{}])
+]
 INT8 = {"wire__upload_precision": "int8", "wire__download_precision": "int8"}
 
 

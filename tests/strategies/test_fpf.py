@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.rounds.state import State
 from dtfl_app.strategies.fpf import similarity_weights
 from tests.support.line_model import LINE, bias, line, line_twin

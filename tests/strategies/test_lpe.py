@@ -6,7 +6,9 @@ import pytest
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
-from dtfl_app.detector.models import build_model, get_params
+from dtfl_app.detector.dense import Autoencoder
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import get_params
 from dtfl_app.rounds.state import State
 from dtfl_app.strategies.lpe import (
     ExchangeMap,
@@ -18,6 +20,7 @@ from tests.support.line_model import LAST, LINE, bias, line, line_twin
 from tests.support.workbench import reply, strategy_on
 
 KEYS = list(line(0))
+KEYS_BY_LAYER = Autoencoder.layer_keys(KEYS)
 LAYERS = [{f"layers.{i}.weight", f"layers.{i}.bias"} for i in (0, 2, 4, 6)]
 
 
@@ -32,7 +35,7 @@ LAYERS = [{f"layers.{i}.weight", f"layers.{i}.bias"} for i in (0, 2, 4, 6)]
     ],
 )
 def test_low_layers_come_from_the_twin_and_high_ones_go_to_it(low, high, from_twin, to_twin):
-    which = static_map(KEYS, low, high)
+    which = static_map(KEYS_BY_LAYER, low, high)
 
     assert which.from_twin == set().union(*(LAYERS[i] for i in from_twin))
     assert which.to_twin == set().union(*(LAYERS[i] for i in to_twin))
@@ -41,7 +44,7 @@ def test_low_layers_come_from_the_twin_and_high_ones_go_to_it(low, high, from_tw
 @pytest.mark.parametrize(("low", "high"), [(3, 2), (2, 5), (5, 5)])
 def test_layers_that_do_not_exist_or_overlap_are_refused(low, high):
     with pytest.raises(ConfigError, match=f"lpe.low = {low}, lpe.high = {high}; expected .* 4"):
-        static_map(KEYS, low, high)
+        static_map(KEYS_BY_LAYER, low, high)
 
 
 def test_the_exchange_by_hand():
@@ -180,7 +183,7 @@ def test_adaptive_ends_with_the_static_map():
         part = {key: line(1)[key] for key in lpe.upload_keys(0)}
         lpe.state = lpe.update(lpe.state, [scored(part, 1.0)])
 
-    assert lpe._map(lpe.state) == static_map(KEYS, 2, 3)
+    assert lpe._map(lpe.state) == static_map(KEYS_BY_LAYER, 2, 3)
 
 
 def test_adaptive_checks_the_layers_it_shall_end_with():

@@ -17,6 +17,7 @@ from dtfl_app.strategies.registry import (
     strategy_names,
 )
 from tests.support.line_model import line_twin
+from tests.support.methods import optimiser_for
 from tests.support.settings import keyed
 from tests.support.workbench import strategy_on, workbench
 
@@ -53,7 +54,7 @@ def config(**settings) -> RunConfig:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_method_is_made_by_name_with_its_defaults(name):
-    made = strategy_on(name, line_twin(1.0))
+    made = strategy_on(name, line_twin(1.0), **optimiser_for(name))
 
     assert type(made) is BUILT_IN[name]
     assert made.name == name

@@ -30,6 +30,8 @@ def write_broken_off(folder: Path) -> RunDirectory:
     run.record(line_of("cwa", 0, 0.5))
     for number in (5, 10):
         run.checkpoints.write(
-            Checkpoint("cwa", number, SETTINGS, {"w": np.ones(9)}, {}, run.history, run.timings)
+            Checkpoint(
+                "cwa", number, SETTINGS, {"w": np.ones(9)}, {}, run.history, run.timings, run.run
+            )
         )
     return run

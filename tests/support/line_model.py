@@ -7,7 +7,9 @@ Adam moves it by the step size towards the data, whatever the slope.
 
 import numpy as np
 
-from dtfl_app.detector.models import ModelSpec, Params, build_model, get_params
+from dtfl_app.detector.detector import ModelSpec
+from dtfl_app.detector.models import build_model
+from dtfl_app.detector.params import Params, get_params
 from dtfl_app.detector.training import Rows, TrainingSpec
 from dtfl_app.rounds.twin_trainer import TwinTrainer
 

@@ -5,7 +5,7 @@ import numpy as np
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.settings import Value
 from dtfl_app.detector.calibration import Sketch
-from dtfl_app.detector.models import Params
+from dtfl_app.detector.params import Params
 from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.state import Agreement
 from dtfl_app.rounds.twin_trainer import TwinTrainer

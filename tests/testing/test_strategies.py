@@ -6,11 +6,13 @@ import pytest
 
 from dtfl_app.strategies.registry import BUILT_IN
 from dtfl_app.testing.strategies import check_strategy
+from tests.support.methods import optimiser_for
+from tests.support.settings import keyed
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_method_of_ours_keeps_all_promises(name, tmp_path):
-    kept = check_strategy(name, tmp_path)
+    kept = check_strategy(name, tmp_path, settings=keyed(**optimiser_for(name)))
 
     assert "a resumed run in int8 ends as one that was never cut off" in kept
     assert len(kept) >= 10

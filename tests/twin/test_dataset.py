@@ -186,3 +186,48 @@ class DoublingTwin(WalkTwin):
 def test_a_twin_that_repeats_an_instance_name_is_refused(tmp_path):
     with pytest.raises(TwinError, match="same instance name"):
         build_dataset(DoublingTwin(), [PLAN[0], PLAN[2]], tmp_path)
+
+
+class DividingTwin(WalkTwin):
+    """Its arithmetic fails in the second scenario, as a solver's may."""
+
+    def simulate(self, scenario: Scenario) -> pd.DataFrame:
+        if scenario.name == "s1":
+            raise ZeroDivisionError("no flow to divide by")
+        return super().simulate(scenario)
+
+
+def test_a_scenario_whose_arithmetic_fails_is_counted_and_named_too(tmp_path):
+    built = build_dataset(DividingTwin(), DividingTwin().plan(3, 4, 0, ()), tmp_path)
+
+    assert built.dropped == {"s1": "ZeroDivisionError: no flow to divide by"}
+    assert list(built.series["instance"].unique()) == ["s0", "s2"]
+
+
+class TableTwin(WalkTwin):
+    """Gives the readings alone."""
+
+    def simulate(self, scenario: Scenario) -> pd.DataFrame:
+        return super().simulate(scenario)[["x"]]
+
+
+def test_a_twin_whose_table_lacks_columns_is_refused(tmp_path):
+    with pytest.raises(
+        TwinError, match=r"scenario 's0' gives \['x'\]; expected a table of \['inst"
+    ):
+        build_dataset(TableTwin(), [PLAN[0]], tmp_path)
+
+
+class HoldingTwin(WalkTwin):
+    """Holds what no other process can be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.change = lambda level: -level
+
+
+def test_a_twin_that_cannot_be_sent_to_processes_says_so(tmp_path):
+    with pytest.raises(TwinError, match=r"HoldingTwin cannot be sent to the processes .*workers=1"):
+        build_dataset(HoldingTwin(), [PLAN[0], PLAN[2]], tmp_path, workers=2)
+
+    assert len(build_dataset(HoldingTwin(), [PLAN[0], PLAN[2]], tmp_path).series) == 36

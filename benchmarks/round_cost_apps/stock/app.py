@@ -12,7 +12,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from dtfl_app.detector.models import Detector, ModelSpec, build_model
+from dtfl_app.detector.detector import Detector, ModelSpec
+from dtfl_app.detector.models import build_model
 from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.site_schema import read_site_schema
 

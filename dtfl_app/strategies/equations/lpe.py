@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.settings import setting
-from dtfl_app.detector.models import layer_keys
 from dtfl_app.rounds.parameters import Arrays
 
 __all__ = ["ExchangeMap", "LPESettings", "exchange", "round_map", "static_map", "twin_layers"]
@@ -19,8 +18,8 @@ __all__ = ["ExchangeMap", "LPESettings", "exchange", "round_map", "static_map", 
 class LPESettings:
     """Settings of LPE; static with ``low = 0`` is FedAvg.
 
-    Layers count from 1 at the input; the autoencoder has 4, the classifier 3. A number below 0
-    counts from the output: -1 is all layers but the last.
+    Layers count from 1 at the input; the autoencoder has 4, the classifier 3, another detector as
+    many as its `layer_keys` says. A number below 0 counts from the output: -1 is all but the last.
     """
 
     group: ClassVar[str] = "lpe"
@@ -46,12 +45,12 @@ class ExchangeMap:
     to_twin: frozenset[str]
 
 
-def static_map(keys: list[str], low: int, high: int) -> ExchangeMap:
+def static_map(layers: Sequence[Sequence[str]], low: int, high: int) -> ExchangeMap:
     """Layers l <= low come from the twin, layers l > high go to it; below 0 counts from the end.
 
-    Raises ConfigError unless 0 <= low <= high <= number of layers.
+    `layers` : the keys of each layer, input layer first. Raises ConfigError unless
+    0 <= low <= high <= number of layers.
     """
-    layers = layer_keys(keys)
     first, last = (n + len(layers) if n < 0 else n for n in (low, high))
     if not 0 <= first <= last <= len(layers):
         raise ConfigError(
@@ -64,18 +63,19 @@ def static_map(keys: list[str], low: int, high: int) -> ExchangeMap:
     )
 
 
-def round_map(keys: list[str], settings: LPESettings, scores: Sequence[float]) -> ExchangeMap:
+def round_map(
+    layers: Sequence[Sequence[str]], settings: LPESettings, scores: Sequence[float]
+) -> ExchangeMap:
     """Return the map of the round that begins after `scores`, the sites' one per round so far.
 
-    Raises ConfigError for layers that `keys` have not.
+    Raises ConfigError for a layer that is none of `layers`.
     """
     low, high = settings.low, settings.high
     if settings.policy == "static":
-        return static_map(keys, low, high)
-    layers = len(layer_keys(keys))
-    low, high = (n + layers if n < 0 else n for n in (low, high))
-    count = twin_layers(scores, layers, low, settings.stall)
-    return static_map(keys, count, max(count, high))
+        return static_map(layers, low, high)
+    low, high = (n + len(layers) if n < 0 else n for n in (low, high))
+    count = twin_layers(scores, len(layers), low, settings.stall)
+    return static_map(layers, count, max(count, high))
 
 
 def exchange(aggregate: Arrays, twin: Arrays, which: ExchangeMap) -> tuple[Arrays, Arrays]:

@@ -1,4 +1,4 @@
-"""A detector as an ONNX graph: its layers, its score, and each feature's share in it.
+"""A stack of linear layers as an ONNX graph: layers, score, and each feature's share in it.
 
 Outputs are those of ``detector.scoring``, before any smoothing: `total`, shape (n,), and
 `per_channel`, shape (n, d), both float64. An autoencoder also gives what it expects of the window's
@@ -7,27 +7,36 @@ last step: `expected`, its reconstruction, shape (n, d), float32, scaled as its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-__all__ = ["score_graph"]
+__all__ = ["logit_graph", "residual_graph"]
 
 # Read by onnxruntime 1.22 and later.
 _OPSET, _IR_VERSION = 18, 9
 
+_Tail = tuple[list[NodeProto], dict[str, NDArray[np.generic]]]
+_Output = tuple[str, int, list[int]]
 
-def score_graph(
-    kind: str, features: int, window: int, params: Mapping[str, NDArray[np.float32]]
-) -> bytes:
-    """Write a detector as a checked ONNX model.
+
+def residual_graph(features: int, window: int, params: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """Write a stack that reconstructs its input as a checked ONNX model; see `logit_graph`.
+
+    Beside its scores it gives what it expects of the window's last step.
+    """
+    expected = ("expected", TensorProto.FLOAT, [features])
+    return _graph(_residuals, features, window, params, [expected])
+
+
+def logit_graph(features: int, window: int, params: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """Write a stack that ends in a logit as a checked ONNX model.
 
     Parameters
     ----------
-    kind : "autoencoder" or "classifier".
     features : number of features d per time step.
     window : number of time steps w in an input.
     params : ``layers.<i>.weight``, shape (out, in), and ``layers.<i>.bias``, shape (out,).
@@ -36,12 +45,24 @@ def score_graph(
     -------
     The model, serialised; its input `x` is float32 of shape (n, w*d).
     """
+    return _graph(_logits, features, window, params, [])
+
+
+def _graph(
+    tail_of: Callable[[list[str], int, int], _Tail],
+    features: int,
+    window: int,
+    params: Mapping[str, NDArray[np.float32]],
+    more_outputs: list[_Output],
+) -> bytes:
     keys = sorted({key.rsplit(".", 1)[0] for key in params}, key=lambda key: int(key[7:]))
     constants = {f"{key}.{part}": params[f"{key}.{part}"] for key in keys for part in _PARTS}
-    tail, more = (_residuals if kind == "autoencoder" else _logits)(keys, features, window)
-    outputs = [("total", TensorProto.DOUBLE, []), ("per_channel", TensorProto.DOUBLE, [features])]
-    if kind == "autoencoder":
-        outputs.append(("expected", TensorProto.FLOAT, [features]))
+    tail, more = tail_of(keys, features, window)
+    outputs: list[_Output] = [
+        ("total", TensorProto.DOUBLE, []),
+        ("per_channel", TensorProto.DOUBLE, [features]),
+        *more_outputs,
+    ]
     graph = helper.make_graph(
         [*_layers(keys), *tail],
         "detector",
@@ -77,9 +98,7 @@ def _layers(keys: list[str]) -> Iterable[NodeProto]:
             source = f"a.{key}"
 
 
-def _residuals(
-    keys: list[str], features: int, window: int
-) -> tuple[list[NodeProto], dict[str, NDArray[np.generic]]]:
+def _residuals(keys: list[str], features: int, window: int) -> _Tail:
     """The window's last step reconstructed, its squared residual, and the mean of that."""
     node = helper.make_node
     nodes = [
@@ -98,9 +117,7 @@ def _residuals(
     }
 
 
-def _logits(
-    keys: list[str], features: int, window: int
-) -> tuple[list[NodeProto], dict[str, NDArray[np.generic]]]:
+def _logits(keys: list[str], features: int, window: int) -> _Tail:
     """The logit, and |input * gradient| of each feature, summed over the window.
 
     From the last layer back, the gradient is multiplied by each layer's weights and is 0 where the
