@@ -88,7 +88,7 @@ class TwinSettings:
     kind: str = setting(
         "auto",
         "auto = the dataset's own; ctown, epanet, recorded, none, or your own: my_pkg.mine:Mine "
-        "(docs/twin.md)",
+        "(docs/your-twin.md)",
     )
     options: str = setting("", "settings of your own twin: key=value, ...")
     network: str = setting("", "EPANET file of the twin; empty = the dataset's own", role="path")

@@ -80,7 +80,7 @@ def _is_twin(found: object) -> bool:
 #: What the setting `twin.kind`, or a data set's own twin, can name.
 TWINS = Registry(
     "twin.kind",
-    "auto, none, or a class with from_options (docs/twin.md)",
+    "auto, none, or a class with from_options (docs/your-twin.md)",
     {
         "ctown": "dtfl_app.inputs.twins:CTOWN",
         "epanet": "twin.epanet.simulate:EpanetTwin",
