@@ -132,7 +132,7 @@ class Snapshot:
             "data": dict(self.agreement.data),
             "twin-weight": self.agreement.twin_weight,
             "versions": [dict(then) for then in self.versions],
-            "extra-norms": self.extra_norms,
+            "extra-norms": list(self.extra_norms),
         }
 
     @classmethod
