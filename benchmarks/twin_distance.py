@@ -17,9 +17,9 @@ import pandas as pd
 
 from dtfl_app.sites.batadal import read_batadal
 from twin.base import Scenario
+from twin.compare import compare, exceptions, forest_auc
 from twin.ctown.calibrate import calibrate, merge_calibrations
 from twin.ctown.channels import SCADA
-from twin.ctown.compare import compare, exceptions, forest_auc
 from twin.ctown.defaults import default_plant
 from twin.ctown.plant import PlantModel
 from twin.ctown.simulate import CTownTwin

@@ -45,7 +45,7 @@ _PARTS: list[tuple[str, str, list[str]]] = [
     ),
     (
         "A twin",
-        "twin.md",
+        "your-twin.md",
         ["twin.base", "twin.planning", "twin.function", "twin.fmi.simulate", "twin.recorded"],
     ),
     ("In another Flower app", "flower-citizens.md", ["dtfl_app.flower"]),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from twin.schema import Schema
 
-__all__ = ["Event", "EventfulTwin", "Scenario", "Surroundings", "Twin", "TwinFactory"]
+__all__ = ["Event", "EventfulTwin", "FittedTwin", "Scenario", "Surroundings", "Twin", "TwinFactory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,19 @@ class EventfulTwin(Protocol):
     @property
     def kinds(self) -> Sequence[str]:
         """Names of the kinds of event that ``Twin.plan`` takes as families, in a fixed order."""
+        ...
+
+
+@runtime_checkable
+class FittedTwin(Protocol):
+    """A twin that can be fitted to what a plant recorded (``dtfl twin calibrate``)."""
+
+    def calibrate(self, plant: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+        """Fit it to a plant's normal operation, a labelled series in its schema.
+
+        Returns the text of a file that its options can name from then on, and a table of what was
+        fitted, before and after. Raises DataError for a series that tells too little.
+        """
         ...
 
 

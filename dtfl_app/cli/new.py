@@ -98,7 +98,7 @@ def dataset_command(name: Name) -> None:
 
 @new_app.command("twin")
 def twin_command(name: Name) -> None:
-    """Write a digital twin and its test: docs/twin.md."""
+    """Write a digital twin and its test: docs/your-twin.md."""
     _write("two_tanks", name, "dtfl run twin.kind={} dataset=DATASET")
 
 

@@ -1,4 +1,4 @@
-"""dtfl twin: simulate the C-Town twin, calibrate it to a plant's SCADA, compare the two."""
+"""dtfl twin: simulate a twin, calibrate it to a plant's recording, compare the two."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from dtfl_app.cli.asked_twin import CTOWN, AskedTwin, normal_operation
 from dtfl_app.cli.terminal import clear_errors, plain_console
-from dtfl_app.core.errors import ConfigError, DataError
-from dtfl_app.sites.batadal import read_batadal
-from twin.base import Scenario
+from dtfl_app.core.errors import ConfigError
+from dtfl_app.inputs.twins import TWINS, twin_options
+from dtfl_app.sites.known_schemas import KNOWN_SCHEMAS
+from twin.base import Scenario, Twin
+from twin.compare import exceptions, summarise
 from twin.ctown.calibrate import calibrate
-from twin.ctown.channels import SCADA
-from twin.ctown.compare import compare, exceptions, summarise
-from twin.ctown.defaults import default_plant
-from twin.ctown.plant import PlantModel
-from twin.ctown.simulate import CTownTwin
 from twin.dataset import TwinDataset, build_dataset
-from twin.recorded import read_series
+from twin.recorded import RecordedTwin
 from twin.schema import ABNORMAL, LABEL
+from twin.verdict import JOINT_LIMIT, LIMIT, USE, Verdict, compared, joint_verdict
 
 __all__ = ["twin_app"]
 
@@ -35,11 +34,24 @@ twin_app = typer.Typer(no_args_is_help=True, help=__doc__)
 _CACHE = Path("~/.cache/dtfl")
 _SHOWN = ["twin_mean", "plant_mean", "mean_error", "twin_sd", "plant_sd", "sd_error", "ks"]
 
-ScadaFile = Annotated[
-    Path, typer.Argument(help="SCADA of the plant: BATADAL-style CSV, or a labelled series")
+Recording = Annotated[
+    Path, typer.Argument(help="the plant's recording: a labelled series, or as --schema says")
 ]
-Network = Annotated[str, typer.Option(help="EPANET file of C-Town; empty = the embedded one")]
-Plant = Annotated[Path | None, typer.Option(help="calibrated plant (JSON of 'twin calibrate')")]
+Kind = Annotated[
+    str,
+    typer.Option(help="kind of twin, as `dtfl twin kinds` lists them, or pkg.module:Name"),
+]
+Options = Annotated[str, typer.Option(help="""what the kind is made of: 'file="plant.toml"'""")]
+Sites = Annotated[
+    str,
+    typer.Option("--schema", help=f"site schema (TOML), or {' or '.join(KNOWN_SCHEMAS)}"),
+]
+Network = Annotated[
+    str, typer.Option(help="ctown: EPANET file of C-Town; empty = the embedded one")
+]
+Plant = Annotated[
+    Path | None, typer.Option(help="ctown: calibrated plant (JSON of 'twin calibrate')")
+]
 Seed = Annotated[int, typer.Option(min=0, help="seed of everything random")]
 
 
@@ -52,6 +64,9 @@ def simulate_command(
     families: Annotated[
         str, typer.Option(help='events, e.g. "attack,leak"; empty = normal operation only')
     ] = "",
+    kind: Kind = CTOWN,
+    options: Options = "",
+    schema: Sites = "",
     network: Network = "",
     plant: Plant = None,
     workers: Annotated[int, typer.Option(min=0, help="processes; 0 = one per core")] = 0,
@@ -62,9 +77,9 @@ def simulate_command(
         if out.suffix not in (".parquet", ".csv"):
             raise ConfigError(f"--out {out}: expected a name that ends in .parquet or .csv")
         _make_folder(out)
-        twin = CTownTwin(_plant(network, plant))
-        kinds = [kind.strip() for kind in families.split(",") if kind.strip()]
-        plan = twin.plan(scenarios, hours, seed, kinds)
+        twin = AskedTwin(kind, options, schema, network, plant).twin()
+        events = [family.strip() for family in families.split(",") if family.strip()]
+        plan = twin.plan(scenarios, hours, seed, events)
         built = _build(twin, plan, cache.expanduser(), workers or os.cpu_count() or 1)
         if out.suffix == ".csv":
             built.series.to_csv(out, index=False)
@@ -75,50 +90,82 @@ def simulate_command(
 
 @twin_app.command("calibrate")
 def calibrate_command(
-    file: ScadaFile,
-    out: Annotated[Path, typer.Option(help="JSON file for the fitted plant")],
+    file: Recording,
+    out: Annotated[Path, typer.Option(help="file for the fitted plant; ctown: JSON")],
+    kind: Kind = CTOWN,
+    options: Options = "",
+    schema: Sites = "",
     network: Network = "",
     plant: Plant = None,
 ) -> None:
-    """Fit the plant's demands, set-points, pumps, roughness, noise and PLC step to normal SCADA."""
+    """Fit a twin to normal operation, where its kind can be fitted.
+
+    ctown: demands, set-points, pumps, roughness, noise and PLC step.
+    """
     with clear_errors():
         _make_folder(out)
-        base = _plant(network, plant)
-        fitted, report = calibrate(_read_scada(file), base)
-        out.write_text(fitted.to_json())
-        _print_table(report.table(), "fitted numbers")
-        _print_table(report.agreement.dropna().reset_index(), "rms of solved minus read")
+        asked = AskedTwin(kind, options, schema, network, plant)
+        if kind == CTOWN:
+            fitted, report = calibrate(asked.read(file), asked.plant_model())
+            out.write_text(fitted.to_json())
+            _print_table(report.table(), "fitted numbers")
+            _print_table(report.agreement.dropna().reset_index(), "rms of solved minus read")
+        else:
+            text, numbers = asked.fitted(file)
+            out.write_text(text)
+            _print_table(numbers, "fitted numbers")
         typer.echo(f"fitted plant: {out}")
 
 
 @twin_app.command("compare")
 def compare_command(
-    file: ScadaFile,
+    file: Recording,
+    kind: Kind = CTOWN,
+    options: Options = "",
+    schema: Sites = "",
     network: Network = "",
     plant: Plant = None,
     hours: Annotated[int, typer.Option(min=0, help="hours to simulate; 0 = as recorded")] = 0,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="CSV file for the table")] = None,
 ) -> None:
-    """Show how far the twin is from the plant's SCADA, channel by channel.
+    """Show how far the twin is from the plant, channel by channel, and what to do about it.
 
     Rows labelled abnormal are left out; the twin simulates normal operation.
     """
     with clear_errors():
-        twin = CTownTwin(_plant(network, plant))
-        recorded = _read_scada(file)
+        asked = AskedTwin(kind, options, schema, network, plant)
+        twin = asked.twin()
+        recorded = asked.read(file)
         normal = recorded[recorded[LABEL] != ABNORMAL]
-        scenario = Scenario("normal operation", hours or max(len(normal), 1), seed)
-        simulated = twin.simulate(scenario)
-        table = compare(simulated, normal, SCADA)
+        simulated = normal_operation(twin, len(normal), hours, seed)
+        table = compared(simulated, normal, twin.schema)
         if out is not None:
             _make_folder(out)
             table.to_csv(out, float_format="%.6g")
         _print_table(table[_SHOWN].reset_index(), "twin and plant, flows while running")
-        distance = summarise(simulated, normal, SCADA, seed)
+        distance = summarise(simulated, normal, twin.schema, seed)
         typer.echo(f"mean and sd not within 5%: {', '.join(exceptions(table).index) or 'none'}")
         typer.echo(f"mean Kolmogorov-Smirnov distance: {distance.mean_ks:.3f}")
         typer.echo(f"two-sample forest AUC: {distance.forest_auc:.3f} (0.5 = indistinguishable)")
+        _say_verdicts(table, joint_verdict(table, distance))
+
+
+@twin_app.command("kinds")
+def kinds_command() -> None:
+    """List the kinds of twin, those of installed packages among them, and their options."""
+    with clear_errors():
+        found = [(name, ", ".join(twin_options(name))) for name in TWINS.names()]
+    _print_table(pd.DataFrame(found, columns=["kind", "options"]), "kinds of twin")
+
+
+def _say_verdicts(table: pd.DataFrame, joint: Verdict) -> None:
+    typer.echo(
+        f"verdict: {joint.word} ({joint.reason}; limits of KS: {LIMIT:g} for a channel and for "
+        f"its shape, {JOINT_LIMIT:g} for the mean of all)"
+    )
+    for channel, row in table[table["verdict"] != USE].iterrows():
+        typer.echo(f"{row['verdict']}: {channel}: {row['reason']}")
 
 
 def _make_folder(out: Path) -> None:
@@ -129,38 +176,9 @@ def _make_folder(out: Path) -> None:
         raise ConfigError(f"--out {out}: its folder cannot be made ({error})") from error
 
 
-def _plant(network: str, plant: Path | None) -> PlantModel:
-    if plant is None:
-        return default_plant(network)
-    if network:
-        raise ConfigError(
-            f"--network {network} and --plant {plant}: a plant file names its own network; give one"
-        )
-    try:
-        text = plant.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"--plant {plant}: cannot be read ({error}); expected a JSON file of "
-            "'dtfl twin calibrate'"
-        ) from error
-    return PlantModel.from_json(text, str(plant))
-
-
-def _read_scada(file: Path) -> pd.DataFrame:
-    """Read a labelled series, or a CSV file in BATADAL's layout."""
-    if file.suffix == ".parquet":
-        return read_series(file, SCADA)
-    try:
-        with file.open() as lines:
-            header = lines.readline()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{file}: cannot be read ({error}); expected a CSV or Parquet file"
-        ) from error
-    return read_batadal(file) if "DATETIME" in header else read_series(file, SCADA)
-
-
-def _build(twin: CTownTwin, plan: list[Scenario], cache: Path, workers: int) -> TwinDataset:
+def _build(twin: Twin, plan: list[Scenario], cache: Path, workers: int) -> TwinDataset:
+    # Replaying is quicker than handing the recording to another process.
+    workers = 1 if isinstance(twin, RecordedTwin) else workers
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("simulating", total=len(plan))
         return build_dataset(

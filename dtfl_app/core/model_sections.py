@@ -88,7 +88,7 @@ class TwinSettings:
     kind: str = setting(
         "auto",
         "auto = the dataset's own; ctown, epanet, recorded, none, or your own: my_pkg.mine:Mine "
-        "(docs/twin.md)",
+        "(docs/your-twin.md)",
     )
     options: str = setting("", "settings of your own twin: key=value, ...")
     network: str = setting("", "EPANET file of the twin; empty = the dataset's own", role="path")
@@ -106,8 +106,29 @@ class TwinSettings:
     threshold_factor: float = setting(
         1.0, "make the twin wrong in the levels at which its PLCs switch", above=0.0
     )
+    weight: str = setting(
+        "1",
+        "how much the twin counts: from 0 (as fedavg) to 1 (as the method is written), or auto = "
+        "the nearer its data is to what sites tell of theirs, the more",
+    )
     steps: int = setting(100, "mini-batches on twin data per round", low=0)
     lr: float = setting(0.001, "Adam's step size on twin data", above=0.0)
     warm_start: bool = setting(False, "start from a model trained on twin data")
     warm_steps: int = setting(2000, "mini-batches of the warm start and of a teacher", low=1)
     workers: int = setting(0, "processes that simulate; 0 = one per core", low=0, role="local")
+
+    def __post_init__(self) -> None:
+        try:
+            fits = self.weight == "auto" or 0.0 <= float(self.weight) <= 1.0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ConfigError(
+                f"run config: twin.weight = {self.weight!r}; expected a number from 0 to 1, in "
+                'quotes, or "auto"'
+            )
+
+    @property
+    def fixed_weight(self) -> float | None:
+        """How much the twin counts; None where that is to be measured."""
+        return None if self.weight == "auto" else float(self.weight)

@@ -7,24 +7,39 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, DTFLError, TwinError
 from dtfl_app.core.model_sections import TwinSettings
-from dtfl_app.core.registry import NoOptions, Registry, read_options, refuse_options
-from dtfl_app.core.settings import to_mapping
+from dtfl_app.core.registry import NoOptions, Registry, option_names, read_options, refuse_options
+from dtfl_app.core.settings import setting, to_mapping
 from dtfl_app.sites.federation import FederatedDataset, OwnTwin
 from dtfl_app.sites.folders import file_in
+from dtfl_app.sites.own_files import load_own_file
 from dtfl_app.sites.readers import read_table
+from dtfl_app.sites.site_schema import SiteSchema
 from twin.base import Surroundings, Twin, TwinFactory
 from twin.ctown.channels import SCADA
 from twin.ctown.defaults import SETPOINTS, default_plant
 from twin.ctown.network import network_of
 from twin.ctown.plant import PlantModel
 from twin.ctown.simulate import CTownTwin
-from twin.recorded import RecordedTwin
+from twin.recorded import RecordedTwin, read_series
 from twin.schema import Schema
 
-__all__ = ["TWINS", "is_ctown", "make_twin", "own_plant", "require_twin", "twin_kind"]
+__all__ = [
+    "TWINS",
+    "is_ctown",
+    "make_twin",
+    "named_twin",
+    "own_plant",
+    "read_plant",
+    "require_same_channels",
+    "require_twin",
+    "twin_kind",
+    "twin_options",
+]
 
 
 _OPTIONS = "twin.options"
@@ -32,9 +47,30 @@ _OPTIONS = "twin.options"
 
 @dataclass(frozen=True, slots=True)
 class _Ours:
-    """A kind of twin with keys of its own in the run config, built from them and the data set's."""
+    """A kind of twin with keys of its own in the run config.
+
+    Parameters
+    ----------
+    build : makes it from a run's keys, and the data set's.
+    options : class of its options without a run.
+    alone : makes it of them, for sites of this schema; the folder is where their files are.
+    """
 
     build: Callable[[RunConfig, FederatedDataset], Twin]
+    options: type
+    alone: Callable[[Any, SiteSchema, Path], Twin]
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordingOptions:
+    """What makes a recorded twin outside a run, where `twin.recording` names its file."""
+
+    file: str = setting("", "labelled series (Parquet or CSV), or a file in the sites' schema")
+
+
+def _options_of(found: _Ours | TwinFactory) -> type:
+    own: type = found.options if isinstance(found, _Ours) else getattr(found, "Options", NoOptions)
+    return own
 
 
 def _is_twin(found: object) -> bool:
@@ -44,7 +80,7 @@ def _is_twin(found: object) -> bool:
 #: What the setting `twin.kind`, or a data set's own twin, can name.
 TWINS = Registry(
     "twin.kind",
-    "auto, none, or a class with from_options (docs/twin.md)",
+    "auto, none, or a class with from_options (docs/your-twin.md)",
     {
         "ctown": "dtfl_app.inputs.twins:CTOWN",
         "epanet": "twin.epanet.simulate:EpanetTwin",
@@ -75,9 +111,37 @@ def make_twin(config: RunConfig, dataset: FederatedDataset) -> Twin | None:
     if isinstance(found, _Ours):
         twin = found.build(config, dataset)
     else:
-        twin = _of_ones_own(found, options, config, dataset)
-    _require_same_channels(twin.schema, dataset.schema)
+        around = Surroundings(dataset.schema, file_in(config, ""))
+        twin = _of_ones_own(twin_kind(config, dataset), found, options, around)
+    require_same_channels(twin.schema, dataset.schema)
     return twin
+
+
+def named_twin(kind: str, options: str, site: SiteSchema, folder: Path) -> Twin:
+    """Build a twin by its kind, without a run.
+
+    Parameters
+    ----------
+    kind : as `twin.kind` in a run: a short name, ours or a package's, or pkg.module:Name.
+    options : as `twin.options`: key=value, separated by commas.
+    site : the sites' channels, units and period, and how their files are read.
+    folder : where files are that the options name by a relative path.
+
+    Raises ConfigError and TwinError as `make_twin`.
+    """
+    found = TWINS.find(kind)
+    given = read_options(_options_of(found), _OPTIONS, options)
+    if isinstance(found, _Ours):
+        twin = found.alone(given, site, folder)
+    else:
+        twin = _of_ones_own(kind, found, given, Surroundings(site.schema, folder))
+    require_same_channels(twin.schema, site.schema)
+    return twin
+
+
+def twin_options(kind: str) -> list[str]:
+    """Names of the options that a kind of twin has, without a run; ConfigError as `named_twin`."""
+    return option_names(_options_of(TWINS.find(kind)))
 
 
 def require_twin(config: RunConfig, dataset: FederatedDataset) -> None:
@@ -98,18 +162,17 @@ def _found(config: RunConfig, dataset: FederatedDataset) -> tuple[_Ours | TwinFa
     _refuse_keys_of_ours(kind, config.twin)
     own = dataset.own_twin
     usual = own.options if own.kind == kind else ""
-    return found, read_options(getattr(found, "Options", NoOptions), _OPTIONS, text, usual)
+    return found, read_options(_options_of(found), _OPTIONS, text, usual)
 
 
 def _of_ones_own(
+    kind: str,
     found: TwinFactory,
     options: Any,  # noqa: ANN401 - an instance of its `Options`
-    config: RunConfig,
-    dataset: FederatedDataset,
+    around: Surroundings,
 ) -> Twin:
-    kind = twin_kind(config, dataset)
     try:
-        twin = found.from_options(options, Surroundings(dataset.schema, file_in(config, "")))
+        twin = found.from_options(options, around)
     except DTFLError:
         raise
     except Exception as error:  # whatever a class of somebody's own raises
@@ -145,8 +208,8 @@ _KEYS_OF_OURS = (
 )
 
 
-def _require_same_channels(twin: Schema, sites: Schema) -> None:
-    """Refuse a twin of other channels, units or period than the sites'."""
+def require_same_channels(twin: Schema, sites: Schema) -> None:
+    """Raise ConfigError for a twin of other channels, units or period than the sites'."""
     here, there = _channels(twin), _channels(sites)
     if here != there:
         parts = [
@@ -221,8 +284,7 @@ def _recorded(config: RunConfig, dataset: FederatedDataset) -> RecordedTwin:
     schema, path = dataset.schema, dataset.own_twin.recording
     if config.twin.recording:
         path = file_in(config, config.twin.recording)
-        table = read_table(path, dataset.site_schema.csv)
-        if set(schema.columns) <= set(table.columns):
+        if _is_labelled_series(path, dataset.site_schema):
             return RecordedTwin(path, schema)
     if path is None:
         raise ConfigError(
@@ -232,5 +294,27 @@ def _recorded(config: RunConfig, dataset: FederatedDataset) -> RecordedTwin:
     return RecordedTwin.from_series(dataset.read_recording(path), schema, str(path))
 
 
-CTOWN = _Ours(lambda config, dataset: CTownTwin(_simulated_plant(config, dataset.own_twin)))
-RECORDED = _Ours(_recorded)
+def _is_labelled_series(path: Path, site: SiteSchema) -> bool:
+    return set(site.schema.columns) <= set(read_table(path, site.csv).columns)
+
+
+def _recorded_alone(given: _RecordingOptions, site: SiteSchema, folder: Path) -> RecordedTwin:
+    if not given.file:
+        raise ConfigError('a recorded twin needs its file: file = "recording.parquet"')
+    series = read_plant(folder / given.file, site)
+    return RecordedTwin.from_series(series, site.schema, given.file)
+
+
+def read_plant(path: Path, site: SiteSchema) -> pd.DataFrame:
+    """Read a labelled series, or a file written like the sites', bad readings set to missing."""
+    if _is_labelled_series(path, site):
+        return read_series(path, site.schema)
+    return load_own_file(path, site)[0]
+
+
+CTOWN = _Ours(
+    lambda config, dataset: CTownTwin(_simulated_plant(config, dataset.own_twin)),
+    NoOptions,
+    lambda given, site, folder: CTownTwin(default_plant()),
+)
+RECORDED = _Ours(_recorded, _RecordingOptions, _recorded_alone)

@@ -98,6 +98,14 @@ class Method(ABC):
         assert self.bench.twin is not None
         return self.bench.twin
 
+    @property
+    def twin_weight(self) -> float:
+        """How much the twin counts, in [0, 1]: for terms that the sites' training has of it.
+
+        What `update` returns is weighed by whoever called it.
+        """
+        return self.bench.agreement.twin_weight
+
     def weights(self, replies: Sequence[Reply]) -> list[float]:
         """How much each reply counts, > 0: what trust in it leaves.
 

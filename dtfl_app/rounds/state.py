@@ -43,6 +43,7 @@ class Agreement:
     physics : what else they agreed on for physical evidence, as arrays they keep.
     unread : features that no site has a single reading of.
     data : site -> fingerprint of its data; empty in a checkpoint from before there were any.
+    twin_weight : how much the twin counts (`twin.weight`), in [0, 1].
     """
 
     sites: Sequence[str] = ()
@@ -50,6 +51,7 @@ class Agreement:
     physics: Arrays = field(default_factory=dict)
     unread: Sequence[str] = ()
     data: Mapping[str, str] = field(default_factory=dict)
+    twin_weight: float = 1.0
 
     def to_send(self) -> Arrays:
         """Arrays that sites keep, by their names on the wire."""
@@ -128,8 +130,9 @@ class Snapshot:
             "sites": list(self.agreement.sites),
             "unread": list(self.agreement.unread),
             "data": dict(self.agreement.data),
+            "twin-weight": self.agreement.twin_weight,
             "versions": [dict(then) for then in self.versions],
-            "extra-norms": self.extra_norms,
+            "extra-norms": list(self.extra_norms),
         }
 
     @classmethod
@@ -154,5 +157,6 @@ class Snapshot:
                 # A checkpoint written before unread features were kept has none to tell of.
                 unread=notes.get("unread", []),
                 data=notes.get("data", {}),
+                twin_weight=notes.get("twin-weight", 1.0),
             ),
         )

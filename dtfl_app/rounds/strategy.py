@@ -37,6 +37,7 @@ from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.aggregation import shortfall
 from dtfl_app.rounds.directory import NodeDirectory
 from dtfl_app.rounds.method import Method
+from dtfl_app.rounds.parameters import blend
 from dtfl_app.rounds.replies import RoundReplies
 from dtfl_app.rounds.screen import ReplyScreen
 from dtfl_app.rounds.site_half import SiteHalf
@@ -72,7 +73,7 @@ class DTFLStrategy(Method, Strategy):
             config.trust.twin_limit,
             config.trust.twin_strikes,
             watched_rounds(find_detector(config.detector.model), noisy=config.privacy.dp),
-            present=bench.twin is not None,
+            present=bench.twin is not None and self.twin_weight > 0,
         )
         self.replies = self._no_replies([])
         self._open = False
@@ -155,10 +156,9 @@ class DTFLStrategy(Method, Strategy):
         if self._twin_counts:
             self.state = self.prepare(self.state)
         else:
-            reason = (
-                "the sites' data has no twin, which this method needs; the run goes on as fedavg"
-            )
-            self.note(RunEvent("twin-off", reason=reason))
+            none = "the sites' data has no twin, which this method needs"
+            why = "twin.weight is 0" if self.bench.twin else none
+            self.note(RunEvent("twin-off", reason=f"{why}; the run goes on as fedavg"))
 
     def adopt(self, model: Params) -> None:
         """Go on from this model, whatever the last update made of it."""
@@ -237,6 +237,11 @@ class DTFLStrategy(Method, Strategy):
     def _twin_counts(self) -> bool:
         return self._guard.trusted or not self.needs_twin
 
+    @property
+    def _twin_share(self) -> float:
+        """How much of the method's own step counts, in [0, 1]."""
+        return self.twin_weight if self.needs_twin else 1.0
+
     def _begin_round(self, server_round: int, model: Params) -> None:
         if self.state.model:
             self.adopt(model)
@@ -259,8 +264,9 @@ class DTFLStrategy(Method, Strategy):
         return self._screen.screen(replies, self.state.model, witness)
 
     def _wanted_keys(self) -> list[str]:
-        """Keys that sites return; all of them once the twin is no longer used."""
-        return self.upload_keys(self.server_round) if self._twin_counts else list(self.state.model)
+        """Keys that sites return: all where not the twin alone decides on any."""
+        whole = self._twin_counts and self._twin_share == 1
+        return self.upload_keys(self.server_round) if whole else list(self.state.model)
 
     def _site_half(self) -> SiteHalf:
         return SiteHalf.of(self) if self._twin_counts else SiteHalf()
@@ -314,14 +320,18 @@ class DTFLStrategy(Method, Strategy):
         self._lacking = lacking
 
     def _next_state(self, replies: Sequence[Reply], plain: Params) -> State:
-        """Update by the method's rule; go on with `plain` where the twin is of no use."""
+        """Update by the method's rule; go on with `plain` where the twin is of no use.
+
+        Of a twin that counts for w, ``Theta^(t+1) = w Theta_method + (1 - w) Theta_plain``.
+        """
         if not self._twin_counts:
             return replace(self.state, model=plain)
         state = self.update(self.state, replies)
         if usable(state.model) and usable(state.twin or {}):
             self._guard.healthy()
             self.versions.count(replies)
-            return state
+            share = self._twin_share
+            return state if share == 1 else replace(state, model=blend(state.model, plain, share))
         reason = "the twin's step gave values that are not finite or too large; aggregate kept"
         self.note(RunEvent("twin-diverged", round=self.server_round, reason=reason))
         if gone := self._guard.diverged():

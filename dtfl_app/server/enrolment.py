@@ -21,6 +21,7 @@ from dtfl_app.messages.profile import DemandRange, Profile, profile_query
 from dtfl_app.rounds.pending import PendingReplies
 from dtfl_app.rounds.signals import mean_shift
 from dtfl_app.rounds.state import Agreement
+from dtfl_app.rounds.twin_trust import moment_distance
 from dtfl_app.server.fingerprints import of_site, require_same_data
 from dtfl_app.sites.federation import FederatedDataset
 from dtfl_app.sites.scaling import MOST_WEIGHT, ChannelSums, Scaler, Scaling
@@ -55,6 +56,9 @@ class Enrolment:
     unread : features that no site has a single reading of.
     data : site -> fingerprint of its data.
     scalers : site -> standardisation by its own moments, where each is to have its own.
+    moments : of all sites together, from which the scaling is taken.
+    usual : how far a typical site's are from those, feature by feature (`moment_distance`).
+    twin_weight : how much the twin counts, in [0, 1].
     """
 
     directory: Mapping[int, str]
@@ -66,6 +70,9 @@ class Enrolment:
     unread: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
     scalers: Mapping[str, Scaler] = field(default_factory=dict)
+    moments: ChannelSums | None = None
+    usual: NDArray[np.float64] | None = None
+    twin_weight: float = 1.0
 
     @property
     def scaling(self) -> Scaling:
@@ -81,6 +88,7 @@ class Enrolment:
             physics={} if self.demand is None else {"demand": self.demand},
             unread=self.unread,
             data=self.data,
+            twin_weight=self.twin_weight,
         )
 
     def restore(self, agreement: Agreement) -> Enrolment:
@@ -104,6 +112,7 @@ class Enrolment:
             unread=tuple(agreement.unread),
             # Those of sites that are away, and of a run that began without fingerprints.
             data={**self.data, **agreement.data},
+            twin_weight=agreement.twin_weight,
         )
 
     def findings(self) -> list[str]:
@@ -198,6 +207,8 @@ def enrol(
         demand=_pooled_demand([p.demand for p in ordered if p.demand is not None]),
         left_out=left_out,
         shift=statistics.median(_shift(profile.moments, scaler) for profile in ordered),
+        moments=pooled,
+        usual=np.median([_distance(p.moments, pooled, scaler) for p in ordered], axis=0),
         unread=tuple(name for name, n in zip(spec.names(schema), pooled.n, strict=True) if n == 0),
         data={profile.site: of_site(profile, noisy=noisy) for profile in ordered},
         scalers=scaling.own,
@@ -227,6 +238,13 @@ def _shift(moments: ChannelSums, scaler: Scaler) -> float:
     """Shift of a site's means; a channel without a reading counts as unmoved."""
     means = np.where(moments.n > 0, moments.mean, np.nan)
     return mean_shift(scaler.transform(means[None, :]))
+
+
+def _distance(moments: ChannelSums, pooled: ChannelSums, scaler: Scaler) -> NDArray[np.float64]:
+    """How far a site is from all together, feature by feature; 0 where it has no reading."""
+    mean, variance = scaler.moments(moments)
+    found = moment_distance(mean, variance, *scaler.moments(pooled))
+    return np.where(moments.n > 0, found, 0.0)
 
 
 def _pooled_demand(sums: list[DemandSums]) -> NDArray[np.float64] | None:

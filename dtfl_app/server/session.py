@@ -44,6 +44,7 @@ from dtfl_app.results.summary_tables import (
     summary_rows,
 )
 from dtfl_app.rounds.loop import RoundLoop
+from dtfl_app.rounds.parameters import blend
 from dtfl_app.rounds.state import Snapshot
 from dtfl_app.rounds.strategy import DTFLStrategy
 from dtfl_app.rounds.twin_trainer import TwinTrainer
@@ -52,6 +53,7 @@ from dtfl_app.server.callbacks import Evaluate, Privacy, Record, SaveCheckpoints
 from dtfl_app.server.enrolment import Enrolment, await_nodes, enrol
 from dtfl_app.server.fingerprints import EVALUATION, of_evaluation
 from dtfl_app.server.material import evaluator_of, model_of, spec_of, twin_rows
+from dtfl_app.server.twin_weight import with_twin_weight
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
@@ -123,13 +125,18 @@ class Session:
         return identify
 
     def first_model(self, strategy: DTFLStrategy) -> Params:
-        """Return what a run begins with: random, or trained on twin data (`twin.warm-start`)."""
+        """Return what a run begins with: random, or trained on twin data (`twin.warm-start`).
+
+        Of a twin that counts for less than all, part of the way from the one to the other.
+        """
         params = get_params(model_of(self.config, self.dataset))
         if not self.config.twin.warm_start:
             return params
         if strategy.bench.twin is None:
             raise ConfigError("run config: twin.warm-start needs a twin, and this run has none")
-        return strategy.bench.twin.train(params, self.config.twin.warm_steps)
+        trained = strategy.bench.twin.train(params, self.config.twin.warm_steps)
+        share = strategy.twin_weight
+        return trained if share == 1 else blend(trained, params, share)
 
     def keep(self, name: str, params: Params, calibration: Calibration) -> None:
         """Store a strategy's last model, and what a gateway and an evaluation set make of it."""
@@ -266,6 +273,8 @@ def open_session(grid: Grid, config: RunConfig) -> Session:
         _count_moments(config, enrolment, results)
         _save_inputs(results, enrolment, dataset)
     twin = twin_rows(config, dataset, enrolment)
+    if twin is not None and results is not None:  # a run that goes on keeps its weight
+        enrolment = with_twin_weight(enrolment, config.twin, twin, results)
     evaluator = evaluator_of(config, dataset, enrolment, evaluation, physics)
     if going_on is not None:
         # Last of all: a run that cannot be taken up is left as it was.

@@ -156,7 +156,7 @@ class PlantsDataset(FederatedDataset):
     def describe(self, k: int) -> str:
         """Say how far the plants are from the nominal twin, on normal operation."""
         # Statistics take a second to load, which a gateway with data of its own is spared.
-        from twin.ctown.compare import compare  # noqa: PLC0415 - see above
+        from twin.compare import compare  # noqa: PLC0415 - see above
 
         nominal = CTownTwin(default_plant())
         hours = self.days * 24

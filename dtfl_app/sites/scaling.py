@@ -225,6 +225,15 @@ class Scaler:
         clipped = np.clip(np.nan_to_num(scaled, nan=0.0), -self.clip, self.clip)
         return clipped.astype(np.float32)
 
+    def moments(self, sums: ChannelSums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and variance, each of shape (d,), that readings of these moments have scaled.
+
+        Nothing is clipped here; both are 0 where there is no reading.
+        """
+        variance = sums.m2 / np.maximum(sums.n, 1.0) / self.scale**2
+        mean = np.where(sums.n > 0, (sums.mean - self.mean) / self.scale, 0.0)
+        return mean, variance
+
     def inverse(self, scaled: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Turn scaled values, shape (..., d), back to the features' units."""
         return np.asarray(scaled.astype(np.float64) * self.scale + self.mean)

@@ -44,7 +44,8 @@ class DTKD(DTFLStrategy):
             return {}, {}
         assert self.state.twin is not None
         teacher = packed_teacher(self.state.twin, s.precision)
-        return prefixed(TEACHER, teacher), to_mapping(TeacherTerm(s.lambda_, s.temperature))
+        term = TeacherTerm(s.lambda_ * self.twin_weight, s.temperature)
+        return prefixed(TEACHER, teacher), to_mapping(term)
 
     def update(self, state: State, replies: Sequence[Reply]) -> State:
         """Average; on the server side, distil the aggregate."""

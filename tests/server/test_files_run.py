@@ -124,7 +124,11 @@ def test_a_warm_start_without_a_twin_is_refused_as_ever(station):
     ("change", "error", "message"),
     [
         ({"twin__kind": "recorded"}, ConfigError, "needs twin.recording.*in the sites' schema"),
-        ({"twin__kind": "ctown"}, ConfigError, r"channels .* are not the sites' \['level \[m\]'"),
+        (
+            {"twin__kind": "ctown"},
+            ConfigError,
+            "channels are not the sites'.*only .* L_T1",
+        ),
         ({"detector__evidence": "plc"}, ConfigError, "needs hourly readings of a C-Town plant"),
     ],
 )

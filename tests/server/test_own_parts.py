@@ -46,7 +46,7 @@ def modules(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     pages = {
         "tank_sites": "your-dataset.md",
-        "two_tanks": "twin.md",
+        "two_tanks": "your-twin.md",
         "middle": "trust.md",
     }
     for name, page in pages.items():
@@ -79,7 +79,7 @@ def test_the_pages_show_what_is_written_for_their_readers():
     thin = REPOSITORY / "dtfl_app" / "cli" / "thin"
 
     assert code_of("your-dataset.md") == (thin / "tank_sites.py").read_text()
-    assert code_of("twin.md") == (thin / "two_tanks.py").read_text()
+    assert code_of("your-twin.md") == (thin / "two_tanks.py").read_text()
 
 
 def test_all_three_take_part_in_a_run_to_its_end(whole):

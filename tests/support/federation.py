@@ -42,10 +42,12 @@ class Federation(Callback):
         self.lines, self.judged, self.events, self.snapshots = [], [], [], []
         self.asked_for_layers = []
         self.accuracy = accuracy
+        bench = workbench(twin, **settings)
+        weight = bench.config.twin.fixed_weight
         self.bench = replace(
-            workbench(twin, **settings),
+            bench,
             nodes={node: f"site-{i}" for i, node in enumerate(self.grid.get_node_ids())},
-            agreement=Agreement(scaler=SCALER),
+            agreement=Agreement(scaler=SCALER, twin_weight=1.0 if weight is None else weight),
             callbacks=[self],
         )
         self.strategy = (

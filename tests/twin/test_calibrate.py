@@ -9,10 +9,10 @@ import pytest
 from dtfl_app.core.errors import DataError, SchemaError, TwinError
 from dtfl_app.sites.batadal import read_batadal
 from twin.base import Scenario
+from twin.compare import compare, exceptions
 from twin.ctown.balance import DmaHours, fit_demand, hourly_demand, split_noise
 from twin.ctown.calibrate import calibrate, merge_calibrations
 from twin.ctown.channels import SCADA
-from twin.ctown.compare import compare, exceptions
 from twin.ctown.defaults import default_plant
 from twin.ctown.network import DmaBoundary, dma_boundaries, network_of
 from twin.ctown.plant import PlantModel, SetPoint

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dtfl_app.core.errors import DataError, SchemaError
-from twin.ctown.compare import compare, exceptions, forest_auc, summarise
+from twin.compare import compare, exceptions, forest_auc, summarise
 from twin.schema import Channel, Schema
 
 SCHEMA = Schema(

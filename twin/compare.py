@@ -14,10 +14,11 @@ from sklearn.metrics import roc_auc_score
 from twin.errors import DataError
 from twin.schema import Channel, Schema
 
-__all__ = ["Distance", "compare", "exceptions", "forest_auc", "summarise"]
+__all__ = ["Distance", "compare", "exceptions", "forest_auc", "running", "summarise"]
 
 Floats = npt.NDArray[np.float64]
 
+_WEEK_H = 168.0
 _MIN_SAMPLES = 24  # below a day of running hours a mean and sd say nothing about a pump
 
 
@@ -75,13 +76,19 @@ def exceptions(table: pd.DataFrame, tolerance: float = 0.05) -> pd.DataFrame:
 
 
 def summarise(twin: pd.DataFrame, plant: pd.DataFrame, schema: Schema, seed: int) -> Distance:
-    """Return the mean Kolmogorov-Smirnov distance and the two-sample forest's AUC."""
+    """Return the mean Kolmogorov-Smirnov distance and the two-sample forest's AUC.
+
+    The forest's blocks are weeks, and a quarter of the shorter series where it has not two weeks.
+    """
     table = compare(twin, plant, schema)
-    return Distance(float(table["ks"].mean()), forest_auc(twin, plant, schema, seed))
+    hours = min(len(twin), len(plant)) * schema.period_s / 3600
+    block_h = _WEEK_H if hours >= 2 * _WEEK_H else hours / 4
+    auc = forest_auc(twin, plant, schema, seed, block_h)
+    return Distance(float(table["ks"].mean()), auc)
 
 
 def forest_auc(
-    twin: pd.DataFrame, plant: pd.DataFrame, schema: Schema, seed: int, block_h: int = 168
+    twin: pd.DataFrame, plant: pd.DataFrame, schema: Schema, seed: int, block_h: float = _WEEK_H
 ) -> float:
     """ROC-AUC of a random forest (100 trees) that tells twin rows from plant rows.
 
@@ -97,7 +104,7 @@ def forest_auc(
     if len(np.unique(y[held_out])) < 2 or len(np.unique(y[~held_out])) < 2:
         raise DataError(
             f"twin ({len(twin)} rows) and plant ({len(plant)} rows) must each span two blocks of "
-            f"{block_h} h; give longer series"
+            f"{block_h:g} h; give longer series"
         )
     # Balanced weights: the prior of "twin" must not depend on how much was simulated.
     forest = RandomForestClassifier(100, class_weight="balanced", random_state=seed)
@@ -105,7 +112,15 @@ def forest_auc(
     return float(roc_auc_score(y[held_out], forest.predict_proba(x[held_out])[:, 1]))
 
 
-def _odd_blocks(series: pd.DataFrame, schema: Schema, block_h: int) -> npt.NDArray[np.bool_]:
+def running(channel: Channel, series: pd.DataFrame, schema: Schema) -> Floats:
+    """Readings of a channel that there are; of a flow only those while its pump or valve runs."""
+    status = channel.name.replace("F_", "S_", 1)
+    if channel.kind != "flow" or status not in schema.names or status == channel.name:
+        return _readings(channel, series)
+    return _finite(series.loc[series[status] > 0.5, channel.name])
+
+
+def _odd_blocks(series: pd.DataFrame, schema: Schema, block_h: float) -> npt.NDArray[np.bool_]:
     rows_per_block = max(1, round(block_h * 3600 / schema.period_s))
     return (np.arange(len(series)) // rows_per_block % 2).astype(bool)
 
@@ -113,7 +128,7 @@ def _odd_blocks(series: pd.DataFrame, schema: Schema, block_h: int) -> npt.NDArr
 def _channel_row(
     channel: Channel, twin: pd.DataFrame, plant: pd.DataFrame, schema: Schema
 ) -> dict[str, object]:
-    ours, theirs = _judged(channel, twin, schema), _judged(channel, plant, schema)
+    ours, theirs = running(channel, twin, schema), running(channel, plant, schema)
     return {
         "channel": channel.name,
         "kind": channel.kind,
@@ -139,13 +154,6 @@ def _readings(channel: Channel, series: pd.DataFrame) -> Floats:
             f"channel {channel.name!r} has no reading at all; leave it out of the schema"
         )
     return values
-
-
-def _judged(channel: Channel, series: pd.DataFrame, schema: Schema) -> Floats:
-    status = channel.name.replace("F_", "S_", 1)
-    if channel.kind != "flow" or status not in schema.names or status == channel.name:
-        return _readings(channel, series)
-    return _finite(series.loc[series[status] > 0.5, channel.name])
 
 
 def _finite(column: pd.Series) -> Floats:
