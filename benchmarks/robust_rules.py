@@ -23,7 +23,8 @@ from dtfl_app.core.text_tables import markdown
 from dtfl_app.detector.models import build_model
 from dtfl_app.detector.params import Params, get_params
 from dtfl_app.inputs.preparation import model_spec
-from dtfl_app.rounds.aggregation import aggregate, krum_order
+from dtfl_app.rounds.aggregation import aggregate
+from dtfl_app.rounds.rules import krum_order
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "robust_rules.md"

@@ -61,6 +61,13 @@ def _record(name: str, keys: Iterable[str], kind: object, *default: object) -> t
 Usual: Any = _record("Usual", (kind.name for kind in MODEL_KINDS), list[Share])
 
 
+class DetectorRecord(Record, frozen=True):
+    """The detector's class, by its name in the run config, and its options there."""
+
+    model: Name
+    options: Annotated[str, Meta(max_length=10_000)]
+
+
 class ManifestRecord(Record, frozen=True):
     """manifest.json: which file is whole, and where the model comes from."""
 
@@ -69,6 +76,7 @@ class ManifestRecord(Record, frozen=True):
     files: dict[str, Sha256]
     run: Name
     strategy: Name
+    detector: DetectorRecord
     made_with: Annotated[dict[Name, Name], Meta(min_length=1)]
 
 

@@ -61,6 +61,7 @@ class CountsRecord(Record, frozen=True):
     gaps: Count | UnsetType = UNSET
     filled: Count | UnsetType = UNSET
     longest_stretch: Count | UnsetType = UNSET
+    baseline: Count | UnsetType = UNSET
 
 
 class FrozenRecord(Record, frozen=True):
@@ -71,12 +72,22 @@ class FrozenRecord(Record, frozen=True):
     moved: list[bool]
 
 
+class BaselineRecord(Record, frozen=True):
+    """See `sites.baseline.RunningBaseline.state`."""
+
+    taken: Count
+    first: list[Row]
+    mean: Row | None
+    scale: Row | None
+
+
 class WindowsRecord(Record, frozen=True):
-    """See `windows.InputWindows.state`."""
+    """See `windows.InputWindows.state`; a baseline only where the model has one."""
 
     position: Count
     rows: list[Row]
     scaled: list[Row]
+    baseline: BaselineRecord | UnsetType = UNSET
 
 
 class LawsRecord(Record, frozen=True):
@@ -260,10 +271,30 @@ def _of_scorer(found: ScorerRecord, bundle: Bundle, detection: Detection) -> Ite
     lists += [("scorer.windows.scaled", row, d) for row in found.windows.scaled]
     lists += [("scorer.means", row, 1 + d) for rows in found.means.values() for row in rows]
     lists += [("scorer.drift.cells", row, len(bundle.kinds)) for row in found.drift.cells]
+    if isinstance(of := found.windows.baseline, BaselineRecord):
+        lists += [("scorer.windows.baseline.first", row, channels) for row in of.first]
+        told = [row for row in (of.mean, of.scale) if row is not None]
+        lists += [("scorer.windows.baseline", row, channels) for row in told]
     for key, entries, length in lists:
         if len(entries) != length:
             yield key, entries, f"{length} entries"
+    yield from _of_baseline(found.windows, bundle)
     yield from _of_stretches(found, bundle, detection, fresh)
+
+
+def _of_baseline(found: WindowsRecord, bundle: Bundle) -> Iterator[Misfit]:
+    rows, key = bundle.features.spec.baseline, "scorer.windows.baseline"
+    if not isinstance(of := found.baseline, BaselineRecord):
+        if rows:
+            yield key, None, f"that of the first {rows} rows of a recording"
+        return
+    full = of.taken == rows
+    if not rows or of.taken > rows or len(of.first) != (0 if full else of.taken):
+        yield f"{key}.taken", of.taken, f"the number of its first rows, {rows} at most"
+    if (of.mean is not None) != full or (of.scale is not None) != full:
+        yield f"{key}.mean", of.mean, "one once the baseline is full, and a scale with it"
+    if of.scale is not None and (np.array(of.scale) <= 0).any():
+        yield f"{key}.scale", of.scale, "numbers above 0"
 
 
 def _of_stretches(

@@ -10,7 +10,6 @@ import struct
 
 import onnx
 import pytest
-from dtfl_app.bundle.onnx_graph import score_graph
 from onnx import helper
 
 from dtfl_app.bundle.decoding import decode
@@ -19,7 +18,7 @@ from dtfl_app.bundle.tensors import require_onnx
 from dtfl_app.core.errors import BundleError
 from dtfl_app.detection.detection import DetectionOptions
 from dtfl_app.detection.once import score_file
-from dtfl_app.detector.models import ModelSpec, build_model, get_params
+from dtfl_app.detector.models import ModelSpec, build_model
 from tests.support.spoiling import dumped, spoilt
 
 # What no check can know to be wrong: file, keys, what was done to them.
@@ -158,7 +157,7 @@ def test_files_exchanged_are_refused(copied, dataset04, name):
 
 def test_a_graph_of_another_width_is_refused(copied, dataset04):
     detector = build_model(ModelSpec("autoencoder", 12, 1, hidden=8, latent=4), seed=3)
-    graph = score_graph("autoencoder", 12, 1, get_params(detector))
+    graph = detector.to_onnx()
     (copied / "model.onnx").write_bytes(graph)
     repair(copied)
 
