@@ -6,19 +6,25 @@ They stand among what the site keeps for the method (`dtfl_app.client.versions`)
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import quote
+
 import numpy as np
+from flwr.app import Context, RecordDict
 
 from dtfl_app.client.site import Site
-from dtfl_app.core.errors import ReplyError, SiteError
+from dtfl_app.client.state import SiteState
+from dtfl_app.client.versions import held_version
+from dtfl_app.core.errors import ConfigError, ReplyError, SiteError
 from dtfl_app.detector.detector import Detector
-from dtfl_app.detector.params import get_params
+from dtfl_app.detector.params import Params, as_params, get_params
 from dtfl_app.detector.samples import Judged, sample_scores, settled_steps
 from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.declaration import listed
 from dtfl_app.messages.training import TrainingTask
 from dtfl_app.messages.wire import MODEL, Arrays, prefixed, with_prefix
 
-__all__ = ["judged_rows", "own_layers", "with_kept_layers", "with_own_layers"]
+__all__ = ["judged_rows", "stored_layers", "with_kept_layers", "with_own_layers"]
 
 _PERSONAL = "personal"
 
@@ -63,9 +69,30 @@ def with_kept_layers(task: CalibrationTask, model: Detector, own: Arrays) -> Arr
     return {**own, **prefixed(_PERSONAL, {key: trained[key] for key in task.personal})}
 
 
-def own_layers(own: Arrays) -> Arrays:
-    """Parameter key -> value, of the layers among what a site keeps for a method."""
-    return with_prefix(_PERSONAL, own)
+def stored_layers(folder: Path, site: str, run: str, version: str) -> Params:
+    """Read a site's own layers from its state on disk.
+
+    Parameters
+    ----------
+    folder : what ``state.dir`` was.
+    site : the site's name.
+    run : the run's, as the server tells it.
+    version : which of them, as the server names it.
+
+    Returns parameter key -> value. Raises ConfigError where they are not there.
+    """
+    home = folder.expanduser().absolute() / quote(site, safe="")
+    context = Context(0, 0, {}, RecordDict(), {})
+    SiteState(home, site, run, limit=0).load(context)
+    found = held_version(version, context)
+    layers = with_prefix(_PERSONAL, found or {})
+    if not layers:
+        raise ConfigError(
+            f"{home / run}: holds no layers {version!r} of site {site}; expected the folder that "
+            "state.dir named during the run, at this site. A site without one kept its layers in "
+            "memory alone, and they are gone: train again with state.dir"
+        )
+    return as_params(layers)
 
 
 def judged_rows(site: Site, task: CalibrationTask, model: Detector, received: Arrays) -> Judged:

@@ -20,7 +20,7 @@ from dtfl_app.detector.models import build_model
 from dtfl_app.detector.params import Params, set_params
 from twin.files import write_atomically
 
-__all__ = ["OwnLayers", "SavedModel", "load_model", "save_model"]
+__all__ = ["OwnLayers", "SavedModel", "load_model", "pack_model", "save_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,12 @@ class SavedModel:
 
 def save_model(path: Path, model: SavedModel) -> None:
     """Write the model atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, pack_model(model))
+
+
+def pack_model(model: SavedModel) -> bytes:
+    """Return the content of a model's file."""
     tensors: dict[str, NDArray[np.generic]] = {f"model/{k}": v for k, v in model.params.items()}
     tensors |= {f"scaler/{k}": np.asarray(v) for k, v in model.scaler.items()}
     tensors |= {f"physics/{k}": np.asarray(v) for k, v in model.physics.items()}
@@ -105,8 +111,7 @@ def save_model(path: Path, model: SavedModel) -> None:
     }
     if model.own_layers is not None:
         about["own-layers"] = asdict(model.own_layers)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save(tensors, metadata={"dtfl": json.dumps(about)}))
+    return save(tensors, metadata={"dtfl": json.dumps(about)})
 
 
 def load_model(path: Path) -> SavedModel:
