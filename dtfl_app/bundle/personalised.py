@@ -28,7 +28,7 @@ class Lacking:
     ----------
     folder : the folder, read and checked.
     site : the site.
-    version : of the site's own layers, as its state names it.
+    version : of the site's own layers, as its state names it; empty = those that it began with.
     model : what the folder holds.
     about : its manifest.
     """
@@ -38,6 +38,12 @@ class Lacking:
     version: str
     model: SavedModel
     about: Mapping[str, Any]
+
+    @property
+    def first_layers(self) -> Params:
+        """What every site began with, of the layers that it has of its own."""
+        assert self.model.own_layers is not None
+        return {key: self.model.params[key] for key in self.model.own_layers.keys}
 
     @property
     def run(self) -> str:
@@ -51,11 +57,12 @@ def read_lacking(folder: Path, site: str) -> Lacking:
     Raises BundleError as `read_folder` does, or where the model lacks nothing; ConfigError where
     the run knows of no layers of such a site.
     """
-    read_folder(folder, whole=False)
+    bundle = read_folder(folder, whole=False)
     model = load_model(folder / _WEIGHTS)
     if model.own_layers is None:
         raise BundleError(f"{folder}: its model is whole; detect with it as it is")
-    versions = model.own_layers.versions
+    # A site that was never drawn has calibrated with the layers that came.
+    versions = {**dict.fromkeys(bundle.calibration.sites, ""), **model.own_layers.versions}
     if site not in versions:
         raise ConfigError(
             f"--site {quoted(site)}: no layers of such a site go with {folder}; expected one of "
@@ -80,8 +87,7 @@ def write_whole(lacking: Lacking, layers: Params, out: Path) -> str:
     """
     _require_place(lacking.folder, out)
     model = lacking.model
-    assert model.own_layers is not None
-    wanted = {key: model.params[key].shape for key in model.own_layers.keys}
+    wanted = {key: value.shape for key, value in lacking.first_layers.items()}
     found = {key: value.shape for key, value in layers.items()}
     if found != wanted:
         raise ConfigError(

@@ -28,6 +28,8 @@ def personalise(
     console = plain_console()
     with clear_errors():
         lacking = read_lacking(folder, site)
-        layers = stored_layers(state, site, lacking.run, lacking.version)
+        layers = lacking.first_layers
+        if lacking.version:
+            layers = stored_layers(state, site, lacking.run, lacking.version)
         version = write_whole(lacking, layers, out)
     console.print(f"model {version} of site {site} written to {out}", highlight=False)

@@ -52,7 +52,9 @@ def send(context: Context, versions=FIRST, upload=SHARED, personal=OWN, **more):
 def train(context: Context, versions=FIRST, **more) -> Reply:
     """Send a task and read the reply as the server does."""
     reply = send(context, versions, **more)
-    assert set(to_arrays(reply.content.array_records["arrays"])) == {f"model/{key}" for key in SHARED}
+    assert set(to_arrays(reply.content.array_records["arrays"])) == {
+        f"model/{key}" for key in SHARED
+    }
     shapes = {key: START[key].shape for key in SHARED}
     return admit(reply, Expected("site-0", 1, shapes, start=START, judged=True))
 

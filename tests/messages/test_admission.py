@@ -181,7 +181,7 @@ def test_each_kind_of_evidence_has_its_sketch_and_an_empty_one_takes_no_scores()
 )
 def test_a_bad_answer_to_the_closing_query_is_refused(message, reason):
     with pytest.raises(ReplyError, match=reason):
-        admit_calibration(message(), kinds=1).sketches
+        admit_calibration(message(), kinds=1)
 
 
 # --- nothing but what is declared ----------------------------------------------------------------
