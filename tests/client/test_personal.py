@@ -71,7 +71,7 @@ def prefixed_own(context: Context, version: str) -> dict:
 
 
 def test_a_site_goes_on_from_its_own_layers_and_sends_the_others():
-    """Both tasks carry the same model; with its own layers the site is further, and scores lower."""
+    """Both tasks carry the same model; with layers of its own the site scores lower."""
     context = node()
 
     first, second = train(context), train(context, SECOND)
@@ -137,5 +137,5 @@ def test_a_task_without_version_trains_on_the_layers_that_came():
 
 
 def test_keys_of_no_parameter_are_refused():
-    with pytest.raises(ReplyError, match="'layers.9.bias', no such parameter came"):
+    with pytest.raises(ReplyError, match=r"'layers\.9\.bias', no such parameter came"):
         send(node(), personal=("layers.9.bias",))
