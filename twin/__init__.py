@@ -15,6 +15,7 @@ twin.schema, twin.errors    what a channel, a schema and a labelled series are; 
 twin.base                   what a twin is: `Twin`, `Scenario`, `Event`
 twin.dataset                from a plan of scenarios to a cached data set: `build_dataset`
 twin.recorded               a twin that replays what another simulator recorded
+twin.epanet                 a twin of any EPANET network: `simulate.EpanetTwin`; its events and laws
 twin.ctown                  BATADAL's water plant: channels, default plant, its twin, calibration,
                             physical laws, and comparison with real data
 twin.files                  files that are either whole or not there

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.core.evidence import LawEvidence
-from twin.ctown.hourly import Hour
 from twin.ctown.laws import PlantLaws, slot_before
+from twin.epanet.hourly import Hour
 
 __all__ = ["LawStream", "Physics"]
 

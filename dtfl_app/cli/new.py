@@ -1,4 +1,4 @@
-"""dtfl new: a Flower app, a strategy, a data set or a twin of one's own, to begin with."""
+"""dtfl new: a Flower app, a strategy, data set, twin or detector of one's own, to begin with."""
 
 from __future__ import annotations
 
@@ -100,6 +100,12 @@ def dataset_command(name: Name) -> None:
 def twin_command(name: Name) -> None:
     """Write a digital twin and its test: docs/twin.md."""
     _write("two_tanks", name, "dtfl run twin.kind={} dataset=DATASET")
+
+
+@new_app.command("detector")
+def detector_command(name: Name) -> None:
+    """Write a detector and its test: docs/your-detector.md."""
+    _write("stencil", name, "dtfl run detector.model={} detector.window=6")
 
 
 def _write(template: str, name: str, command: str) -> None:

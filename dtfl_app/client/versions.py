@@ -2,7 +2,7 @@
 
 They stand in the site's `Context.state`, and with it on disk where ``state.dir`` is set
 (`dtfl_app.client.state`). A site keeps the version it went on from, the one it made, and those that
-a checkpoint may go back to: four at most.
+the server may go back to, at a checkpoint or for a late reply: five at most.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dtfl_app.core.errors import ConfigError
-from twin.ctown.hourly import Hour, balance_hour, plc_hour, pump_hour
 from twin.ctown.laws import BALANCE_CHANNELS, PLC_CHANNELS, PUMP_CHANNELS, PlantLaws
 from twin.ctown.plant import PlantModel
 from twin.ctown.residuals import balance_residual, plc_contradiction, pump_residual
+from twin.epanet.hourly import Hour, balance_hour, plc_hour, pump_hour
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -47,6 +47,7 @@ TWINS = Registry(
     "auto, none, or a class with from_options (docs/twin.md)",
     {
         "ctown": "dtfl_app.inputs.twins:CTOWN",
+        "epanet": "twin.epanet.simulate:EpanetTwin",
         "recorded": "dtfl_app.inputs.twins:RECORDED",
         "fmi": "twin.fmi.simulate:FmuTwin",
         "function": "twin.function:FunctionTwin",

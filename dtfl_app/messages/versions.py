@@ -19,7 +19,7 @@ class Versions:
     ----------
     start : the version to go on from, e.g. "scaffold/4"; empty = there is none yet.
     result : the version that this task makes; empty = it makes none.
-    keep : further versions that a checkpoint may go back to.
+    keep : further versions that the server may go back to: at a checkpoint, or for a late reply.
     """
 
     start: str

@@ -112,16 +112,13 @@ class Method(ABC):
         assert self.bench.twin is not None
         return self.bench.twin
 
-    def require_sgd(self, why: str, *, momentum: bool = True) -> None:
-        """Raise ConfigError unless sites train with SGD, and without momentum unless `momentum`."""
-        train = self.bench.config.train
-        if train.optimizer != "sgd" or (train.momentum and not momentum):
-            raise ConfigError(
-                f"strategy {self.name!r} needs train.optimizer=sgd"
-                f"{'' if momentum else ' and train.momentum=0.0'}: {why}; found "
-                f"{train.optimizer}, momentum {train.momentum:g}. Its train.lr is larger than "
-                "Adam's, e.g. 0.05"
-            )
+    def weights(self, replies: Sequence[Reply]) -> list[float]:
+        """How much each reply counts, > 0: what trust in it leaves.
+
+        Times its examples where the setting `weighting` says so.
+        """
+        by_examples = self.bench.config.round.weighting == "examples"
+        return [r.weight * (float(r.examples) if by_examples else 1.0) for r in replies]
 
     def mean(self, replies: Sequence[Reply], factors: Sequence[float] | None = None) -> Params:
         """Aggregate the replies by the run's rule (`aggregation`), by default their mean.
@@ -138,7 +135,13 @@ class Method(ABC):
         extras = [reply.extras for reply in replies]
         return aggregate(extras, self.weights(replies), self.bench.config.trust)
 
-    def weights(self, replies: Sequence[Reply]) -> list[float]:
-        """How much each reply counts, >= 0: what trust leaves, times examples if so weighted."""
-        by_examples = self.bench.config.round.weighting == "examples"
-        return [r.weight * (float(r.examples) if by_examples else 1.0) for r in replies]
+    def require_sgd(self, why: str, *, momentum: bool = True) -> None:
+        """Raise ConfigError unless sites train with SGD, and without momentum unless `momentum`."""
+        train = self.bench.config.train
+        if train.optimizer != "sgd" or (train.momentum and not momentum):
+            raise ConfigError(
+                f"strategy {self.name!r} needs train.optimizer=sgd"
+                f"{'' if momentum else ' and train.momentum=0.0'}: {why}; found "
+                f"{train.optimizer}, momentum {train.momentum:g}. Its train.lr is larger than "
+                "Adam's, e.g. 0.5"
+            )

@@ -20,13 +20,6 @@ from dtfl_app.messages.wire import Arrays
 
 __all__ = ["NoSettings", "SiteRule", "find_site_rule", "overrides"]
 
-_RULES = Registry(
-    key="site_rule",
-    what="a subclass of SiteRule",
-    built_in={"scaffold": "dtfl_app.strategies.scaffold:ControlVariates"},
-    group="dtfl.site_rules",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class NoSettings:
@@ -68,18 +61,27 @@ class SiteRule:
         return {}
 
 
+def _is_rule(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, SiteRule)
+
+
+_RULES = Registry(
+    key="site_rule",
+    what="a subclass of SiteRule",
+    built_in={"scaffold": "dtfl_app.strategies.scaffold:ControlVariates"},
+    group="dtfl.site_rules",
+    fits=_is_rule,
+)
+
+
 def find_site_rule(name: str) -> type[SiteRule]:
     """Return the site half that `name` stands for, or raise ConfigError."""
     try:
-        found = _RULES.find(name)
+        found: type[SiteRule] = _RULES.find(name)
     except ConfigError as error:
         # It is the method's class that names it, not a user.
         said = str(error).removeprefix("run config: ")
         raise ConfigError(f"the method's site half: {said}") from error
-    if not (isinstance(found, type) and issubclass(found, SiteRule)):
-        raise ConfigError(
-            f"the method's site half: site_rule = {name!r} is not a subclass of SiteRule"
-        )
     return found
 
 

@@ -224,7 +224,7 @@ class DTFLStrategy(Method, Strategy):
             held=held,
             bases=bases,
             agreement=self.bench.agreement,
-            versions=self.versions.save() if self._keeps_at_sites else [],
+            versions=self.versions.save() if self._site_half().state else [],
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -247,10 +247,6 @@ class DTFLStrategy(Method, Strategy):
     @property
     def _uses_twin(self) -> bool:
         return self.needs_twin or self.bench.config.trust.witness != "off"
-
-    @property
-    def _keeps_at_sites(self) -> bool:
-        return self.site_state or self.has_personal_keys()
 
     @property
     def _twin_counts(self) -> bool:

@@ -27,6 +27,7 @@ class SiteVersions:
     def __init__(self, strategy: str) -> None:
         self._strategy = strategy
         self._now: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
         self._saved: list[dict[str, int]] = []
 
     def count(self, replies: Iterable[Reply]) -> None:
@@ -44,9 +45,13 @@ class SiteVersions:
     def of(self, site: str, server_round: int | None = None) -> Versions:
         """What a site is told in a task of this round; without one, that it makes no version."""
         start = self._tag(self._now[site]) if site in self._now else ""
-        keep = {self._tag(then[site]) for then in self._saved if site in then}
+        # An answer that is late may count yet, so what was made with it is needed as well.
+        rounds = {then[site] for then in [*self._saved, self._asked] if site in then}
         result = "" if server_round is None else self._tag(server_round)
-        return Versions(start, result, tuple(sorted(keep - {start})))
+        if server_round is not None:
+            self._asked[site] = server_round
+        keep = {self._tag(number) for number in rounds} - {start, result}
+        return Versions(start, result, tuple(sorted(keep)))
 
     def save(self) -> list[dict[str, int]]:
         """Return what a checkpoint holds; from now on sites keep the versions it names."""

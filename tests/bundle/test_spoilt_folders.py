@@ -24,7 +24,7 @@ from tests.support.spoiling import dumped, spoilt
 # What no check can know to be wrong: file, keys, what was done to them.
 SOUND = [
     # Nothing depends on what a manifest tells of the run.
-    ("manifest.json", r"run|strategy|made_with/.*", "unknown name"),
+    ("manifest.json", r"run|strategy|made_with/.*|detector/.*", "unknown name"),
     ("manifest.json", r"made_with/.*", "missing"),
     # A temperature below 0, a classifier's score, a station below the sea, a mean of balances.
     ("scaler.json", r"mean/.*", "negative"),

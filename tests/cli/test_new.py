@@ -77,7 +77,12 @@ def test_the_settings_command_prints_the_table_of_an_app():
 def parts(tmp_path_factory):
     """A fresh folder with one part of each kind, written there."""
     folder = tmp_path_factory.mktemp("parts")
-    kinds = {"strategy": "my_method", "dataset": "my_sites", "twin": "my_plant"}
+    kinds = {
+        "strategy": "my_method",
+        "dataset": "my_sites",
+        "twin": "my_plant",
+        "detector": "my_detector",
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for kind, name in kinds.items():
@@ -87,7 +92,7 @@ def parts(tmp_path_factory):
 
 
 def test_each_part_passes_the_test_that_is_written_beside_it(parts):
-    names = ["test_my_method.py", "test_my_plant.py", "test_my_sites.py"]
+    names = ["test_my_detector.py", "test_my_method.py", "test_my_plant.py", "test_my_sites.py"]
     assert sorted(path.name for path in parts.glob("test_*.py")) == names
 
     done = subprocess.run(
@@ -96,7 +101,7 @@ def test_each_part_passes_the_test_that_is_written_beside_it(parts):
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout
-    assert "12 passed" in done.stdout
+    assert "17 passed" in done.stdout
 
 
 def test_a_part_is_named_throughout_as_it_was_asked_for(parts):

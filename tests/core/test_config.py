@@ -153,7 +153,7 @@ def test_what_a_name_stands_for_is_of_the_kind_that_its_key_asks_for():
 
 
 def test_a_name_of_no_twin_or_rule_is_refused_with_those_there_are():
-    known = "expected one of ctown, fmi, function, recorded, or auto, none"
+    known = "expected one of ctown, epanet, fmi, function, recorded, or auto, none"
     assert f"twin.kind = 'matlab' is unknown; {known}" in refusal(**{"twin.kind": "matlab"})
     assert "'average' is unknown; expected one of krum, mean, median, multi-krum, trimmed" in (
         refusal(**{"trust.aggregation": "average"})

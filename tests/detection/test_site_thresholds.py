@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from dtfl_app.bundle.folder import read_folder
-from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.detection.detection import DetectionOptions
 from dtfl_app.detection.once import score_file
@@ -131,10 +130,3 @@ def test_a_site_without_scores_of_its_own_has_everybody_s_threshold(runs):
     assert calibration.at("nosuch") is calibration
     pooled = replace(calibration, own=False)
     assert calibration.thresholds(0.01).tolist() == pooled.thresholds(0.01).tolist()
-
-
-def test_a_classifier_s_logits_have_no_share_of_a_threshold():
-    told = {"detector.model": "classifier", "detector.thresholds": "site"}
-
-    with pytest.raises(ConfigError, match=r'detector\.thresholds = "site" needs detector\.model'):
-        RunConfig.from_mapping(told)

@@ -14,6 +14,7 @@ from dtfl_app.messages.declaration import Declaration
 from dtfl_app.messages.payload import HEADER_LIMIT, WEIGHT_LIMIT
 from dtfl_app.messages.profile import Profile, profile_query
 from dtfl_app.messages.training import ProximalTerm, TeacherTerm, TrainingReply, TrainingTask
+from dtfl_app.messages.versions import Versions
 from dtfl_app.messages.wire import Ledger, prefixed
 from dtfl_app.testing.grid import identify
 from tests.support.places import REPOSITORY
@@ -23,6 +24,7 @@ PAGE = (REPOSITORY / "docs" / "protocol.md").read_text()
 NAMED = set(re.findall(r"`([^`\n]+)`", PAGE))
 MODEL = {"layers.0.weight": np.ones((2, 2), np.float32)}
 KINDS = 5
+EXTRAS = {"control": (2, 2)}
 
 
 def section(kind: str) -> set[str]:
@@ -37,8 +39,10 @@ def tasks() -> list[Message]:
     identify()
     packed = Ledger().pack(1, prefixed("model", MODEL), [])
     settings = {**to_mapping(ProximalTerm(0.1)), **to_mapping(TeacherTerm(0.5, 2.0))}
-    full = TrainingTask("north", 1, "a1", tuple(MODEL), "cwa/1", "cwa/0", settings)
-    asked = CalibrationTask("north", 1, "a1")
+    own = Versions("cwa/0", "cwa/1", ("cwa/0",))
+    rule = {"rule": "mine:Rule", "extras": EXTRAS, "versions": own}
+    full = TrainingTask("north", 1, "a1", tuple(MODEL), "cwa/1", "cwa/0", settings, **rule)
+    asked = CalibrationTask("north", 1, "a1", versions=own)
     return [profile_query(1), full.pack(1, packed), asked.pack(1, packed)]
 
 
@@ -47,7 +51,7 @@ def declared() -> dict[str, Declaration]:
     shapes = {key: value.shape for key, value in MODEL.items()}
     return {
         "query.profile": Profile.declaration(2, 2, with_demand=True),
-        "train": TrainingReply.declaration(shapes, as_changes=True, kinds=KINDS),
+        "train": TrainingReply.declaration(shapes, as_changes=True, kinds=KINDS, extras=EXTRAS),
         "query.calibrate": CalibrationReply.declaration(KINDS),
     }
 
@@ -67,6 +71,7 @@ def test_every_record_and_entry_of_a_task_is_on_the_page(number):
 def test_every_entry_of_a_reply_is_on_the_page_with_its_type(kind):
     reply, told = declared()[kind], section(kind)
     arrays = {re.sub(r"layers\.0\.weight", "<key>", name) for name in reply.arrays or {}}
+    arrays = {re.sub(r"control", "<name>", name) for name in arrays}
 
     assert {*arrays, *reply.metrics, *(reply.identity or {})} <= told
     assert ("arrays" in told, "metrics" in told) == (True, True)

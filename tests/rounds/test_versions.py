@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from dtfl_app.client.versions import keep_version, own_arrays
+from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.training import TrainingTask
+from dtfl_app.messages.versions import Versions
+from dtfl_app.rounds.versions import SiteVersions
 from dtfl_app.strategies.fedavg import FedAvg
 from tests.support.federation import Federation
 from tests.support.line_model import line, line_twin
@@ -112,3 +115,16 @@ def test_a_run_taken_up_goes_on_from_what_sites_had_at_the_checkpoint():
     assert first.snapshots[-1].round == 4
     assert site.counts["site-0"] == [5]
     assert told(again) == [("own/4", "own/5", ["own/2"])]
+
+
+def test_what_was_made_with_a_late_reply_is_kept_while_it_may_count():
+    """Site 0 answers round 1 late, when round 2 is asked of it already: it holds 1 and 2 then."""
+    versions = SiteVersions("m")
+
+    first, again, second = versions.of("a", 1), versions.of("a", 1), versions.of("a", 2)
+    late = Reply("a", {}, 1, 0.0, 1, (), 0, server_round=1)
+    versions.count([late])
+
+    assert first == again == Versions("", "m/1")
+    assert second == Versions("", "m/2", ("m/1",))
+    assert versions.of("a", 3) == Versions("m/1", "m/3", ("m/2",))

@@ -10,9 +10,9 @@ import wntr
 
 from dtfl_app.core.errors import TwinError
 from twin.ctown.defaults import SETPOINTS, default_plant, diurnal_pattern
-from twin.ctown.inpfile import format_inp, read_inp
 from twin.ctown.network import ctown_file, demand_categories, load_network, network_of, tank_areas
 from twin.ctown.scada import STATION_PRESSURES, TANK_LINKS, TANK_MAX_LEVEL, tank_of_link
+from twin.epanet.inpfile import format_inp, read_inp
 
 EMBEDDED = default_plant()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from twin.ctown.plant import SetPoint
-from twin.ctown.plc import PlcRack, next_status
+from twin.epanet.plc import PlcRack, next_status
 
 RULE = SetPoint(tank="T1", on_below=1.0, off_above=3.0)
 

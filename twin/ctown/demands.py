@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from twin.ctown.plant import DmaDemand
+from twin.epanet.noise import ar1_noise
 from twin.errors import TwinError
 
 __all__ = ["ar1_noise", "check_demand", "demand_series"]
@@ -29,19 +30,6 @@ def check_demand(name: str, demand: DmaDemand) -> None:
     for key in ("noise_sd", "noise_ar", "season"):
         if not 0.0 <= getattr(demand, key) < 1.0:
             raise TwinError(f"{name}: {key} is {getattr(demand, key)}; expected 0 <= {key} < 1")
-
-
-def ar1_noise(hours: int, sd: float, ar: float, rng: np.random.Generator) -> FloatArray:
-    """Return stationary first-order autoregressive noise.
-
-    e[t] = ar * e[t-1] + sqrt(1 - ar^2) * sd * z[t], with z standard normal and e[0] drawn from
-    the stationary distribution, so that every e[t] has standard deviation `sd`. shape: (hours,)
-    """
-    noise = rng.standard_normal(hours) * sd
-    noise[1:] *= np.sqrt(1.0 - ar**2)
-    for t in range(1, hours):
-        noise[t] += ar * noise[t - 1]
-    return noise
 
 
 def demand_series(

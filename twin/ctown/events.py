@@ -1,86 +1,62 @@
-"""The table of everything that can happen to the C-Town plant.
-
-Kinds and their effects are in ``attacks`` and ``faults``; each kind's docstring says what it does,
-what it takes as target and what its strength means.
-"""
+"""Everything that can happen to the C-Town plant, and what it can happen to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-import numpy as np
-
-from twin.base import Event, Scenario
+from twin.base import Scenario
 from twin.ctown.attacks import ATTACKS
-from twin.ctown.concealment import check_concealment
-from twin.ctown.effects import Effect
 from twin.ctown.faults import FAULTS
 from twin.ctown.network import Network
-from twin.errors import TwinError
+from twin.ctown.plant import SetPoint
+from twin.ctown.scada import PUMPS, SCADA, TANK_LINKS, VALVE
+from twin.epanet import events
+from twin.epanet.effects import Assets, Effect
 
-__all__ = ["KINDS", "build_effects", "check_scenario", "event_id", "kinds_of"]
+__all__ = ["ATTACKS", "FAULTS", "KINDS", "check_scenario", "ctown_assets", "kinds_of"]
 
 #: Kind -> effect, attacks first.
 KINDS: Mapping[str, type[Effect]] = {**ATTACKS, **FAULTS}
 
-
-def event_id(event: Event, index: int) -> str:
-    """Return the stable name of event number `index` of a scenario, e.g. "leak:J10#0"."""
-    return f"{event.kind}:{event.target}#{index}"
+#: Pumps that run in normal operation; the others stand by.
+_DUTY_PUMPS = ("PU1", "PU2", "PU4", "PU7", "PU8", "PU10")
+#: Tanks whose level switches a pump or the valve.
+_CONTROLLED = tuple(tank for tank, links in TANK_LINKS.items() if links)
+#: Channel kind -> unit of a fault's size, so that one draw suits levels, flows and pressures.
+_SENSOR_SCALE: Mapping[str, float] = {"level": 0.2, "flow": 4.0, "pressure": 2.0}
+_SENSORS = tuple(channel for channel in SCADA.channels if channel.kind in _SENSOR_SCALE)
 
 
 def kinds_of(families: Iterable[str]) -> tuple[str, ...]:
-    """Return the event kinds that `families` name, in the table's order.
-
-    A family is a kind ("leak"), or "attack" or "fault" for all kinds of that sort. Raises
-    TwinError for anything else.
-    """
-    wanted = set(families)
-    unknown = sorted(wanted - {"attack", "fault", *KINDS})
-    if unknown:
-        raise TwinError(f"event families {unknown} are unknown; expected {_known()}")
-    return tuple(k for k, effect in KINDS.items() if {k, effect.family} & wanted)
+    """Return the event kinds that `families` name, see ``twin.epanet.events.kinds_of``."""
+    return events.kinds_of(families, KINDS)
 
 
 def check_scenario(scenario: Scenario, network: Network) -> None:
     """Raise TwinError unless the scenario can be simulated on `network`."""
-    where = f"scenario {scenario.name!r}"
-    if scenario.hours < 1 or scenario.seed < 0:
-        raise TwinError(
-            f"{where}: hours {scenario.hours}, seed {scenario.seed}; expected hours of at least 1 "
-            "and a seed of at least 0"
-        )
-    for index, event in enumerate(scenario.events):
-        try:
-            _check_event(event, scenario.hours, network)
-        except TwinError as error:
-            raise TwinError(f"{where}, event {index}: {error}") from error
+    events.check_scenario(scenario, ctown_assets(network, {}), KINDS)
 
 
-def _check_event(event: Event, hours: int, network: Network) -> None:
-    if event.kind not in KINDS:
-        raise TwinError(f"kind {event.kind!r} is unknown; expected {_known()}")
-    KINDS[event.kind].check(event, network)
-    if event.hours < 1 or event.start_h < 0 or event.start_h + event.hours > hours:
-        raise TwinError(
-            f"{event.kind} on {event.target}: hours {event.start_h} to "
-            f"{event.start_h + event.hours} are not within the scenario's {hours}"
-        )
-    if event.conceal:
-        check_concealment(event)
-
-
-def _known() -> str:
-    return ", ".join(KINDS)
-
-
-def build_effects(events: Sequence[Event], seed: int) -> list[Effect]:
-    """Return the effects of a scenario's events, each with random numbers of its own."""
-    return [
-        KINDS[event.kind](event, np.random.default_rng([seed, _EVENT_STREAM, index]))
-        for index, event in enumerate(events)
-    ]
-
-
-#: Keeps the events' random numbers apart from the plant's, which use [seed, 0..2].
-_EVENT_STREAM = 3
+def ctown_assets(network: Network, setpoints: Mapping[str, SetPoint]) -> Assets:
+    """Return what events can act on in a C-Town plant with these PLC rules."""
+    on_below = {
+        tank: [rule.on_below for rule in setpoints.values() if rule.tank == tank]
+        for tank in _CONTROLLED
+    }
+    return Assets(
+        tanks=_CONTROLLED,
+        pumps=PUMPS,
+        duty=_DUTY_PUMPS,
+        idle=tuple(pump for pump in PUMPS if pump not in _DUTY_PUMPS),
+        valves=(VALVE,),
+        switched_valves=(VALVE,),
+        junctions=tuple(network.base_demand),
+        leaks=tuple(network.shares),
+        sensors={channel.name: _SENSOR_SCALE[channel.kind] for channel in _SENSORS},
+        lively=tuple(
+            c.name for c in _SENSORS if c.kind != "flow" or c.name[2:] in (*_DUTY_PUMPS, VALVE)
+        ),
+        lowest_on={tank: min(levels, default=1.0) for tank, levels in on_below.items()},
+        shift=dict.fromkeys(_CONTROLLED, (0.5, 2.0)),
+        loss_lps=(4.0, 20.0),
+    )

@@ -1,179 +1,24 @@
-"""EPANET, one hydraulic step at a time, with the names of the plant instead of indices."""
+"""EPANET on the C-Town plant, see ``twin.epanet.hydraulics``."""
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import tempfile
-from collections import Counter
 from collections.abc import Iterable
-from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from twin.ctown.scada import LINKS, PRESSURE_NODES, TANKS
-from twin.errors import ScenarioError, TwinError
+from twin.epanet import hydraulics
 
 __all__ = ["Hydraulics"]
 
-# EPANET 2.2 toolkit codes (epanet2_enums.h).
-_EMITTER, _DEMAND, _PRESSURE = 3, 9, 11
-_FLOW, _STATUS, _SETTING = 8, 11, 12
-_UNBALANCED, _FIRST_ERROR = 1, 100
-_WARNINGS = {
-    2: "hydraulics may be unstable",
-    3: "nodes disconnected",
-    4: "pumps cannot deliver",
-    5: "valves cannot deliver",
-    6: "negative pressures",
-}
 
-
-class Hydraulics:
-    """A running EPANET 2.2 simulation: solve, read, switch, advance.
-
-    Use it as a context manager; it owns a temporary directory for EPANET's files.
+class Hydraulics(hydraulics.Hydraulics):
+    """A running simulation of the plant: its 7 tanks, 12 links and 12 pressure sensors.
 
     Parameters
     ----------
     inp : text of the input file (see ``scenario_file``).
     where : name of the scenario, for messages.
     junctions : junctions whose emitter will be set.
-
-    Attributes
-    ----------
-    time_s : time of the current step since the start, in s.
-    solves : number of steps solved.
-    warnings : text of a solver warning -> number of steps with it.
     """
 
     def __init__(self, inp: str, where: str, junctions: Iterable[str] = ()) -> None:
-        self.time_s = 0
-        self.solves = 0
-        self.warnings: Counter[str] = Counter()
-        self._inp = inp
-        self._where = where
-        self._junctions = tuple(junctions)
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        """Open the simulation; TwinError when EPANET does not take the input."""
-        # Imported here: wntr takes over a second, which readers of cached twin data are spared.
-        from wntr.epanet.toolkit import ENepanet  # noqa: PLC0415
-
-        # wntr logs each error before it raises it; once is enough.
-        logging.getLogger("wntr.epanet.toolkit").setLevel(logging.CRITICAL)
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dtfl-ctown-")))
-            (folder / "a.inp").write_text(self._inp, encoding="latin-1")
-            engine = ENepanet(*(str(folder / f"a.{end}") for end in ("inp", "rpt", "bin")))
-            self._open(engine, folder)
-            stack.callback(engine.ENclose)
-            self._lib, self._project = engine.ENlib, engine._project
-            self._call("EN_openH")
-            self._call("EN_initH", 0)
-            stack.callback(self._lib.EN_closeH, self._project)
-            self._index()
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close EPANET and remove its files."""
-        self._stack.close()
-
-    def _open(self, engine: Any, folder: Path) -> None:  # noqa: ANN401 - wntr ships no types
-        from wntr.epanet.exceptions import EpanetException  # noqa: PLC0415 - see __enter__
-
-        try:
-            engine.ENopen()
-        except EpanetException as error:
-            report = (folder / "a.rpt").read_text(encoding="latin-1", errors="replace")
-            faults = [line.strip() for line in report.splitlines() if "Error" in line]
-            raise TwinError(
-                f"{self._where}: EPANET refuses the plant's input: "
-                f"{'; '.join(faults[:3]) or error}; check pump curves and network file"
-            ) from error
-
-    def _index(self) -> None:
-        self._links = {name: self._find("EN_getlinkindex", name) for name in LINKS}
-        nodes = {*TANKS, *PRESSURE_NODES, *self._junctions}
-        self._nodes = {name: self._find("EN_getnodeindex", name) for name in sorted(nodes)}
-        self._value = ctypes.c_double()
-        self._pointer = ctypes.byref(self._value)
-        self._tank_indices = [self._nodes[name] for name in TANKS]
-
-    def _find(self, function: str, name: str) -> int:
-        index = ctypes.c_int()
-        self._call(function, name.encode("latin-1"), ctypes.byref(index))
-        return index.value
-
-    def _call(self, function: str, *arguments: Any) -> int:  # noqa: ANN401 - C function
-        code: int = getattr(self._lib, function)(self._project, *arguments)
-        if code >= _FIRST_ERROR:
-            raise ScenarioError(
-                f"{self._where}: EPANET error {code} in {function} at {self.time_s / 3600:.2f} h"
-            )
-        return code
-
-    def _node(self, index: int, code: int) -> float:
-        self._lib.EN_getnodevalue(self._project, index, code, self._pointer)
-        return self._value.value
-
-    def solve(self) -> None:
-        """Solve flows and pressures of the current step; ScenarioError if it does not converge."""
-        now = ctypes.c_long()
-        code = self._call("EN_runH", ctypes.byref(now))
-        self.solves += 1
-        if code == _UNBALANCED:
-            raise ScenarioError(
-                f"{self._where}: the hydraulics do not converge at {self.time_s / 3600:.2f} h; "
-                "the scenario gives no data"
-            )
-        if code:
-            self.warnings[_WARNINGS.get(code, f"EPANET warning {code}")] += 1
-
-    def advance(self) -> int:
-        """Update the tanks, go to the next step and return its length in s; 0 at the end."""
-        step = ctypes.c_long()
-        self._call("EN_nextH", ctypes.byref(step))
-        self.time_s += step.value
-        return step.value
-
-    def levels(self) -> list[float]:
-        """Return the level of every tank of ``scada.TANKS`` now, in m."""
-        # A tank's pressure at its floor, in m of water, is its level.
-        return [self._node(index, _PRESSURE) for index in self._tank_indices]
-
-    def inflows(self) -> list[float]:
-        """Return the net inflow of every tank during the step just solved, in L/s."""
-        return [self._node(index, _DEMAND) for index in self._tank_indices]
-
-    def flow(self, link: str) -> float:
-        """Return the flow of a pump or the valve, in L/s."""
-        self._lib.EN_getlinkvalue(self._project, self._links[link], _FLOW, self._pointer)
-        return self._value.value
-
-    def pressure(self, node: str) -> float:
-        """Return the pressure at a SCADA junction, in m of water."""
-        return self._node(self._nodes[node], _PRESSURE)
-
-    def set_pump(self, pump: str, speed: float) -> None:
-        """Run a pump at a relative speed; 0 = off."""
-        self._call("EN_setlinkvalue", self._links[pump], _SETTING, ctypes.c_double(speed))
-
-    def set_valve(self, valve: str, is_open: bool) -> None:
-        """Open or close the throttle valve."""
-        # By status: as a setting, open and closed would be loss coefficients.
-        status = ctypes.c_double(is_open)
-        self._call("EN_setlinkvalue", self._links[valve], _STATUS, status)
-
-    def set_emitter(self, junction: str, coefficient: float) -> None:
-        """Let a junction lose coefficient * sqrt(pressure), in L/s; 0 = tight."""
-        index, value = self._nodes[junction], ctypes.c_double(coefficient)
-        self._call("EN_setnodevalue", index, _EMITTER, value)
+        super().__init__(inp, where, TANKS, LINKS, (*PRESSURE_NODES, *junctions))

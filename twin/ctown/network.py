@@ -20,9 +20,10 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from twin.ctown.inpfile import InpRow, Sections, read_inp
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS, PRESSURE_NODES, PUMPS, TANKS, VALVE
+from twin.epanet.inpfile import InpRow, Sections, option, read_inp
+from twin.epanet.zones import Boundary as DmaBoundary
 from twin.errors import TwinError
 
 __all__ = [
@@ -97,26 +98,6 @@ class Network:
                 feeds.get(end, []).append((link, 1))
                 feeds.get(start, []).append((link, -1))
         return {name: tuple(links) for name, links in feeds.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class DmaBoundary:
-    """Where water enters, leaves and is stored in one DMA.
-
-    Parameters
-    ----------
-    areas : tank -> cross-section in m2.
-    inflow, outflow : pumps and valves through which water comes in and goes out.
-    """
-
-    areas: Mapping[str, float]
-    inflow: tuple[str, ...]
-    outflow: tuple[str, ...]
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        """All links that cross the boundary."""
-        return self.inflow + self.outflow
 
 
 def dma_boundaries(network: Network) -> dict[str, DmaBoundary]:
@@ -214,7 +195,7 @@ def _check_ctown(path: Path, sections: Sections) -> None:
                 f"network file {path}: not C-Town, section [{section}] lacks {missing}; "
                 "give another file in 'twin.network'"
             )
-    units = _option(sections, "UNITS", "GPM").upper()
+    units = option(sections, "UNITS", "GPM").upper()
     if units != "LPS":
         raise TwinError(f"network file {path}: flow units are {units}, expected LPS")
     _check_hydraulics(path, sections)
@@ -291,20 +272,14 @@ def demand_categories(sections: Sections) -> list[tuple[str, float, tuple[float,
     rows = [(row[0], row[1:]) for row in sections.get("DEMANDS", ())]
     replaced = {node for node, _ in rows}
     rows += [(row[0], row[2:]) for row in sections["JUNCTIONS"] if row[0] not in replaced]
-    factor = float(_option(sections, "DEMAND MULTIPLIER", "1"))
+    factor = float(option(sections, "DEMAND MULTIPLIER", "1"))
     known = _patterns(sections)
-    usual = known.get(_option(sections, "PATTERN", "1"), (1.0,))
+    usual = known.get(option(sections, "PATTERN", "1"), (1.0,))
     return [
         (node, factor * float(words[0]), known[words[1]] if len(words) > 1 else usual)
         for node, words in rows
         if words
     ]
-
-
-def _option(sections: Sections, key: str, default: str) -> str:
-    """Value of a key, of one word or two, in [OPTIONS]."""
-    found = {" ".join(row[:-1]).upper(): row[-1] for row in sections.get("OPTIONS", ())}
-    return found.get(key, default)
 
 
 def _begins(sections: Sections, word: str, default: str) -> str:

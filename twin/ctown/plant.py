@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from twin.epanet.plc import SetPoint
 from twin.errors import TwinError
 
 __all__ = ["DmaDemand", "PlantModel", "SetPoint"]
@@ -35,15 +36,6 @@ class DmaDemand:
     noise_sd: float = 0.14
     noise_ar: float = 0.4
     season: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class SetPoint:
-    """PLC rule of one pump or valve: open below `on_below` m, close above `off_above` m."""
-
-    tank: str
-    on_below: float
-    off_above: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,18 @@
-"""Physical residuals of the C-Town plant, from SCADA readings alone: where they break a law.
+"""Physical residuals of the C-Town plant, see ``twin.epanet.residuals``.
 
-Three laws hold in normal operation whatever the demand: PLCs obey their set-points, a pump lifts
-water along its head curve, and a district gains as much water as flows in less what is drawn. Each
-residual is what a reading misses its law by. None is learned, so none has to be trained; a
-threshold for them is calibrated like that of any other score.
-
-The plant's owner knows what is needed: set-points, pump curves and tank areas (`PlantModel` and its
-network file) and, for the balance, the demand to expect by hour of the week (`demand_sums`). The
-laws themselves, row by row, are in `laws`; here they meet whole recordings, in `hourly` one hour
-after the other.
+Columns: the 12 links of ``scada.LINKS``, the 5 tanks that a station fills, the 5 districts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from twin.ctown.laws import BALANCE_HOURS, DMAS, SLOTS, STATIONS, PlantLaws, Readings, slot_before
+from twin.ctown.laws import BALANCE_HOURS, DMAS, SLOTS, STATIONS, PlantLaws
 from twin.ctown.plant import PlantModel
-from twin.ctown.scada import LINKS, SCADA
-from twin.errors import DataError, TwinError
-from twin.schema import INSTANCE, LABEL, TIME
+from twin.epanet import residuals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,185 +30,36 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
-def plc_contradiction(scada: pd.DataFrame, plant: PlantModel) -> Floats:
-    """Return by how many metres each pump's or valve's status contradicts its set-points.
-
-    A link may only come on once its tank's level was at or below `on_below` and only go off once it
-    was at or above `off_above`. Between two hourly readings a and c the level may have been lower
-    or higher: with links that change its speed by v (m/h, their flow over the tank's area), the
-    furthest it can reach is ``(a + c) / 2 -+ (v^2 + (a - c)^2) / (4 v)``. What a change of status
-    still lacks to its set-point, or what a status holds out beyond the opposite one, is its
-    contradiction; it stays until the status changes again or a reading justifies it.
-
-    Parameters
-    ----------
-    scada : rows in time order with columns "instance", ``L_<tank>``, ``S_<link>``, ``F_<link>``.
-    plant : the plant's own set-points and network file.
-
-    Returns
-    -------
-    Array of shape (n, 12), a column per link of ``scada.LINKS``, m, >= 0; 1 m where a link runs
-    that has no rule (stand-by pumps that no PLC starts). The first row of a stretch has none.
-    """
-    laws, readings = PlantLaws.of(plant), _readings(scada)
-    found = np.zeros((len(scada), len(LINKS)))
-    for rows in _stretches(scada):
-        now = {name: values[rows] for name, values in readings.items()}
-        before = _before(now)
-        for column, link in enumerate(LINKS):
-            found[rows, column] = _held(*laws.contradiction(link, now, before))
-    return found
-
-
-def pump_residual(scada: pd.DataFrame, plant: PlantModel) -> Floats:
-    """Return what each pump station's head gain misses its pumps' curves by.
-
-    r = H_out - H_in - H(Q) at full speed, H = pressure + elevation, of the running pump that
-    misses most; 0 while none runs.
-
-    Parameters
-    ----------
-    scada : columns ``S_<pump>``, ``F_<pump>`` and the station's two pressures.
-    plant : the plant's own pump curves and network file.
-
-    Returns
-    -------
-    Array of shape (n, 5), a column per tank that a station fills, m.
-    """
-    laws, now = PlantLaws.of(plant), _readings(scada)
-    return np.stack([laws.missed_head(tank, now) for tank in STATIONS], axis=1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DemandSums:
-    """Sums over hours of a plant's demand, per DMA and hour of the week; they can be added up.
-
-    Parameters
-    ----------
-    count : hours seen, shape (5, 168).
-    total : sum of their demands in L/s, shape (5, 168).
-    """
-
-    count: Floats
-    total: Floats
+class DemandSums(residuals.DemandSums):
+    """Sums over hours of a plant's demand, per DMA and hour of the week; shapes (5, 168)."""
 
     @classmethod
     def none(cls) -> DemandSums:
         """Sums over no hour."""
-        return cls(np.zeros((len(DMAS), SLOTS)), np.zeros((len(DMAS), SLOTS)))
+        return cls.over(len(DMAS))
 
-    def __add__(self, other: DemandSums) -> DemandSums:
-        return DemandSums(self.count + other.count, self.total + other.total)
 
-    def mean(self) -> Floats:
-        """Mean demand in L/s, shape (5, 168); an hour never seen takes the DMA's mean.
+def plc_contradiction(scada: pd.DataFrame, plant: PlantModel) -> Floats:
+    """Return by how many metres each link's status contradicts its set-points. shape: (n, 12)"""
+    return residuals.plc_contradiction(scada, PlantLaws.of(plant))
 
-        Raises DataError when a DMA was never seen.
-        """
-        seen = self.count.sum(axis=1)
-        if (seen == 0).any():
-            raise DataError(
-                "no hour with levels and flows to take the demand of every district from; give "
-                "normal operation of at least a few days"
-            )
-        overall = self.total.sum(axis=1) / seen
-        means = np.repeat(overall[:, None], SLOTS, axis=1)
-        np.divide(self.total, self.count, out=means, where=self.count > 0)
-        return means
+
+def pump_residual(scada: pd.DataFrame, plant: PlantModel) -> Floats:
+    """Return what each station's head gain misses its pumps' curves by, m. shape: (n, 5)"""
+    return residuals.pump_residual(scada, PlantLaws.of(plant))
 
 
 def demand_sums(scada: pd.DataFrame, plant: PlantModel) -> DemandSums:
-    """Sum a plant's demands by hour of the week, over the rows that are not labelled abnormal.
-
-    Demand of the hour up to a row, per DMA: inflow - outflow - area * change of level.
-    """
-    laws, now, slot = PlantLaws.of(plant), _readings(scada), _slots(scada)
-    before, begun = _before(now), _begins(scada)
-    normal = (scada[LABEL].to_numpy() < 1) & ~begun
-    sums = DemandSums.none()
-    for row, name in enumerate(DMAS):
-        demand = laws.demand(name, now, before)
-        kept = normal & np.isfinite(demand)
-        sums.count[row] = np.bincount(slot[kept], minlength=SLOTS)
-        sums.total[row] = np.bincount(slot[kept], demand[kept], minlength=SLOTS)
-    return sums
+    """Sum a plant's demands by hour of the week, over the rows that are not labelled abnormal."""
+    sums = residuals.demand_sums(scada, PlantLaws.of(plant))
+    return DemandSums(sums.count, sums.total)
 
 
 def balance_residual(scada: pd.DataFrame, plant: PlantModel, expected: Floats) -> Floats:
-    """Return each DMA's mass-balance residual, mean of the last 4 hours, in standard deviations.
+    """Return each DMA's mass-balance residual in standard deviations. shape: (n, 5)
 
-    z = (demand by balance - expected demand) / sd,
-    sd^2 = (noise_sd * expected)^2 + sum over links that switched of (change of flow)^2 / 12
-
-    The second term: within an hour the moment of a switch is unknown, uniform on the hour. An
-    expected demand counts as at least a quarter of its district's mean.
-
-    Parameters
-    ----------
-    scada : rows in time order with "instance", "time", levels, flows and statuses.
-    plant : tank areas (network file) and demand noise.
-    expected : mean demand in L/s per DMA and hour of the week, shape (5, 168).
-
-    Returns
-    -------
-    Array of shape (n, 5), a column per DMA; 0 where a stretch begins or a reading is missing.
+    `expected` is the mean demand in L/s per DMA and hour of the week, shape (5, 168).
     """
-    # A gateway that scores hour by hour has all else that is here without pandas' 60 MB.
-    import pandas as pd  # noqa: PLC0415 - see above
-
-    if expected.shape != (len(DMAS), SLOTS):
-        raise TwinError(
-            f"expected demand has shape {expected.shape}; expected {(len(DMAS), SLOTS)}, "
-            "districts by hours of the week"
-        )
-    laws, now, slot = PlantLaws.of(plant), _readings(scada), _slots(scada)
-    before, begun = _before(now), _begins(scada)
-    found: dict[str, Floats] = {}
-    for row, name in enumerate(DMAS):
-        missed = laws.imbalance(name, now, before, expected[row], slot)
-        # No hour lies before the first row of a stretch.
-        found[name] = np.nan_to_num(np.where(begun, 0.0, missed))
-    hourly = pd.DataFrame(found)
-    for rows in _stretches(scada):
-        hourly.iloc[rows] = hourly.iloc[rows].rolling(BALANCE_HOURS, min_periods=1).mean()
-    return hourly.to_numpy()
-
-
-def _held(beyond: Floats, ends: Bools) -> Floats:
-    """Hold each contradiction until the next row that ends it; shapes (n,) of one stretch."""
-    parts = np.split(beyond, np.flatnonzero(ends))
-    return np.concatenate([np.maximum.accumulate(part) for part in parts])
-
-
-def _readings(scada: pd.DataFrame) -> Readings:
-    names = [name for name in SCADA.names if name in scada.columns]
-    return {name: scada[name].to_numpy(dtype=np.float64) for name in names}
-
-
-def _before(now: Readings) -> Readings:
-    """The readings one row earlier; the first row's are its own."""
-    return {name: np.concatenate([values[:1], values[:-1]]) for name, values in now.items()}
-
-
-def _slots(scada: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Hour of the week in which the hour that ends at each row began."""
-    return slot_before(scada[TIME].to_numpy("datetime64[ns]").astype(np.int64))
-
-
-def _stretches(scada: pd.DataFrame) -> Iterator[slice]:
-    """Yield the rows of each stretch recorded without interruption."""
-    names = scada[INSTANCE].to_numpy(dtype=object)
-    gap = np.diff(scada[TIME].to_numpy(dtype="datetime64[s]")) != np.timedelta64(3600, "s")
-    starts = np.flatnonzero(np.concatenate([[True], (names[1:] != names[:-1]) | gap]))
-    for first, last in zip(starts, [*starts[1:], len(scada)], strict=True):
-        yield slice(int(first), int(last))
-
-
-def _begins(scada: pd.DataFrame) -> Bools:
-    """Tell which rows are the first of a stretch."""
-    begins = np.zeros(len(scada), dtype=bool)
-    begins[[rows.start for rows in _stretches(scada)]] = True
-    return begins
+    return residuals.balance_residual(scada, PlantLaws.of(plant), expected)

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from twin.ctown.inpfile import InpRow, Sections, format_inp
 from twin.ctown.network import Network
 from twin.ctown.plant import PlantModel
 from twin.ctown.scada import LINKS
+from twin.epanet.inpfile import InpRow, Sections, format_inp
 
 __all__ = ["scenario_inp"]
 

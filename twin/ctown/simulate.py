@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from twin.base import Scenario
 from twin.ctown.demands import check_demand
-from twin.ctown.events import check_scenario, event_id, kinds_of
+from twin.ctown.events import KINDS, check_scenario, ctown_assets, kinds_of
 from twin.ctown.network import DMA_TANKS, Network, network_of
-from twin.ctown.plan import plan_scenarios
 from twin.ctown.plant import PlantModel
-from twin.ctown.run import ScenarioRun, SimulationReport
+from twin.ctown.run import ScenarioRun
 from twin.ctown.scada import LINKS, PUMPS, SCADA, TANKS
+from twin.epanet.events import labelled
+from twin.epanet.plan import plan_scenarios
+from twin.epanet.run import SimulationReport
 from twin.errors import TwinError
-from twin.schema import ABNORMAL, EVENT, INSTANCE, LABEL, NORMAL, TIME, Schema
+from twin.schema import Schema
 
 __all__ = ["CTownTwin", "SimulationReport", "check_plant"]
 
@@ -72,7 +72,8 @@ class CTownTwin:
 
         `families` are event kinds, or "attack" or "fault" for all of that sort.
         """
-        return plan_scenarios(self._plant, self._network(), count, hours, seed, families)
+        assets = ctown_assets(self._network(), self._plant.setpoints)
+        return plan_scenarios("ctown", assets, KINDS, (count, hours, seed), families)
 
     def simulate(self, scenario: Scenario) -> pd.DataFrame:
         """Run one scenario and return its labelled series, one row per hour.
@@ -89,22 +90,7 @@ class CTownTwin:
         check_scenario(scenario, self._network())
         run = ScenarioRun(self._plant, self._network(), scenario)
         values, report = run.run()
-        return _labelled(values, scenario, run.start.time), report
-
-
-def _labelled(
-    values: npt.NDArray[np.float64], scenario: Scenario, start: pd.Timestamp
-) -> pd.DataFrame:
-    ids: list[list[str]] = [[] for _ in range(scenario.hours)]
-    for index, event in enumerate(scenario.events):
-        for names in ids[event.start_h : event.start_h + event.hours]:
-            names.append(event_id(event, index))
-    series = pd.DataFrame(values, columns=SCADA.names)
-    series.insert(0, INSTANCE, scenario.name)
-    series.insert(1, TIME, pd.date_range(start, periods=scenario.hours, freq="h", unit="ns"))
-    series[LABEL] = np.array([ABNORMAL if names else NORMAL for names in ids], dtype=np.int8)
-    series[EVENT] = ["+".join(names) for names in ids]
-    return series
+        return labelled(values, SCADA.names, scenario, run.start.time), report
 
 
 def check_plant(plant: PlantModel) -> None:

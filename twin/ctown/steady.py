@@ -79,9 +79,11 @@ class _SteadyHydraulics(Hydraulics):
 
     def restart(self, levels: Floats, on: Bools, hour: int) -> None:
         for tank, level in zip(TANKS, levels, strict=True):
-            self._call("EN_setnodevalue", self._nodes[tank], _TANK_LEVEL, ctypes.c_double(level))
-        self._call("EN_settimeparam", _PATTERN_START, ctypes.c_long(3600 * hour))
-        self._call("EN_initH", _FRESH_FLOWS)
+            self.call(
+                "EN_setnodevalue", self.node_indices[tank], _TANK_LEVEL, ctypes.c_double(level)
+            )
+        self.call("EN_settimeparam", _PATTERN_START, ctypes.c_long(3600 * hour))
+        self.call("EN_initH", _FRESH_FLOWS)
         for link, is_on in zip(LINKS, on, strict=True):
             if link == VALVE:
                 self.set_valve(link, bool(is_on))

@@ -9,6 +9,7 @@ from dtfl_app.messages.admission import Reply
 from dtfl_app.rounds.state import Agreement, State
 from dtfl_app.rounds.workbench import Workbench
 from dtfl_app.strategies.registry import create_strategy
+from dtfl_app.testing.strategies import check_strategy
 
 NAME = "fading_twin:FadingTwin"
 
@@ -28,6 +29,10 @@ def made(options="", twin=None):
 def reply(site, value):
     params = {"w": np.array([value], dtype=np.float32)}
     return Reply(site, params, examples=10, loss=1.0, steps=1, sketches=(), payload=0)
+
+
+def test_it_keeps_all_that_the_app_promises_of_a_strategy(tmp_path):
+    check_strategy(NAME, tmp_path)
 
 
 def test_the_twin_s_share_halves_every_half_life():

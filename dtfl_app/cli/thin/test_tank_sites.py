@@ -6,11 +6,16 @@ import pytest
 from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError
 from dtfl_app.sites.catalogue import open_dataset
+from dtfl_app.testing.datasets import check_dataset
 
 
 def opened(options="", **settings):
     named = {"dataset": "tank_sites:TankSites", "dataset-options": options}
     return open_dataset(RunConfig.from_mapping({**named, **settings}))
+
+
+def test_it_keeps_all_that_the_app_promises_of_a_data_set(tmp_path):
+    check_dataset("tank_sites:TankSites", tmp_path)
 
 
 def test_sites_agree_on_the_schema_and_have_rows_of_their_own():

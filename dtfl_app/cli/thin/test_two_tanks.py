@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 from two_tanks import SCHEMA, TwoTanks, TwoTanksOptions
 
+from dtfl_app.testing.twins import check_twin
 from twin.base import Surroundings, Twin
 from twin.dataset import build_dataset
 
 
 def twin(**options):
     return TwoTanks.from_options(TwoTanksOptions(**options), Surroundings(SCHEMA, Path()))
+
+
+def test_it_keeps_all_that_the_app_promises_of_a_twin():
+    check_twin(twin(), ["leak"], hours=8)
 
 
 def test_it_is_a_twin_whose_series_fit_its_schema(tmp_path):

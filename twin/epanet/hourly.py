@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twin.ctown.laws import BALANCE_HOURS, DMAS, STATIONS, PlantLaws, Readings
-from twin.ctown.scada import LINKS
+from twin.epanet.laws import BALANCE_HOURS, Laws, Readings
 
 __all__ = ["Hour", "balance_hour", "plc_hour", "pump_hour"]
 
@@ -36,28 +35,26 @@ class Hour:
     slot: npt.NDArray[np.int64]
 
 
-def plc_hour(laws: PlantLaws, hour: Hour, kept: Floats) -> tuple[Floats, Floats]:
+def plc_hour(laws: Laws, hour: Hour, kept: Floats) -> tuple[Floats, Floats]:
     """Return `residuals.plc_contradiction` of one more hour; what is held is kept."""
-    held = np.zeros(len(LINKS)) if not len(kept) else kept[0]
-    found = np.zeros(len(LINKS))
-    for column, link in enumerate(LINKS):
+    held = np.zeros(len(laws.links)) if not len(kept) else kept[0]
+    found = np.zeros(len(laws.links))
+    for column, link in enumerate(laws.links):
         beyond, ends = laws.contradiction(link, hour.now, hour.before)
         found[column] = max(0.0 if ends[0] else held[column], beyond[0])
     return found, found[None]
 
 
-def pump_hour(laws: PlantLaws, hour: Hour, kept: Floats) -> tuple[Floats, Floats]:
+def pump_hour(laws: Laws, hour: Hour, kept: Floats) -> tuple[Floats, Floats]:
     """Return `residuals.pump_residual` of one more hour; nothing is kept."""
-    return np.concatenate([laws.missed_head(tank, hour.now) for tank in STATIONS]), kept
+    return np.concatenate([laws.missed_head(name, hour.now) for name in laws.stations]), kept
 
 
-def balance_hour(
-    laws: PlantLaws, hour: Hour, kept: Floats, expected: Floats
-) -> tuple[Floats, Floats]:
+def balance_hour(laws: Laws, hour: Hour, kept: Floats, expected: Floats) -> tuple[Floats, Floats]:
     """Return `residuals.balance_residual` of one more hour; the hours of its mean are kept."""
-    missed = np.zeros(len(DMAS))
+    missed = np.zeros(len(laws.boundaries))
     if len(kept):  # no hour lies before the first row of a stretch
-        for row, name in enumerate(DMAS):
+        for row, name in enumerate(laws.boundaries):
             found = laws.imbalance(name, hour.now, hour.before, expected[row], hour.slot)[0]
             missed[row] = 0.0 if np.isnan(found) else found
     hours = np.vstack([kept, missed])[-BALANCE_HOURS:]

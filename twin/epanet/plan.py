@@ -9,11 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from twin.base import Event, Scenario
-from twin.ctown.concealment import SCOPES, WAYS, replay_lag
-from twin.ctown.effects import pick
-from twin.ctown.events import KINDS, kinds_of
-from twin.ctown.network import Network
-from twin.ctown.plant import PlantModel
+from twin.epanet.concealment import SCOPES, WAYS, replay_lag
+from twin.epanet.effects import Assets, pick
+from twin.epanet.events import Kinds, kinds_of
 from twin.errors import TwinError
 
 __all__ = ["plan_scenarios"]
@@ -28,21 +26,27 @@ _CONCEALED_PART = 0.5
 
 
 def plan_scenarios(
-    plant: PlantModel,
-    network: Network,
-    count: int,
-    hours: int,
-    seed: int,
-    families: Sequence[str],
+    name: str, assets: Assets, table: Kinds, size: tuple[int, int, int], families: Sequence[str]
 ) -> list[Scenario]:
-    """Draw `count` scenarios of `hours` each from `seed`.
+    """Draw scenarios of a plant with these assets; `size` is (count, hours each, seed).
 
     One in four is normal throughout, all of them when `families` is empty. The others hold one
     event per started week; the kinds that `families` name take turns in random order, so each
     occurs about equally often. Raises TwinError for an unknown family, a count or seed below 0,
     or fewer hours than an event needs.
+
+    Parameters
+    ----------
+    name : what the scenarios' names begin with.
+    table : the kinds that can happen there; each must have a target.
     """
-    kinds = kinds_of(families)
+    count, hours, seed = size
+    kinds = kinds_of(families, table)
+    if families and not kinds:
+        raise TwinError(
+            f"plan: this plant has nothing that {list(families)} could act on; expected some of "
+            f"{', '.join(table)}"
+        )
     shortest = 2 * _SHORTEST_H if kinds else 1
     if count < 0 or seed < 0 or hours < shortest:
         raise TwinError(
@@ -50,16 +54,14 @@ def plan_scenarios(
             f"least 0 and hours of at least {shortest}"
         )
     rng = np.random.default_rng(seed)
-    deck = _Deck(kinds, rng)
+    deck = _Deck({kind: table[kind] for kind in kinds}, rng)
     normal = set(rng.permutation(count)[: round(count * _NORMAL_PART)].tolist())
     return [
         Scenario(
-            name=f"ctown-{seed}-{index:04d}",
+            name=f"{name}-{seed}-{index:04d}",
             hours=hours,
             seed=int(rng.integers(2**32)),
-            events=_events(plant, network, hours, deck, rng)
-            if kinds and index not in normal
-            else (),
+            events=_events(assets, hours, deck, rng) if kinds and index not in normal else (),
         )
         for index in range(count)
     ]
@@ -68,8 +70,8 @@ def plan_scenarios(
 class _Deck:
     """Deals kinds in random order, each once before any comes again."""
 
-    def __init__(self, kinds: tuple[str, ...], rng: np.random.Generator) -> None:
-        self._kinds, self._rng = kinds, rng
+    def __init__(self, kinds: Kinds, rng: np.random.Generator) -> None:
+        self.kinds, self._kinds, self._rng = kinds, tuple(kinds), rng
         self._left: list[str] = []
 
     def deal(self) -> str:
@@ -78,28 +80,24 @@ class _Deck:
         return self._left.pop()
 
 
-def _events(
-    plant: PlantModel, network: Network, hours: int, deck: _Deck, rng: np.random.Generator
-) -> tuple[Event, ...]:
+def _events(assets: Assets, hours: int, deck: _Deck, rng: np.random.Generator) -> tuple[Event, ...]:
     """Put one event into the later part of each slot, so that normal hours come before it."""
     slots = max(hours // _SLOT_H, 1)
     bounds = np.linspace(0, hours, slots + 1).astype(int)
     return tuple(
-        _event(plant, network, int(first), int(last), deck.deal(), rng)
-        for first, last in pairwise(bounds)
+        _event(assets, int(first), int(last), deck, rng) for first, last in pairwise(bounds)
     )
 
 
-def _event(
-    plant: PlantModel, network: Network, first: int, last: int, kind: str, rng: np.random.Generator
-) -> Event:
+def _event(assets: Assets, first: int, last: int, deck: _Deck, rng: np.random.Generator) -> Event:
+    kind = deck.deal()
     longest = min(_LONGEST_H, (last - first) // 2)
     length = int(rng.integers(_SHORTEST_H, longest + 1))
     # At least as many hours of the slot before the event as it lasts: they can be replayed.
     start = int(rng.integers(first + length, last - length + 1))
-    target, strength = KINDS[kind].draw(plant, network, rng)
+    target, strength = deck.kinds[kind].draw(assets, rng)
     event = Event(kind, target, start, length, strength)
-    return event if KINDS[kind].family == "fault" else _concealed(event, rng)
+    return event if deck.kinds[kind].family == "fault" else _concealed(event, rng)
 
 
 def _concealed(event: Event, rng: np.random.Generator) -> Event:

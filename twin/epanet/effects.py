@@ -8,18 +8,52 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from twin.base import Event
-from twin.ctown.network import Network
-from twin.ctown.plant import PlantModel, SetPoint
+from twin.epanet.plc import SetPoint
 from twin.errors import TwinError
 
-__all__ = ["Choice", "Effect", "Family"]
+__all__ = ["Assets", "Choice", "Effect", "Family", "either_sign", "pick", "uniform"]
 
 Family = Literal["attack", "fault"]
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """What events can act on in one plant, and how large an event is that matters there.
+
+    Parameters
+    ----------
+    tanks : tanks whose level switches a pump or a valve.
+    pumps, duty, idle : all pumps, those that run in normal operation, and those that stand by.
+    valves, switched_valves : valves that can be held open or closed, and those that PLCs switch.
+    junctions, leaks : junctions that can lose water, and those that a plan chooses from.
+    sensors : channel that may break -> size of a fault of its sensor, in its unit.
+    lively : sensors whose reading changes in normal operation.
+    lowest_on : tank -> lowest level at which a link is switched on, in m.
+    shift : tank -> least and greatest change of level that a plan chooses, in m.
+    loss_lps : least and greatest leak that a plan chooses, in L/s.
+    """
+
+    tanks: tuple[str, ...]
+    pumps: tuple[str, ...]
+    duty: tuple[str, ...]
+    idle: tuple[str, ...]
+    valves: tuple[str, ...]
+    switched_valves: tuple[str, ...]
+    junctions: tuple[str, ...]
+    leaks: tuple[str, ...]
+    sensors: Mapping[str, float]
+    lively: tuple[str, ...]
+    lowest_on: Mapping[str, float]
+    shift: Mapping[str, Span]
+    loss_lps: Span
 
 
 class Choice(NamedTuple):
@@ -46,6 +80,10 @@ class Effect(ABC):
     high: ClassVar[float] = 0.0
     #: Whether strength 0 would do nothing and is refused.
     needs_strength: ClassVar[bool] = False
+    #: Whether the event takes its target, a link, out of its PLC's hands.
+    drives: ClassVar[bool] = False
+    #: Whether the level that PLCs receive still moves as the measured one does.
+    follows: ClassVar[bool] = True
 
     def __init__(self, event: Event, rng: np.random.Generator) -> None:
         self.event = event
@@ -53,18 +91,18 @@ class Effect(ABC):
 
     @classmethod
     @abstractmethod
-    def targets(cls, network: Network) -> tuple[str, ...]:
+    def targets(cls, assets: Assets) -> tuple[str, ...]:
         """Return the targets this kind accepts."""
 
     @classmethod
     @abstractmethod
-    def draw(cls, plant: PlantModel, network: Network, rng: np.random.Generator) -> Choice:
+    def draw(cls, assets: Assets, rng: np.random.Generator) -> Choice:
         """Draw a target and a strength that change what the plant does."""
 
     @classmethod
-    def check(cls, event: Event, network: Network) -> None:
+    def check(cls, event: Event, assets: Assets) -> None:
         """Raise TwinError unless target and strength are ones this kind accepts."""
-        targets = cls.targets(network)
+        targets = cls.targets(assets)
         if event.target not in targets:
             shown = ", ".join(targets[:12]) + (", ..." if len(targets) > 12 else "")
             raise TwinError(f"{event.kind}: target {event.target!r} is unknown; expected {shown}")
@@ -86,9 +124,16 @@ class Effect(ABC):
         """Return the part of the event that is over, in [0, 1)."""
         return (hour - self.event.start_h) / self.event.hours
 
+    def threshold(self, tank: str, level: float) -> float:
+        """Return what the PLCs compare the level of `tank` with instead of `level`, in m."""
+        return level
+
     def rule(self, link: str, rule: SetPoint) -> SetPoint:
         """Return the set-points that the PLC of `link` works with."""
-        return rule
+        on_below, off_above = (
+            self.threshold(rule.tank, b) for b in (rule.on_below, rule.off_above)
+        )
+        return replace(rule, on_below=on_below, off_above=off_above)
 
     def reading(self, tank: str, level: float, hour: float) -> float:
         """Return the level of `tank` that the PLCs receive, in m."""

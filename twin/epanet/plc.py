@@ -1,12 +1,20 @@
-"""The plant's programmable logic controllers (PLCs): two-point control of pumps and valve."""
+"""A plant's programmable logic controllers (PLCs): two-point control of pumps and valves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from twin.ctown.plant import SetPoint
+__all__ = ["PlcRack", "SetPoint", "next_status"]
 
-__all__ = ["PlcRack", "next_status"]
+
+@dataclass(frozen=True, slots=True)
+class SetPoint:
+    """PLC rule of one pump or valve: open below `on_below` m, close above `off_above` m."""
+
+    tank: str
+    on_below: float
+    off_above: float
 
 
 def next_status(rule: SetPoint, level: float, status: bool) -> bool:
