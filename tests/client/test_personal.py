@@ -5,6 +5,7 @@ import pytest
 from flwr.app import Context, RecordDict
 
 import client_app
+from dtfl_app.client.site import open_site
 from dtfl_app.client.versions import held_version
 from dtfl_app.core.errors import ReplyError, SiteError
 from dtfl_app.detector.detector import ModelSpec
@@ -18,6 +19,7 @@ from dtfl_app.messages.versions import Versions
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays
 from dtfl_app.sites.scaling import Scaler
 from dtfl_app.testing.grid import identify
+from dtfl_app.testing.plant import SmallPlant
 from tests.support.settings import keyed
 from tests.support.small_dataset import SmallDataset, use_small_dataset
 
@@ -134,6 +136,15 @@ def test_a_task_without_version_trains_on_the_layers_that_came():
     plain = admit(send(node(), **told), Expected("site-0", 1, shapes))
 
     assert all(np.array_equal(quiet.params[key], plain.params[key]) for key in START)
+
+
+def test_a_site_with_a_file_of_its_own_has_no_rows_to_judge_by(tmp_path):
+    plant = SmallPlant.write(tmp_path)
+    run = {"dataset": "files", "data.schema": str(tmp_path / "schema.toml")}
+    own = {"data-path": str(plant.folder / "north.csv"), "site-name": "north"}
+    scaler = prefixed("scaler", scaler_to_arrays(Scaler(np.zeros(3), np.ones(3), clip=10.0)))
+
+    assert open_site(Context(1, 7, own, RecordDict(), run)).labelled(scaler) is None
 
 
 def test_keys_of_no_parameter_are_refused():

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from dtfl_app.core.errors import ConfigError
+from dtfl_app.core.errors import ConfigError, FederationError
+from dtfl_app.results.run_events import EVENTS, read_events
 from dtfl_app.rounds.state import State
 from dtfl_app.rounds.strategy import DTFLStrategy
+from dtfl_app.testing.plant import SITES, SmallPlant
+from dtfl_app.testing.runs import PowerCut, cut_in, play
 from tests.support.federation import Federation
 from tests.support.line_model import line_twin
 from tests.support.workbench import reply, strategy_on
@@ -91,3 +94,34 @@ def test_what_could_not_be_a_site_s_own_is_refused_before_anything_is_sent(name,
         federation.run(rounds=1)
 
     assert federation.sites_asked() == []
+
+
+def small_run(folder, **changes) -> dict:
+    plant = SmallPlant.write(folder / "plant")
+    run = {"results-dir": str(folder), "run-name": "run", "checkpoint-every": 2, "rounds": 3}
+    return {**plant.settings(), "strategy": "fedper", **run, **changes}
+
+
+def test_what_sites_say_of_the_first_model_is_what_the_server_finds(tmp_path):
+    """Before round 1 no layer is any site's own: FedAvg's model is judged at the server."""
+    run = play(small_run(tmp_path, strategy="fedavg,fedper"), len(SITES))
+
+    server, sites = (line.metrics for line in run.lines if line.round == 0)
+    for name in ("balanced_accuracy", "auc_pr", "roc_auc", "precision", "recall", "f1",
+                 "false_alarm_rate", "base_rate", "threshold", "far_at_05pct"):  # fmt: skip
+        assert getattr(sites, name) == pytest.approx(getattr(server, name), abs=1e-12), name
+    assert (server.events, sites.events) == (1, 0)
+    last = [line.metrics.auc_pr for line in run.lines if line.round == 3]
+    assert last[0] != last[1]
+
+
+def test_a_run_cannot_go_on_where_sites_kept_their_layers_in_memory(tmp_path):
+    config = small_run(tmp_path)
+    with pytest.raises(PowerCut):
+        play(config, len(SITES), handler=cut_in(3))
+
+    with pytest.raises(FederationError, match="0 of 3 sites gave a usable reply"):
+        play({**config, "resume": str(tmp_path / "run")}, len(SITES))
+
+    told = [e.reason for e in read_events(tmp_path / "run" / EVENTS) if e.kind == "refused"]
+    assert told and all("version 'fedper/2'" in text and "set state.dir" in text for text in told)
