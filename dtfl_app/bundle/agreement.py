@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dtfl_app.bundle.bundle import Bundle
-from dtfl_app.bundle.reading import REMEDY
+from dtfl_app.bundle.reading import REMEDY, convert
+from dtfl_app.bundle.records import OwnLayersRecord
 from dtfl_app.core.errors import BundleError, DTFLError
 from dtfl_app.core.evidence import LawEvidence, kind_names, laws_among
 from dtfl_app.core.logs import quoted
@@ -21,7 +22,7 @@ from twin.ctown.laws import DMAS, STATIONS, PlantLaws
 from twin.ctown.network import DMA_TANKS
 from twin.ctown.scada import LINKS, PUMPS, STATION_PRESSURES, TANK_LINKS, TANKS
 
-__all__ = ["require_agreement"]
+__all__ = ["require_agreement", "require_whole"]
 
 # What the laws read: each link's status and flow, each tank's level, each station's pressures.
 _CHANNELS = {
@@ -53,6 +54,23 @@ def require_agreement(
     _calibration(plain["calibration.json"], bundle, where / "calibration.json")
     _physics(bundle, where / "physics.json")
     _weights(plain["calibration.json"], bundle, metadata, where / "model.safetensors")
+
+
+def require_whole(metadata: Mapping[str, str], where: Path, *, or_not: bool) -> None:
+    """Raise BundleError where the model lacks layers that sites have of their own.
+
+    `metadata` : of model.safetensors, in folder `where`; `or_not` : a model may lack them.
+    """
+    found = json.loads(metadata["dtfl"]).get("own-layers")
+    if found is None:
+        return
+    own = convert(found, OwnLayersRecord, where / "model.safetensors", REMEDY)
+    if not or_not:
+        raise BundleError(
+            f"{where}: the model is not whole, each site has {', '.join(own.keys)} of its own, "
+            f"which never left it; at the site, dtfl personalise {where} --state STATE_DIR --site "
+            "NAME --out OWN fills them in, then detect with OWN"
+        )
 
 
 def _require(sound: bool | np.bool_, path: Path, key: str, found: object, expected: object) -> None:

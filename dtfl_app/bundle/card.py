@@ -18,7 +18,7 @@ from dtfl_app.results.measures import Measures, measures_of
 from dtfl_app.results.promises import Promise
 from dtfl_app.sites.catalogue import find_dataset
 
-__all__ = ["model_card"]
+__all__ = ["lacking_words", "model_card"]
 
 _MEASURED = ("balanced_accuracy", "auc_pr", "base_rate", "s", "false_alarm_rate")
 
@@ -33,6 +33,7 @@ def model_card(
     metrics: Metrics | None,
     alarms: pd.DataFrame | None,
     promise: Promise | None = None,
+    lacking: Sequence[str] = (),
 ) -> str:
     """Write the card in Markdown; ``{version}`` in it stands for the model's version.
 
@@ -43,15 +44,17 @@ def model_card(
     versions : package -> version that made it.
     metrics, alarms : of the last model on the evaluation set (`Evaluator`); None without one.
     promise : what became of its false-alarm rate there; None where nothing tells.
+    lacking : keys of parameters that each site has of its own.
     """
     parts = [
         "# Model {version}",
+        *([lacking_words(lacking)] if lacking else []),
         _what(strategy, run, config, sites, bundle)
         + f"\n- made with {', '.join(f'{name} {found}' for name, found in versions.items())}",
         "## Evidence and thresholds",
         _thresholds(bundle),
         "## Measured",
-        _UNJUDGED
+        (_JUDGED_BY_SITES if lacking else _UNJUDGED)
         if metrics is None or alarms is None
         else _measured(
             metrics, alarms, promise, measures_of(find_dataset(config.run.dataset).scored, 0.0)
@@ -65,11 +68,23 @@ def model_card(
 
 
 _UNJUDGED = "The run had no evaluation set: nothing is known of what this model finds or misses."
+_JUDGED_BY_SITES = (
+    "Sites judged it, each with its own layers: the last line of the run's metrics.jsonl has the "
+    "figures of all together, calibration.json the false alarms of each."
+)
 _USE = (
     "Alarms for people who know the plant, beside its own protection and never in its place. "
     "It watches sites with the channels of schema.toml, sampled at its period, that run as those "
     "did that trained it."
 )
+
+
+def lacking_words(keys: Sequence[str]) -> str:
+    """Say what a model lacks that sites have layers of their own of."""
+    return (
+        f"**Not whole: each site has {', '.join(keys)} of its own, which never left it. At the "
+        "site, `dtfl personalise` makes a whole model of this one.**"
+    )
 
 
 def _what(strategy: str, run: str, config: RunConfig, sites: Sequence[str], bundle: Bundle) -> str:

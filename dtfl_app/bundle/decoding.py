@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dtfl_app.bundle.agreement import require_agreement
+from dtfl_app.bundle.agreement import require_agreement, require_whole
 from dtfl_app.bundle.bundle import Bundle, FeaturePlan
 from dtfl_app.bundle.laws import Physics
 from dtfl_app.bundle.reading import REMEDY, convert, parse
@@ -26,8 +26,10 @@ from dtfl_app.sites.site_schema import parse_site_schema
 __all__ = ["decode"]
 
 
-def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
+def decode(files: Mapping[str, bytes], where: Path, version: str, *, whole: bool = True) -> Bundle:
     """Inverse of `bundle.encode`, for the model `version` in folder `where`.
+
+    `whole` : refuse a model that lacks what each site has of its own.
 
     Raises BundleError, naming file and key, where one lacks something, holds what no run writes or
     contradicts another, where the model weighs evidence that this version does not know, and where
@@ -44,6 +46,7 @@ def decode(files: Mapping[str, bytes], where: Path, version: str) -> Bundle:
     metadata = safetensors_header(files["model.safetensors"], where / "model.safetensors", REMEDY)
     bundle = _bundle(plain, files, where, version)
     require_agreement(plain, bundle, metadata, where)
+    require_whole(metadata, where, or_not=not whole)
     return bundle
 
 

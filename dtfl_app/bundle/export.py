@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,10 @@ def export_model(
 
     Raises ResultsError when it cannot be written.
     """
+    own = model.own_layers
+    if own is not None:
+        # Neither could be judged by a model that lacks layers, nor be usual in its evidence.
+        origin = replace(origin, evaluator=None, twin=None)
     bundle, versions = _bundle(model, origin), installed_versions(_PACKAGES)
     card = model_card(
         strategy,
@@ -78,9 +82,12 @@ def export_model(
         versions,
         *_measured(model, origin),
         _promise(strategy, model, origin),
+        own.keys if own else (),
     )
     detector = {"model": model.spec.kind, "options": model.spec.options}
     about = {"run": origin.run, "strategy": strategy, "detector": detector, "made_with": versions}
+    if own is not None:
+        about["own_layers"] = asdict(own)
     write_folder(path, bundle, weights.read_bytes(), card, about)
 
 

@@ -102,8 +102,8 @@ def model_version(hashes: Mapping[str, str]) -> str:
     return _sha256("".join(told).encode())[:12]
 
 
-def read_folder(path: Path) -> Bundle:
-    """Read and check a folder that `write_folder` wrote.
+def read_folder(path: Path, *, whole: bool = True) -> Bundle:
+    """Read and check a folder that `write_folder` wrote; unless `whole`, one that lacks layers too.
 
     Raises BundleError naming the file, and the key in it, that is missing, changed, impossible or
     does not belong there.
@@ -114,7 +114,7 @@ def read_folder(path: Path) -> Bundle:
     version = model_version(manifest.files)
     if version != manifest.model:
         raise _not_whole(path / MANIFEST, f"calls the model {manifest.model}, its files {version}")
-    return decode(contents, path, version)
+    return decode(contents, path, version, whole=whole)
 
 
 def _manifest(path: Path) -> ManifestRecord:

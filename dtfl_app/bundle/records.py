@@ -18,7 +18,7 @@ from dtfl_app.sites.statistics import STATISTICS
 from twin.ctown.laws import DMAS, SLOTS, STATIONS
 from twin.ctown.scada import LINKS, PUMPS, STATION_PRESSURES, TANKS
 
-__all__ = ["RECORDS", "ManifestRecord", "Record"]
+__all__ = ["RECORDS", "ManifestRecord", "OwnLayersRecord", "Record"]
 
 #: Far beyond any score of scaled readings; a threshold up there would find nothing.
 _MOST_SCORE = 1e12
@@ -68,6 +68,13 @@ class DetectorRecord(Record, frozen=True):
     options: Annotated[str, Meta(max_length=10_000)]
 
 
+class OwnLayersRecord(Record, frozen=True):
+    """Parameters that the model lacks, and which version of each site's own goes with it."""
+
+    keys: Annotated[list[Name], Meta(min_length=1)]
+    versions: dict[Name, Name]
+
+
 class ManifestRecord(Record, frozen=True):
     """manifest.json: which file is whole, and where the model comes from."""
 
@@ -78,6 +85,8 @@ class ManifestRecord(Record, frozen=True):
     strategy: Name
     detector: DetectorRecord
     made_with: Annotated[dict[Name, Name], Meta(min_length=1)]
+    # Only where sites have layers of their own.
+    own_layers: OwnLayersRecord | msgspec.UnsetType = msgspec.UNSET
 
 
 class OneScalerRecord(Record, frozen=True):

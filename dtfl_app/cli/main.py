@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "dtfl_app.cli.report:report",
     "evaluate": "dtfl_app.cli.evaluate:evaluate",
     "detect": "dtfl_app.cli.detect:detect",
+    "personalise": "dtfl_app.cli.personalise:personalise",
     "bench": "dtfl_app.cli.bench:bench",
     "settings": "dtfl_app.cli.run:settings",
     "twin": "dtfl_app.cli.twin:twin_app",

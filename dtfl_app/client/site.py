@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -61,6 +62,7 @@ class Site:
     physics : gives physical evidence; None where none is wanted.
     least : windows, of normal operation or with a reading of a channel, whose moments may leave.
     policy : what the site insists on.
+    evaluation : loads the labelled rows that a model of the site's own is judged by; None = none.
     """
 
     def __init__(
@@ -70,12 +72,15 @@ class Site:
         physics: SitePhysics | None,
         least: int = LEAST_WINDOWS,
         policy: SitePolicy = _NO_POLICY,
+        evaluation: Callable[[], Features | None] = lambda: None,
     ) -> None:
         self.config = config
         self.data = data
         self.physics = physics
         self.least = least
         self.policy = policy
+        self._evaluation = evaluation
+        self._labelled: Prepared | None = None
         self._key: dict[str, object] = {}
         self._prepared: tuple[Prepared, Prepared] | None = None
         # Drawing initial weights costs more than a pass over a site's rows.
@@ -95,8 +100,17 @@ class Site:
                 self._prepare(self.data.features_train, scaler, expected),
                 self._prepare(self.data.features_cal, scaler, expected),
             )
-            self._key = scaler.to_dict()
+            self._key, self._labelled = scaler.to_dict(), None
         return self._prepared
+
+    def labelled(self, arrays: Arrays) -> Prepared | None:
+        """The labelled rows of this site, prepared as `prepared` does; None where it has none."""
+        self.prepared(arrays)
+        if self._labelled is None and (features := self._evaluation()) is not None:
+            scaler = scaler_from_arrays(with_prefix(SCALER, arrays))
+            expected = with_prefix(PHYSICS, arrays).get("demand")
+            self._labelled = self._prepare(features, scaler, expected)
+        return self._labelled
 
     def _prepare(
         self, features: Features, scaler: Scaler, expected: NDArray[np.generic] | None
@@ -143,14 +157,34 @@ def _open_site(run_config: tuple[tuple[str, Value], ...], node: NodeConfig) -> S
         dataset, part = kind.from_config(config), node.data
         with discreet_errors(lambda: _who(dataset, part)):
             data = dataset.load_site(part.index, part.total)
+        evaluation: Callable[[], Features | None] = partial(_own_rows, dataset, part)
     else:
-        own = node.data
+        own, evaluation = node.data, _no_rows
         with discreet_errors(lambda: f"site {own.site}: "):
             dataset, data = kind.from_own_file(config, own)
     _say_found(data)
     least = least_windows(dataset.schema, dataset.feature_spec, policy.least_readings)
     _require_enough(data, config, least)
-    return Site(config, data, open_physics(config, dataset), least, policy)
+    return Site(config, data, open_physics(config, dataset), least, policy, evaluation)
+
+
+def _no_rows() -> None:
+    """A node with a file of its own has no evaluation set."""
+
+
+def _own_rows(dataset: FederatedDataset, part: Part) -> Features | None:
+    """The evaluation set's rows of this site; all of them where none is of any site."""
+    found = dataset.load_evaluation(part.total)
+    if found is None:
+        return None
+    sites, (names, place) = (
+        dataset.sites(part.total),
+        np.unique(found.instance, return_inverse=True),
+    )
+    owners = np.array([dataset.site_of(str(name)) for name in names], dtype=str)[place]
+    if not np.isin(owners, sites).any():
+        return found
+    return found.take(owners == sites[part.index])
 
 
 def _who(dataset: FederatedDataset, part: Part) -> str:

@@ -16,6 +16,7 @@ from flwr.app import Context, Message
 from numpy.typing import NDArray
 
 from dtfl_app.client.enrolled import as_told
+from dtfl_app.client.personal import judged_rows, with_kept_layers, with_own_layers
 from dtfl_app.client.rules import open_rule, sent_and_kept
 from dtfl_app.client.site import Site, open_site
 from dtfl_app.client.state import SiteState, keep_calibration, site_state, state_home
@@ -78,13 +79,15 @@ def train_round(message: Message, context: Context) -> Message:
         site, task = open_site(context), TrainingTask.unpack(message)
         state = _restored(site, task, context)
         own = _own(site, task, state, context)
-        arrays = receive(message.content, context)
+        arrays = with_own_layers(site, task, receive(message.content, context), own)
         model = site.model(arrays)
         training, calibration = site.prepared(arrays)
+        judged = judged_rows(site, task, model, arrays)
         sketches = _sketches(site, model, training, calibration)
         rule = open_rule(site, task, _spec(site, task), own)
         examples, loss, steps, extras = _learn(site, model, training, task, arrays, rule)
         sent, own = sent_and_kept(rule, extras, task, own)
+        own = with_kept_layers(task, model, own)
         told = TrainingReply(
             site=site.name,
             server_round=task.server_round,
@@ -94,6 +97,7 @@ def train_round(message: Message, context: Context) -> Message:
             steps=steps,
             sketches=tuple(sketches),
             extras=sent,
+            judged=judged,
         )
         reply = require_declared(told.pack(message), _declared(site, model, task))
         if task.versions is not None:
@@ -107,10 +111,14 @@ def calibrate(message: Message, context: Context) -> Message:
     with discreet_errors():
         site, task = open_site(context), CalibrationTask.unpack(message)
         state = _restored(site, task, context)
-        arrays = receive(message.content, context)
-        sketches = _sketches(site, site.model(arrays), *site.prepared(arrays))
-        told = CalibrationReply(tuple(sketches))
-        reply = require_declared(told.pack(message), told.declaration(_kinds(site)))
+        # A method's site half has no part in it: what else it keeps may be gone.
+        own = _own(site, task, state, context) if task.personal else {}
+        arrays = with_own_layers(site, task, receive(message.content, context), own)
+        model = site.model(arrays)
+        sketches = _sketches(site, model, *site.prepared(arrays))
+        told = CalibrationReply(tuple(sketches), judged_rows(site, task, model, arrays))
+        declared = told.declaration(_kinds(site), judged=bool(task.personal))
+        reply = require_declared(told.pack(message), declared)
         _keep(state, sketches, task, context)
         return reply
 
@@ -148,7 +156,9 @@ def _normal(site: Site) -> NDArray[np.float32]:
 
 def _declared(site: Site, model: Detector, task: TrainingTask) -> Declaration:
     shapes = {key: value.shape for key, value in get_params(model).items() if key in task.upload}
-    return TrainingReply.declaration(shapes, bool(task.tag), _kinds(site), task.extras)
+    return TrainingReply.declaration(
+        shapes, bool(task.tag), _kinds(site), task.extras, judged=bool(task.personal)
+    )
 
 
 def _restored(site: Site, task: CalibrationTask, context: Context) -> SiteState | None:

@@ -14,7 +14,7 @@ from dtfl_app.core.logs import quoted
 from dtfl_app.messages.versions import Versions
 from dtfl_app.messages.wire import Arrays, to_arrays, to_record
 
-__all__ = ["keep_version", "own_arrays"]
+__all__ = ["held_version", "keep_version", "own_arrays"]
 
 _OWN = "own-arrays "
 
@@ -33,9 +33,9 @@ def own_arrays(site: str, versions: Versions, context: Context, *, on_disk: bool
     """
     if not versions.start:
         return {}
-    record = context.state.array_records.get(_OWN + versions.start)
-    if record is not None:
-        return to_arrays(record)
+    found = held_version(versions.start, context)
+    if found is not None:
+        return found
     held = [name.removeprefix(_OWN) for name in context.state if name.startswith(_OWN)]
     why = (
         "its folder in state.dir was lost or damaged"
@@ -47,6 +47,12 @@ def own_arrays(site: str, versions: Versions, context: Context, *, on_disk: bool
         f"{quoted(versions.start)}, the site holds {', '.join(sorted(held)) or 'none'}; {why}. "
         "It takes part again in a run that is started anew"
     )
+
+
+def held_version(version: str, context: Context) -> Arrays | None:
+    """Return the site's own arrays in a version; None where the site does not have it."""
+    record = context.state.array_records.get(_OWN + version)
+    return None if record is None else to_arrays(record)
 
 
 def keep_version(versions: Versions, arrays: Arrays, context: Context) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+from dtfl_app.detector.samples import settled_steps
 
 __all__ = [
     "WANTED_RATES",
@@ -139,23 +140,6 @@ def event_results(alarm: NDArray[np.bool_], event: NDArray[np.str_]) -> list[Eve
         hits = np.flatnonzero(inside)
         results.append(EventResult(name, len(inside), int(hits[0]) if hits.size else None))
     return results
-
-
-def settled_steps(
-    label: NDArray[np.int8], instance: NDArray[np.str_], settling: int
-) -> NDArray[np.bool_]:
-    """Tell which of n steps are normal and not among the first `settling` steps after an event.
-
-    A plant takes time to recover from an event. Those steps are labelled normal, but they are not
-    the operation that a false-alarm rate promises something about.
-    """
-    position = np.arange(len(label))
-    fresh = np.concatenate([[True], instance[1:] != instance[:-1]])[: len(label)]
-    # Step of the last event, forgotten where a new recording begins.
-    mark = np.where(label == 1, position, np.where(fresh, -np.inf, np.nan))
-    last = pd.Series(mark).ffill().to_numpy()
-    settled: NDArray[np.bool_] = (label == 0) & (position - last > settling)
-    return settled
 
 
 def _s_ttd(results: list[EventResult]) -> float:

@@ -28,7 +28,7 @@ from dtfl_app.inputs.preparation import Prepared
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
 
-__all__ = ["Evaluator", "ObservedRate", "evidence_metrics"]
+__all__ = ["Evaluator", "ObservedRate", "evidence_metrics", "is_kept"]
 
 
 def evidence_metrics(
@@ -226,6 +226,11 @@ class Evaluator:
         )
 
 
+def is_kept(wanted: float, count: int, steps: int) -> bool:
+    """Tell whether `count` alarms in `steps` normal steps keep a rate, as `ObservedRate` has it."""
+    return wanted * steps / 2 - 1 < count < 2 * wanted * steps + 1
+
+
 def _observed(
     site: str,
     wanted: float,
@@ -235,7 +240,7 @@ def _observed(
 ) -> ObservedRate:
     """Judge the alarms in one site's settled steps; `raised` has shape (steps,)."""
     count, steps = int(raised.sum()), len(raised)
-    kept = wanted * steps / 2 - 1 < count < 2 * wanted * steps + 1
+    kept = is_kept(wanted, count, steps)
     drift = "" if kept else "; ".join(reasons)
     return ObservedRate(site, wanted, share(raised), steps, after_events, kept, drift)
 

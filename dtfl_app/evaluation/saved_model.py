@@ -104,6 +104,11 @@ def _open(
 ) -> tuple[SavedModel, Features, Evaluator, Measures]:
     config = _settings(run, data_dir)
     saved = load_model(model)
+    if saved.own_layers is not None:
+        raise DataError(
+            f"{model}: the model is not whole, each site has {', '.join(saved.own_layers.keys)} of "
+            "its own; at the site, dtfl personalise makes a whole model, for dtfl detect"
+        )
     dataset = dataset_class(config).from_run(config, run)
     features = _read(dataset, data)
     if features.names != saved.features or dataset.schema.digest() != saved.schema:

@@ -13,11 +13,12 @@ from flwr.app import Message
 
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.params import Params
+from dtfl_app.detector.samples import Judged
 from dtfl_app.messages.calibration import CalibrationReply
 from dtfl_app.messages.payload import check_layers
 from dtfl_app.messages.training import Expected, TrainingReply
 
-__all__ = ["Reply", "admit", "admit_sketches"]
+__all__ = ["Reply", "admit", "admit_calibration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Reply:
     server_round : the round whose task it answers.
     base : the model that the site started from, all of it, as the site received it.
     extras : name -> array, of what the method's `upload_extras` declares.
+    judged : scores of the site's labelled rows by its own model, as it was before training.
     """
 
     site: str
@@ -50,6 +52,7 @@ class Reply:
     server_round: int = 0
     base: Params = field(default_factory=dict)
     extras: Params = field(default_factory=dict)
+    judged: Judged = ()
 
 
 def admit(message: Message, expected: Expected) -> Reply:
@@ -70,9 +73,13 @@ def admit(message: Message, expected: Expected) -> Reply:
         server_round=said.server_round,
         base=expected.start,
         extras=check_layers(said.extras, expected.extras, none, what="extra array"),
+        judged=said.judged,
     )
 
 
-def admit_sketches(message: Message, kinds: int) -> tuple[Sketch, ...]:
-    """Turn a site's answer to the closing query into a sketch per kind, or raise ReplyError."""
-    return CalibrationReply.unpack(message, kinds).sketches
+def admit_calibration(message: Message, kinds: int, *, judged: bool = False) -> CalibrationReply:
+    """Read a site's answer to the closing query, or raise ReplyError.
+
+    `judged` : whether the site, which alone has its model whole, may score labelled rows.
+    """
+    return CalibrationReply.unpack(message, kinds, judged=judged)

@@ -15,7 +15,9 @@ from flwr.app import ConfigRecord, Message, MetricRecord
 from dtfl_app.core.errors import ReplyError
 from dtfl_app.core.logs import quoted
 from dtfl_app.detector.calibration import SKETCH_LEVELS, Sketch
+from dtfl_app.detector.samples import Judged
 from dtfl_app.messages.declaration import (
+    EXAMPLES_LIMIT,
     Declaration,
     Metrics,
     MetricSpec,
@@ -23,6 +25,7 @@ from dtfl_app.messages.declaration import (
     open_reply,
     pack_reply,
 )
+from dtfl_app.messages.judgement import judged_metrics, judged_specs, read_judged
 from dtfl_app.messages.versions import Versions
 from dtfl_app.messages.wire import PackedTask
 
@@ -38,11 +41,9 @@ __all__ = [
     "texts",
 ]
 
-# Above any site's rows; a larger count is an attempt to outweigh all others.
-EXAMPLES_LIMIT = 10_000_000
-
 _TASK, _SITE, _ROUND, _RUN = "task", "site", "server-round", "run"
 _START, _RESULT, _KEEP = "state-from", "state-as", "state-keep"
+_PERSONAL = "personal-keys"
 _COUNTS, _SCORES = "calibration-counts", "calibration-scores"
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class CalibrationTask:
     server_round : the round.
     run : the run's identity, under which the site keeps its state; empty = not on disk.
     versions : which version of its own arrays the site goes on from; None = it keeps none.
+    personal : keys of parameters of which the site has values of its own, which never leave it.
     """
 
     kind: ClassVar[str] = "query.calibrate"
@@ -66,6 +68,7 @@ class CalibrationTask:
     server_round: int
     run: str
     versions: Versions | None = field(default=None, kw_only=True)
+    personal: tuple[str, ...] = field(default=(), kw_only=True)
 
     def entries(self) -> dict[str, object]:
         """What the task's record holds."""
@@ -73,6 +76,8 @@ class CalibrationTask:
         named: dict[str, object] = {}
         if (own := self.versions) is not None:
             named = {_START: own.start, _RESULT: own.result, _KEEP: list(own.keep)}
+        if self.personal:
+            named[_PERSONAL] = list(self.personal)
         return {_ROUND: self.server_round, _SITE: self.site, **run, **named}
 
     def pack(self, node: int, packed: PackedTask) -> Message:
@@ -90,29 +95,35 @@ class CalibrationTask:
             server_round=read_entry(entries, _ROUND, int),
             run=read_entry(entries, _RUN, str, ""),
             versions=_versions(entries) if _START in entries else None,
+            personal=texts(entries, _PERSONAL) if _PERSONAL in entries else (),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationReply:
-    """How the model scores normal operation: a sketch per kind of evidence."""
+    """How the model scores normal operation, a sketch per kind of evidence, and labelled rows."""
 
     sketches: tuple[Sketch, ...]
+    judged: Judged = ()
 
     @staticmethod
-    def declaration(kinds: int) -> Declaration:
-        """Declare the answer to the closing query, on `kinds` kinds of evidence."""
-        return Declaration(arrays=None, metrics=sketch_specs(kinds), identity=None)
+    def declaration(kinds: int, *, judged: bool = False) -> Declaration:
+        """Declare the answer to the closing query, on `kinds` kinds of evidence.
+
+        `judged` : whether the site alone has the model whole, so that it may score labelled rows.
+        """
+        more = judged_specs(kinds) if judged else {}
+        return Declaration(arrays=None, metrics={**sketch_specs(kinds), **more}, identity=None)
 
     def pack(self, task: Message) -> Message:
         """Build the reply to a task."""
-        return pack_reply(task, sketch_metrics(self.sketches))
+        return pack_reply(task, {**sketch_metrics(self.sketches), **judged_metrics(self.judged)})
 
     @classmethod
-    def unpack(cls, message: Message, kinds: int) -> CalibrationReply:
+    def unpack(cls, message: Message, kinds: int, *, judged: bool = False) -> CalibrationReply:
         """Read a site's message, or raise ReplyError with the reason for refusing it."""
-        records = open_reply(message, cls.declaration(kinds))
-        return cls(read_sketches(records.metrics, kinds))
+        metrics = open_reply(message, cls.declaration(kinds, judged=judged)).metrics
+        return cls(read_sketches(metrics, kinds), read_judged(metrics, kinds))
 
 
 # --- parts that a training task and its reply have too --------------------------------------------

@@ -7,7 +7,7 @@ Names of records and of their entries are compared here, the labels of arrays in
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -18,6 +18,7 @@ from dtfl_app.messages.wire import Arrays, to_record
 
 __all__ = [
     "ARRAYS",
+    "EXAMPLES_LIMIT",
     "IDENTITY",
     "METRICS",
     "SITE",
@@ -32,6 +33,9 @@ __all__ = [
     "pack_reply",
     "require_answer",
 ]
+
+# Above any site's rows; a larger count is an attempt to outweigh all others.
+EXAMPLES_LIMIT = 10_000_000
 
 # What a MetricRecord holds.
 Metrics = dict[str, int | float | list[int] | list[float]]
@@ -61,7 +65,7 @@ class MetricSpec:
     """
 
     kind: type[int] | type[float]
-    lengths: tuple[int, ...] = ()
+    lengths: Sequence[int] = ()
     optional: bool = False
 
 

@@ -18,8 +18,8 @@ from dtfl_app.core.logs import quoted
 from dtfl_app.core.settings import setting
 from dtfl_app.detector.calibration import Sketch
 from dtfl_app.detector.params import Params
+from dtfl_app.detector.samples import Judged
 from dtfl_app.messages.calibration import (
-    EXAMPLES_LIMIT,
     CalibrationTask,
     read_entry,
     read_sketches,
@@ -29,6 +29,7 @@ from dtfl_app.messages.calibration import (
     texts,
 )
 from dtfl_app.messages.declaration import (
+    EXAMPLES_LIMIT,
     SITE,
     ArraySpec,
     Declaration,
@@ -37,6 +38,7 @@ from dtfl_app.messages.declaration import (
     open_reply,
     pack_reply,
 )
+from dtfl_app.messages.judgement import judged_metrics, judged_specs, read_judged
 from dtfl_app.messages.payload import read_arrays
 from dtfl_app.messages.quantise import SCALE, Quantised
 from dtfl_app.messages.wire import EXTRA, MODEL, PackedTask, prefixed, with_prefix
@@ -127,6 +129,7 @@ class TrainingTask(CalibrationTask):
             server_round=common.server_round,
             run=common.run,
             versions=common.versions,
+            personal=common.personal,
             upload=texts(entries, _UPLOAD),
             tag=read_entry(entries, _TAG, str, ""),
             follows=read_entry(entries, _FOLLOWS, str, ""),
@@ -163,6 +166,7 @@ class Expected:
     kinds : kinds of evidence whose calibration scores the site sketches.
     extras : name -> shape, of the other arrays it was asked for; int8 where the layers are changes.
     start : the model as the site received it.
+    judged : whether the site, which alone has its model whole, may score labelled rows.
     """
 
     site: str
@@ -172,6 +176,7 @@ class Expected:
     kinds: int = 1
     extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     start: Params = field(default_factory=dict)
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +193,7 @@ class TrainingReply:
     steps : optimiser steps taken.
     sketches : calibration scores of the model the site received, per kind of evidence.
     extras : what the method's site half returns: name -> float32, or int8 with its scale.
+    judged : scores of labelled rows by the site's own model, as it was before training.
     """
 
     site: str
@@ -198,6 +204,7 @@ class TrainingReply:
     steps: int
     sketches: tuple[Sketch, ...]
     extras: Quantised = field(default_factory=dict)
+    judged: Judged = ()
 
     @staticmethod
     def declaration(
@@ -205,6 +212,8 @@ class TrainingReply:
         as_changes: bool,
         kinds: int,
         extras: Mapping[str, tuple[int, ...]] | None = None,
+        *,
+        judged: bool = False,
     ) -> Declaration:
         """Declare the answer to a training task.
 
@@ -214,6 +223,7 @@ class TrainingReply:
         as_changes : they travel as int8 changes, each array with its scale.
         kinds : kinds of evidence whose scores are sketched.
         extras : name -> shape, of the other arrays that it asks for; int8 as the layers are.
+        judged : whether the site alone has its model whole, so that it may score labelled rows.
         """
         due = {f"{MODEL}/{key}": shape for key, shape in shapes.items()}
         due |= {f"{EXTRA}/{name}": shape for name, shape in (extras or {}).items()}
@@ -225,7 +235,7 @@ class TrainingReply:
         counts = {_EXAMPLES: MetricSpec(int), _LOSS: MetricSpec(float), _STEPS: MetricSpec(int)}
         return Declaration(
             arrays=arrays,
-            metrics={**counts, **sketch_specs(kinds)},
+            metrics={**counts, **sketch_specs(kinds), **(judged_specs(kinds) if judged else {})},
             identity={SITE: str, _ROUND: int},
         )
 
@@ -234,7 +244,7 @@ class TrainingReply:
         counts = {_EXAMPLES: self.examples, _LOSS: self.loss, _STEPS: self.steps}
         return pack_reply(
             task,
-            {**counts, **sketch_metrics(self.sketches)},
+            {**counts, **sketch_metrics(self.sketches), **judged_metrics(self.judged)},
             {**prefixed(MODEL, self.layers), **prefixed(EXTRA, self.extras)},
             {SITE: self.site, _ROUND: self.server_round},
         )
@@ -243,7 +253,9 @@ class TrainingReply:
     def unpack(cls, message: Message, expected: Expected) -> TrainingReply:
         """Read a site's message, or raise ReplyError with the reason for refusing it."""
         changes = expected.base is not None
-        declared = cls.declaration(expected.shapes, changes, expected.kinds, expected.extras)
+        declared = cls.declaration(
+            expected.shapes, changes, expected.kinds, expected.extras, judged=expected.judged
+        )
         records = open_reply(message, declared)
         _check_identity(records, expected)
         arrays = read_arrays(records.arrays, declared.arrays or {})
@@ -256,6 +268,7 @@ class TrainingReply:
             steps=records.whole(_STEPS, 0, EXAMPLES_LIMIT),
             sketches=read_sketches(records.metrics, expected.kinds),
             extras=with_prefix(EXTRA, arrays),
+            judged=read_judged(records.metrics, expected.kinds),
         )
 
 

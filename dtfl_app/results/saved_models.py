@@ -20,7 +20,21 @@ from dtfl_app.detector.models import build_model
 from dtfl_app.detector.params import Params, set_params
 from twin.files import write_atomically
 
-__all__ = ["SavedModel", "load_model", "save_model"]
+__all__ = ["OwnLayers", "SavedModel", "load_model", "pack_model", "save_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLayers:
+    """What a model lacks, since each site has values of its own of it.
+
+    Parameters
+    ----------
+    keys : of the parameters; the model holds what every site began with.
+    versions : site -> the version of its own, as its state names it, that goes with the model.
+    """
+
+    keys: tuple[str, ...]
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +54,7 @@ class SavedModel:
     smoothing : time steps that the smoothed residual is averaged over.
     features : feature names, in input order.
     schema : digest of the schema the features come from.
+    own_layers : what it lacks; None = it is whole.
     """
 
     spec: ModelSpec
@@ -52,6 +67,7 @@ class SavedModel:
     smoothing: int
     features: tuple[str, ...]
     schema: str
+    own_layers: OwnLayers | None = None
 
     def detector(self) -> Detector:
         """Build the detector with its weights.
@@ -72,6 +88,12 @@ class SavedModel:
 
 def save_model(path: Path, model: SavedModel) -> None:
     """Write the model atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, pack_model(model))
+
+
+def pack_model(model: SavedModel) -> bytes:
+    """Return the content of a model's file."""
     tensors: dict[str, NDArray[np.generic]] = {f"model/{k}": v for k, v in model.params.items()}
     tensors |= {f"scaler/{k}": np.asarray(v) for k, v in model.scaler.items()}
     tensors |= {f"physics/{k}": np.asarray(v) for k, v in model.physics.items()}
@@ -87,8 +109,9 @@ def save_model(path: Path, model: SavedModel) -> None:
         "features": list(model.features),
         "schema": model.schema,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save(tensors, metadata={"dtfl": json.dumps(about)}))
+    if model.own_layers is not None:
+        about["own-layers"] = asdict(model.own_layers)
+    return save(tensors, metadata={"dtfl": json.dumps(about)})
 
 
 def load_model(path: Path) -> SavedModel:
@@ -108,12 +131,17 @@ def load_model(path: Path) -> SavedModel:
             smoothing=about["smoothing"],
             features=tuple(about["features"]),
             schema=about["schema"],
+            own_layers=_own_layers(about.get("own-layers")),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: not a model of this app ({error}); expected a .safetensors file from the "
             "models folder of a run"
         ) from error
+
+
+def _own_layers(about: Mapping[str, Any] | None) -> OwnLayers | None:
+    return None if about is None else OwnLayers(tuple(about["keys"]), dict(about["versions"]))
 
 
 def _without_nothing(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,11 @@ def _group_table(summaries: list[dict[str, Any]], shown: Sequence[Figure]) -> Ta
 
 
 def _show_events(path: Path, strategy: str, console: Console) -> None:
-    alarms = without_marks(pd.read_csv(path / "alarms" / f"{file_name(strategy)}.csv"))
+    stored = path / "alarms" / f"{file_name(strategy)}.csv"
+    if not stored.exists():
+        # Sites with layers of their own judge a model, and tell of scores, not of events.
+        return
+    alarms = without_marks(pd.read_csv(stored))
     known = alarms[alarms["label"] >= 0]
     events = known["event"].fillna("").to_numpy(dtype=str)
     results = event_results(known["alarm"].to_numpy(dtype=bool), events)

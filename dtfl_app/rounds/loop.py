@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 from flwr.serverapp import Grid
@@ -13,8 +13,11 @@ from flwr.serverapp.strategy import Result
 from dtfl_app.core.errors import FederationError, ReplyError
 from dtfl_app.core.logs import log
 from dtfl_app.detector.calibration import Sketch
+from dtfl_app.detector.judging import judge_samples
 from dtfl_app.detector.params import Params, as_params
-from dtfl_app.messages.admission import admit_sketches
+from dtfl_app.detector.samples import Judged
+from dtfl_app.messages.admission import admit_calibration
+from dtfl_app.messages.calibration import CalibrationReply
 from dtfl_app.messages.wire import to_arrays, to_record
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.results.run_events import RunEvent
@@ -33,7 +36,21 @@ _PATIENCE = 3.0
 # What Flower's own loop calls besides: here sites evaluate while they train.
 _NOT_CALLED = ("start", "configure_evaluate", "aggregate_evaluate")
 
-Sketches = Mapping[str, tuple[Sketch, ...]]
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """What sites said of a model.
+
+    Parameters
+    ----------
+    sketches : site -> its scores of normal operation, per kind of evidence.
+    judged : site -> its scores of labelled rows, where it alone has the model whole.
+    versions : site -> version of its own arrays that went into these scores.
+    """
+
+    sketches: Mapping[str, tuple[Sketch, ...]]
+    judged: Mapping[str, Judged] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
 
 
 class RoundLoop:
@@ -81,16 +98,17 @@ class RoundLoop:
         self._begin(start)
         for server_round in range(self._line.round + 1, rounds + 1):
             previous = self._line
-            model, sketches = self._play(server_round)
-            finished = self._settle(previous, model, sketches)
+            model, scores = self._play(server_round)
+            finished = self._settle(previous, model, scores)
             if self._bench.config.run.stop_at_target and self._reached(finished):
                 log.info("%s: target reached after %d rounds", strategy.name, finished.round)
                 strategy.adopt(model)
+                strategy.versions.go_back(scores.versions)
                 result.arrays = to_record(model)
                 return result
             self._save_if_due()
         result.arrays = to_record(strategy.state.model)
-        self._settle(self._line, strategy.state.model, self._closing_sketches())
+        self._settle(self._line, strategy.state.model, self._closing_scores())
         return result
 
     def _say_not_called(self) -> None:
@@ -114,13 +132,14 @@ class RoundLoop:
         self._line = replace(self._line, server_steps=self._strategy.server_steps)
         self._save_if_due()
 
-    def _play(self, server_round: int) -> tuple[Params, Sketches]:
-        """Play a round; return the model that it began with and its scores' sketches."""
+    def _play(self, server_round: int) -> tuple[Params, _Scores]:
+        """Play a round; return the model that it began with and its scores."""
         strategy = self._strategy
         started, steps_before = time.perf_counter(), strategy.server_steps
         arrays = to_record(strategy.state.model)
         drawn = self._collect(server_round, arrays)
         model, sketches = strategy.state.model, strategy.replies.sketches()
+        scores = _Scores(sketches, strategy.replies.judged(), strategy.versions.now())
         messages = strategy.replies.messages()
         changed, figures = strategy.aggregate_train(server_round, messages)
         strategy.adopt(as_params(to_arrays(arrays if changed is None else changed)))
@@ -133,7 +152,7 @@ class RoundLoop:
             server_steps=strategy.server_steps - steps_before,
             seconds=time.perf_counter() - started,
         )
-        return model, sketches
+        return model, scores
 
     def _collect(self, server_round: int, arrays: ArrayRecord) -> set[str]:
         """Let the strategy ask the sites; return those that were drawn."""
@@ -152,30 +171,39 @@ class RoundLoop:
             strategy.note(RunEvent("sent-again", "", server_round, "", reason, {"bytes": again}))
         return drawn
 
-    def _closing_sketches(self) -> Sketches:
-        """Ask all sites that can be reached for the calibration scores of the final model."""
+    def _closing_scores(self) -> _Scores:
+        """Ask all sites that can be reached for the scores of the final model."""
         strategy, last = self._strategy, self._line.round
         replies = self._collector.query(last, lambda: strategy.queries(last), self._timeout)
-        sketches: dict[str, tuple[Sketch, ...]] = {}
+        found: dict[str, CalibrationReply] = {}
+        kinds, own = strategy.calibration.kinds, strategy.has_personal_keys()
         for reply in replies:
             site = strategy.directory.site(reply.metadata.src_node_id)
             try:
-                sketches[site] = admit_sketches(reply, strategy.calibration.kinds)
+                found[site] = admit_calibration(reply, kinds, judged=own)
             except ReplyError as error:
                 reason = f"did not calibrate the last model: {error}"
                 strategy.note(RunEvent("refused", round=last, site=site, reason=reason))
-        if not sketches:
+        if not found:
             self._save()
             raise FederationError(
                 f"none of {len(strategy.directory.sites)} sites calibrated the last model, so it "
                 f"has no alarm threshold; the reasons are in the log above. {self._way_on()}"
             )
-        return sketches
+        return _Scores(
+            {site: said.sketches for site, said in found.items()},
+            {site: said.judged for site, said in found.items() if said.judged},
+        )
 
-    def _settle(self, line: RoundLine, model: Params, sketches: Sketches) -> RoundLine:
+    def _settle(self, line: RoundLine, model: Params, scores: _Scores) -> RoundLine:
         """Hand over a model whose calibration scores are in; return its line with its figures."""
-        strategy = self._strategy
+        strategy, sketches = self._strategy, scores.sketches
         strategy.calibration = replace(strategy.calibration, sites=sketches)
+        strategy.judged = scores.judged
+        if strategy.has_personal_keys():
+            alpha = self._bench.config.detector.false_alarm_rate
+            found = judge_samples(scores.judged, strategy.calibration, alpha)
+            line = replace(line, metrics=found)
         line = replace(line, site_score=site_score(strategy.calibration.sketches(0)))
         if not any(sketch.count for site in sketches.values() for sketch in site):
             log.warning(

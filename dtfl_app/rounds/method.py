@@ -72,11 +72,20 @@ class Method(ABC):
         return state
 
     def upload_keys(self, server_round: int) -> list[str]:
-        """Parameter keys that sites return in this round; default: all."""
-        return list(self.state.model)
+        """Parameter keys that sites return in this round; default: all that are not personal."""
+        personal = set(self.personal_keys())
+        return [key for key in self.state.model if key not in personal]
 
     def kept_keys(self) -> list[str]:
         """Parameter keys that sites keep between rounds, so unchanged ones need not travel."""
+        return []
+
+    def personal_keys(self) -> list[str]:
+        """Parameter keys of which each site has values of its own; the same in every round.
+
+        They never leave it: what `state` holds of them is where every site begins, and no reply has
+        them. So sites judge the model, with their own layers in it, and the server does not.
+        """
         return []
 
     def site_extras(self) -> tuple[Arrays, dict[str, Value]]:
@@ -89,6 +98,11 @@ class Method(ABC):
     def upload_extras(self) -> Mapping[str, tuple[int, ...]]:
         """Name -> shape of the float32 arrays that every reply brings besides its layers."""
         return {}
+
+    @classmethod
+    def has_personal_keys(cls) -> bool:
+        """Whether sites have layers of their own, so that the server never has a whole model."""
+        return cls.personal_keys is not Method.personal_keys
 
     # --- for methods to use -----------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from flwr.app import Message
 
 from dtfl_app.core.sections import RoundSettings
 from dtfl_app.detector.calibration import Sketch
+from dtfl_app.detector.samples import Judged
 from dtfl_app.messages.admission import Reply
 from dtfl_app.results.run_events import RunEvent
 from dtfl_app.rounds.transport import Transport
@@ -64,6 +65,11 @@ class RoundReplies:
     def sketches(self) -> Mapping[str, tuple[Sketch, ...]]:
         """Site -> its scores of the round's model; late replies scored an older one."""
         return {site: self._admitted[m].sketches for site, m in self._timely.items()}
+
+    def judged(self) -> Mapping[str, Judged]:
+        """Site -> scores of its labelled rows by the round's model, of those that have any."""
+        found = {site: self._admitted[m].judged for site, m in self._timely.items()}
+        return {site: judged for site, judged in found.items() if judged}
 
     def admit(self, messages: Iterable[Message]) -> None:
         """Let in those that are sound, in time and not unlike the others; note why others not."""

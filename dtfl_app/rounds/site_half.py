@@ -26,6 +26,7 @@ class SiteHalf:
     settings : for their training.
     upload : name -> shape of the arrays that a reply brings besides the layers, float32.
     state : whether sites keep arrays of their own.
+    personal : keys of parameters among these, which never leave a site.
     """
 
     rule: str = ""
@@ -33,6 +34,7 @@ class SiteHalf:
     settings: Mapping[str, Value] = field(default_factory=dict)
     upload: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     state: bool = False
+    personal: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, method: Method) -> SiteHalf:
@@ -59,8 +61,43 @@ class SiteHalf:
             {**teacher, **prefixed(EXTRA, others)},
             settings,
             upload,
-            method.site_state,
+            method.site_state or method.has_personal_keys(),
+            _personal(who, method),
         )
+
+    @classmethod
+    def without_twin(cls, method: Method) -> SiteHalf:
+        """Return what is left once a twin is given up: layers that sites have of their own."""
+        personal = tuple(method.personal_keys())
+        return cls(state=bool(personal), personal=personal)
+
+
+def _personal(who: str, method: Method) -> tuple[str, ...]:
+    """Layers that sites have of their own; ConfigError where they could not be that."""
+    personal, model = tuple(method.personal_keys()), set(method.state.model)
+    if not personal:
+        return ()
+    if unknown := sorted(set(personal) - model):
+        raise ConfigError(
+            f"{who}: personal_keys names {', '.join(unknown)}; expected keys of the model, "
+            f"{', '.join(method.state.model)}"
+        )
+    if asked := sorted(set(personal) & {*method.upload_keys(method.server_round)}):
+        raise ConfigError(
+            f"{who}: upload_keys asks for {', '.join(asked)}, which its personal_keys says never "
+            "leave a site; expected the others alone"
+        )
+    if model <= set(personal):
+        raise ConfigError(
+            f"{who}: all {len(model)} parameters are each site's own, so sites would learn nothing "
+            "from each other; leave some layers out"
+        )
+    if method.bench.config.trust.witness != "off":
+        raise ConfigError(
+            f"{who}: trust.witness judges whole models, and each site keeps layers of its own; "
+            "set trust.witness=off"
+        )
+    return personal
 
 
 def _require_read(

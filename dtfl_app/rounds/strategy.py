@@ -29,11 +29,13 @@ from dtfl_app.core.settings import to_mapping
 from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import find_detector
 from dtfl_app.detector.params import Params, as_params
+from dtfl_app.detector.samples import Judged
 from dtfl_app.messages.admission import Reply
 from dtfl_app.messages.payload import usable
 from dtfl_app.messages.wire import EXTRA, Arrays, to_arrays, to_record
 from dtfl_app.results.lines import RoundLine
 from dtfl_app.results.run_events import RunEvent
+from dtfl_app.results.saved_models import OwnLayers
 from dtfl_app.rounds.aggregation import shortfall
 from dtfl_app.rounds.directory import NodeDirectory
 from dtfl_app.rounds.method import Method
@@ -55,7 +57,8 @@ class DTFLStrategy(Method, Strategy):
     """Base of all methods: everything about a round but the update rule; parameters as `Method`.
 
     `state.model` is the model, `calibration` its scores of normal operation where a `RoundLoop`
-    asked for them, `line` what the last round took, and `replies` what sites said in this one.
+    asked for them, `judged` those of labelled rows where sites have layers of their own, `line`
+    what the last round took, and `replies` what sites said in this one.
     """
 
     def __init__(self, name: str, settings: object, bench: Workbench) -> None:
@@ -64,6 +67,7 @@ class DTFLStrategy(Method, Strategy):
         kinds = evidence_kinds(config.detector.evidence)
         trim, own = config.detector.calibration_trim, config.detector.thresholds == "site"
         self.calibration = Calibration(evidence_floors(kinds), {}, trim, own)
+        self.judged: Mapping[str, Judged] = {}
         self.directory = NodeDirectory(bench.nodes)
         self.transport = Transport(config.wire, name, len(kinds), bench.run)
         self.versions = SiteVersions(name)
@@ -185,7 +189,11 @@ class DTFLStrategy(Method, Strategy):
         load = self._load({n: a for n, a in half.arrays.items() if not n.startswith(f"{EXTRA}/")})
         own = {site: self.versions.of(site) if half.state else None for _, site in due}
         return [
-            self.transport.query(node, SiteRequest(site, server_round, [], {}, own[site]), load)
+            self.transport.query(
+                node,
+                SiteRequest(site, server_round, [], {}, own[site], personal=half.personal),
+                load,
+            )
             for node, site in due
         ]
 
@@ -195,6 +203,13 @@ class DTFLStrategy(Method, Strategy):
         tell(logging.WARNING, event.describe(), event.entries())
         for callback in self.bench.callbacks:
             callback.on_event(event)
+
+    def own_layers(self) -> OwnLayers | None:
+        """Which layers sites have of their own, and the versions that go with `state.model`."""
+        if not self.has_personal_keys():
+            return None
+        now = {site: self.versions.of(site).start for site in self.versions.now()}
+        return OwnLayers(tuple(self.personal_keys()), now)
 
     def snapshot(self, line: RoundLine) -> Snapshot:
         """Everything that the rounds after that of `line` depend on; sites keep their part."""
@@ -264,19 +279,30 @@ class DTFLStrategy(Method, Strategy):
         return self._screen.screen(replies, self.state.model, witness)
 
     def _wanted_keys(self) -> list[str]:
-        """Keys that sites return: all where not the twin alone decides on any."""
-        whole = self._twin_counts and self._twin_share == 1
-        return self.upload_keys(self.server_round) if whole else list(self.state.model)
+        """Keys that sites return: all but their own where not the twin alone decides on any."""
+        if self._twin_counts and self._twin_share == 1:
+            return self.upload_keys(self.server_round)
+        personal = set(self.personal_keys())
+        return [key for key in self.state.model if key not in personal]
 
     def _site_half(self) -> SiteHalf:
-        return SiteHalf.of(self) if self._twin_counts else SiteHalf()
+        return SiteHalf.of(self) if self._twin_counts else SiteHalf.without_twin(self)
 
     def _request(
         self, site: str, upload: Sequence[str], half: SiteHalf, config: Mapping[str, Any]
     ) -> SiteRequest:
         own = self.versions.of(site, self.server_round) if half.state else None
         settings = {**config, **half.settings}
-        return SiteRequest(site, self.server_round, upload, settings, own, half.rule, half.upload)
+        return SiteRequest(
+            site,
+            self.server_round,
+            upload,
+            settings,
+            own,
+            half.rule,
+            half.upload,
+            half.personal,
+        )
 
     def _task(self, node: int, request: SiteRequest, load: SharedPayload) -> Message:
         before = self.transport.bytes_down
@@ -291,7 +317,9 @@ class DTFLStrategy(Method, Strategy):
         # Layers that were not uploaded are the model's.
         plain = {**self.state.model, **self.mean(replies)}
         self._watch_twin(replies)
-        twin_loss = self.bench.twin.loss(plain) if self.bench.twin else math.nan
+        # A model without its sites' own layers is none that a loss would tell of.
+        twin = None if self.has_personal_keys() else self.bench.twin
+        twin_loss = twin.loss(plain) if twin else math.nan
         self._say_shortfall(len(replies))
         self.state = self._next_state(replies, plain)
         self.line = replace(
@@ -325,7 +353,7 @@ class DTFLStrategy(Method, Strategy):
         Of a twin that counts for w, ``Theta^(t+1) = w Theta_method + (1 - w) Theta_plain``.
         """
         if not self._twin_counts:
-            return replace(self.state, model=plain)
+            return self._plain_state(replies, plain)
         state = self.update(self.state, replies)
         if usable(state.model) and usable(state.twin or {}):
             self._guard.healthy()
@@ -336,10 +364,16 @@ class DTFLStrategy(Method, Strategy):
         self.note(RunEvent("twin-diverged", round=self.server_round, reason=reason))
         if gone := self._guard.diverged():
             self.note(RunEvent("twin-off", round=self.server_round, reason=gone))
+        return self._plain_state(replies, plain)
+
+    def _plain_state(self, replies: Sequence[Reply], plain: Params) -> State:
+        """The state that goes on with the aggregate, beside which stand sites' own layers."""
+        if self.has_personal_keys():
+            self.versions.count(replies)
         return replace(self.state, model=plain)
 
     def _load(self, extras: Arrays) -> SharedPayload:
-        kept = self.kept_keys() if self._twin_counts else []
+        kept = [*(self.kept_keys() if self._twin_counts else []), *self.personal_keys()]
         agreement = self.bench.agreement
         arrays = {**agreement.to_send(), **extras}
         return SharedPayload(self.state.model, kept, arrays, agreement.to_send_to)

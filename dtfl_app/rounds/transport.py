@@ -62,6 +62,7 @@ class SiteRequest:
     versions : which version of its own arrays it goes on from; None = it keeps none.
     rule : name of the method's site half; empty = none.
     extras : name -> shape of the arrays to return besides.
+    personal : keys of parameters of which the site has values of its own.
     """
 
     site: str
@@ -71,6 +72,7 @@ class SiteRequest:
     versions: Versions | None = None
     rule: str = ""
     extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    personal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class Transport:
             kinds=self._kinds,
             extras=request.extras,
             start=start,
+            judged=bool(request.personal),
         )
         task = TrainingTask(
             site=request.site,
@@ -155,6 +158,7 @@ class Transport:
             versions=request.versions,
             rule=request.rule,
             extras=request.extras,
+            personal=request.personal,
         )
         return task.pack(node, packed)
 
@@ -162,7 +166,11 @@ class Transport:
         """Pack the closing query; it carries the model itself, whatever the run's precision."""
         packed = self._pack(node, request.site, shared, shared.kept)
         task = CalibrationTask(
-            request.site, request.server_round, self._run, versions=request.versions
+            request.site,
+            request.server_round,
+            self._run,
+            versions=request.versions,
+            personal=request.personal,
         )
         return task.pack(node, packed)
 

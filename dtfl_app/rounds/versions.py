@@ -34,6 +34,14 @@ class SiteVersions:
         """Let the sites go on from what they had when they gave these replies."""
         self._now |= {reply.site: reply.server_round for reply in replies}
 
+    def now(self) -> dict[str, int]:
+        """Site -> round of the version that it goes on from."""
+        return dict(self._now)
+
+    def go_back(self, then: Mapping[str, int]) -> None:
+        """Let the sites go on from what `now` returned before the last round."""
+        self._now = dict(then)
+
     def of(self, site: str, server_round: int | None = None) -> Versions:
         """What a site is told in a task of this round; without one, that it makes no version."""
         start = self._tag(self._now[site]) if site in self._now else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from dtfl_app.detector.calibration import Calibration
 from dtfl_app.detector.models import require_detector
 from dtfl_app.detector.params import Params, get_params
 from dtfl_app.detector.training import TrainingSpec
-from dtfl_app.evaluation.evaluator import Evaluator
+from dtfl_app.evaluation.by_sites import rates_by_site
+from dtfl_app.evaluation.evaluator import Evaluator, ObservedRate
 from dtfl_app.evaluation.groups import EventGroups, event_groups
 from dtfl_app.inputs.physics import open_physics
 from dtfl_app.inputs.preparation import Prepared
@@ -57,7 +58,12 @@ from dtfl_app.server.twin_weight import with_twin_weight
 from dtfl_app.sites.catalogue import open_dataset
 from dtfl_app.sites.features import Features
 from dtfl_app.sites.federation import FederatedDataset
-from dtfl_app.strategies.registry import create_strategy, default_settings, strategy_names
+from dtfl_app.strategies.registry import (
+    create_strategy,
+    default_settings,
+    find_strategy,
+    strategy_names,
+)
 
 __all__ = ["Session", "open_session"]
 
@@ -97,16 +103,18 @@ class Session:
         strategy, start = self.create(name), self._resume(name)
         loop = RoundLoop(strategy, grid, self.config.round.timeout)
         loop.run(start or self.first_model(strategy), self.config.run.rounds)
-        self.keep(name, strategy.state.model, strategy.calibration)
+        self.keep(name, strategy)
 
     def create(self, name: str) -> DTFLStrategy:
         """Build the strategy `name` on a workbench of its own."""
+        # The server has no model with the layers that sites have of their own.
+        own = find_strategy(name).has_personal_keys()
         bench = Workbench(
             config=self.config,
             nodes=self.enrolment.directory,
             agreement=self.enrolment.agreement,
             twin=self._twin_trainer(),
-            callbacks=self._callbacks(),
+            callbacks=self._callbacks(None if own else self.evaluator),
             identify=self._identify(),
             twinless=self.twin is None and self.config.twin.kind == "auto",
             run=self.results.run,
@@ -138,9 +146,10 @@ class Session:
         share = strategy.twin_weight
         return trained if share == 1 else blend(trained, params, share)
 
-    def keep(self, name: str, params: Params, calibration: Calibration) -> None:
+    def keep(self, name: str, strategy: DTFLStrategy) -> None:
         """Store a strategy's last model, and what a gateway and an evaluation set make of it."""
         detector, agreement = self.config.detector, self.enrolment.agreement
+        params, calibration = strategy.state.model, strategy.calibration
         self._tell_moved(name, calibration.moved_by(detector.false_alarm_rate))
         model = SavedModel(
             spec=spec_of(self.config, self.dataset),
@@ -153,11 +162,15 @@ class Session:
             smoothing=detector.smoothing,
             features=self.dataset.feature_spec.names(self.dataset.schema),
             schema=self.dataset.schema.digest(),
+            own_layers=strategy.own_layers(),
         )
         _warn_of_no_threshold(name, calibration)
         weights = self.results.save_model(name, model)
         self._export(name, model, weights)
-        if self.evaluator is not None:
+        if model.own_layers is not None:
+            rates = rates_by_site(strategy.judged, calibration, detector.false_alarm_rate)
+            self._save_rates(name, rates)
+        elif self.evaluator is not None:
             self._save_alarms(name, self.evaluator, params, calibration)
 
     def _tell_moved(self, name: str, moved: Mapping[str, float]) -> None:
@@ -207,14 +220,16 @@ class Session:
         """Store alarms on the evaluation set, their rates and, where it has groups, theirs."""
         alarms = evaluator.alarms(params, calibration)
         self.results.save_alarms(name, alarms)
-        rates = evaluator.observed_rates(params, calibration)
+        self._save_rates(name, evaluator.observed_rates(params, calibration))
+        if self.groups is not None:
+            step_s = self.dataset.feature_spec.step_s
+            self.results.save_groups(name, self.groups.metrics(alarms, step_s))
+
+    def _save_rates(self, name: str, rates: Sequence[ObservedRate]) -> None:
         self.results.save_calibration(name, [rate.to_mapping() for rate in rates])
         for rate in rates:
             if not rate.kept:
                 log.info("%s: %s", name, rate.describe())
-        if self.groups is not None:
-            step_s = self.dataset.feature_spec.step_s
-            self.results.save_groups(name, self.groups.metrics(alarms, step_s))
 
     def _resume(self, name: str) -> Snapshot | None:
         if self.resumed is None or self.resumed.strategy != name:
@@ -222,9 +237,9 @@ class Session:
         log.info("%s: goes on after round %d", name, self.resumed.round)
         return self.resumed
 
-    def _callbacks(self) -> list[Callback]:
+    def _callbacks(self, evaluator: Evaluator | None) -> list[Callback]:
         config, results = self.config, self.results
-        callbacks: list[Callback] = [Evaluate(self.evaluator)] if self.evaluator else []
+        callbacks: list[Callback] = [Evaluate(evaluator)] if evaluator else []
         callbacks += [
             Record(results, config.run.rounds, self.dataset.scored),
             SaveCheckpoints(results, _all_settings(config)),

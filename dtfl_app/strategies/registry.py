@@ -45,6 +45,8 @@ STRATEGIES = Registry(
         "fedadam": "dtfl_app.strategies.fedadam:FedAdam",
         "fednova": "dtfl_app.strategies.fednova:FedNova",
         "scaffold": "dtfl_app.strategies.scaffold:SCAFFOLD",
+        "fedper": "dtfl_app.strategies.fedper:FedPer",
+        "fedbn": "dtfl_app.strategies.fedbn:FedBN",
         "dtml": "dtfl_app.strategies.dtml:DTML",
         "fpf": "dtfl_app.strategies.fpf:FPF",
         "lpe": "dtfl_app.strategies.lpe:LPE",

@@ -32,7 +32,8 @@ def check_strategy(
     The same seed gives the same bytes whatever the nodes' ids and the order of replies; a run cut
     off and resumed ends in the bytes of one that was not, in float32 and int8; replies that are
     not finite, and sites that fail, are refused and the run goes on; every byte that travels is
-    counted; settings at their bounds give a finite model.
+    counted; settings at their bounds give a finite model; layers that the strategy says are a
+    site's own never leave it, not even when it is asked for them.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ def check_strategy(
     """
     trial = _Trial(name, SmallPlant.write(folder / "plant"), folder, options, settings or {})
     found = Findings(f"strategy {name}")
+    personal = find_strategy(name).has_personal_keys()
     wires: dict[str, dict[str, Value]] = {"float32": {}, "int8": _INT8}
     for wire, more in wires.items():
         with found.trying(f"a run in {wire} ends in a finite model"):
@@ -56,6 +58,12 @@ def check_strategy(
                 require_same(whole, trial.resumed(more))
             with found.trying(f"every byte is counted in {wire}"):
                 _require_counted(whole)
+            if personal:
+                with found.trying(f"layers that are a site's own never leave it in {wire}"):
+                    _require_own_stay(whole)
+    if personal:
+        with found.trying("a site that is asked for its own layers refuses"):
+            _require_refused(trial.run({}, handler=_greedy))
     with found.trying("a reply that is not finite is refused, and the run goes on"):
         _require_refused(trial.run({}, handler=_poisoned))
     with found.trying("a site that fails is done without"):
@@ -147,6 +155,29 @@ def _require_refused(run: PlayedRun) -> None:
     assert played == [len(SITES) - 1], f"{played} sites counted in round 2"
 
 
+def _require_own_stay(run: PlayedRun) -> None:
+    """Neither by name nor by value, whatever a task says."""
+    tasks = [m for m in run.grid.sent if "task" in m.content.config_records]
+    named = [m.content.config_records["task"].get("personal-keys") for m in tasks]
+    assert all(isinstance(keys, list) for keys in named), "a task names none of a site's own layers"
+    keys = {str(key) for found in named if isinstance(found, list) for key in found}
+    own = [
+        array.numpy().tobytes()
+        for context in run.grid.contexts.values()
+        for record in context.state.array_records.values()
+        for name, array in record.items()
+        if name.startswith("personal/")
+    ]
+    assert own, "no site keeps layers of its own"
+    for message in (m for m in run.grid.received if not m.has_error()):
+        for record in message.content.array_records.values():
+            for name, array in record.items():
+                key = name.removesuffix(":scale").partition("/")[2]
+                assert key not in keys, f"{name} left a site"
+                held = array.numpy().tobytes()
+                assert not any(values in held for values in own), f"{name} holds a site's own layer"
+
+
 def _is_due(message: Message) -> bool:
     if round_of(message) != 2:
         return False
@@ -165,6 +196,14 @@ def _poisoned(message: Message, context: Context) -> Message:
             }
         )
     return reply
+
+
+def _greedy(message: Message, context: Context) -> Message:
+    """In round 2 the second site is asked for all layers, its own among them."""
+    if _is_due(message):
+        task = message.content.config_records["task"]
+        task["upload"] = [*task["upload"], *task["personal-keys"]]  # type: ignore[misc] # of texts
+    return client_app(message, context)
 
 
 def _failing(message: Message, context: Context) -> Message:

@@ -16,7 +16,7 @@ from dtfl_app.detector.detector import ModelSpec
 from dtfl_app.detector.models import build_model
 from dtfl_app.detector.params import get_params, set_params
 from dtfl_app.inputs.preparation import prepare, scaler_to_arrays
-from dtfl_app.messages.admission import admit, admit_sketches
+from dtfl_app.messages.admission import admit, admit_calibration
 from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.profile import profile_query
 from dtfl_app.messages.quantise import quantise
@@ -137,7 +137,7 @@ def test_a_site_scores_the_model_it_received_and_not_the_one_it_trained(dataset)
 
 
 def test_the_closing_query_scores_the_same_rows(dataset):
-    (sketch,) = admit_sketches(ask(node(), closing=True), kinds=1)
+    (sketch,) = admit_calibration(ask(node(), closing=True), kinds=1).sketches
 
     expected = sketch_scores(calibration_scores(dataset, START))
     np.testing.assert_allclose(sketch.values, expected.values, rtol=1e-12)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtfl_app.core.errors import ReplyError
-from dtfl_app.messages.admission import admit, admit_sketches
+from dtfl_app.messages.admission import admit, admit_calibration
 from dtfl_app.messages.calibration import EXAMPLES_LIMIT
 from dtfl_app.messages.training import Expected
 from tests.support.replies import (
@@ -151,7 +151,7 @@ def test_a_malformed_sketch_is_refused(change, reason):
 
 
 def test_equal_calibration_scores_are_ascending():
-    (sketch,) = admit_sketches(closing(calibration_scores=[2.0] * LEVELS), kinds=1)
+    (sketch,) = admit_calibration(closing(calibration_scores=[2.0] * LEVELS), kinds=1).sketches
 
     assert sketch.values.tolist() == [2.0] * LEVELS
 
@@ -160,7 +160,7 @@ def test_each_kind_of_evidence_has_its_sketch_and_an_empty_one_takes_no_scores()
     scores = [*np.linspace(0, 1, LEVELS), *np.linspace(5, 6, LEVELS)]
     message = closing(calibration_counts=[40, 0, 7], calibration_scores=scores)
 
-    first, empty, last = admit_sketches(message, kinds=3)
+    first, empty, last = admit_calibration(message, kinds=3).sketches
 
     assert (first.count, empty.count, last.count) == (40, 0, 7)
     assert first.values[-1] == 1.0
@@ -181,7 +181,7 @@ def test_each_kind_of_evidence_has_its_sketch_and_an_empty_one_takes_no_scores()
 )
 def test_a_bad_answer_to_the_closing_query_is_refused(message, reason):
     with pytest.raises(ReplyError, match=reason):
-        admit_sketches(message(), kinds=1)
+        admit_calibration(message(), kinds=1)
 
 
 # --- nothing but what is declared ----------------------------------------------------------------

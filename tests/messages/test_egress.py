@@ -42,6 +42,8 @@ VARIANTS = {
     "noise": {"privacy__dp": True, "privacy__epsilon": 1e6},
     "noise, int8": {"privacy__dp": True, "privacy__epsilon": 1e6, "wire__upload_precision": "int8"},
     "site halves, int8": {"strategy": "scaffold,fednova", "wire__upload_precision": "int8", **SGD},
+    "own layers": {"strategy": "fedper", "detector__evidence": "instant,smoothed"},
+    "own layers, int8": {"strategy": "fedper", "wire__upload_precision": "int8"},
     "physics": {"detector__evidence": "instant,smoothed,plc,pump,balance"},
 }
 
@@ -74,12 +76,14 @@ def declaration(task: Message, site: own_site.Site):
     if task.metadata.message_type == PROFILE:
         return Profile.declaration(43, 43, "balance" in config.detector.evidence)
     if task.metadata.message_type == CalibrationTask.kind:
-        return CalibrationReply.declaration(kinds)
+        own = bool(CalibrationTask.unpack(task).personal)
+        return CalibrationReply.declaration(kinds, judged=own)
     params = get_params(build_model(model_spec(config.detector, 43), seed=0))
     asked = TrainingTask.unpack(task)
     shapes = {key: params[key].shape for key in asked.upload}
     as_changes = config.wire.upload_precision == "int8"
-    return TrainingReply.declaration(shapes, as_changes, kinds, asked.extras)
+    own = bool(asked.personal)
+    return TrainingReply.declaration(shapes, as_changes, kinds, asked.extras, judged=own)
 
 
 def unpacked(reply: Message):

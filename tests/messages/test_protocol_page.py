@@ -40,9 +40,9 @@ def tasks() -> list[Message]:
     packed = Ledger().pack(1, prefixed("model", MODEL), [])
     settings = {**to_mapping(ProximalTerm(0.1)), **to_mapping(TeacherTerm(0.5, 2.0))}
     own = Versions("cwa/0", "cwa/1", ("cwa/0",))
-    rule = {"rule": "mine:Rule", "extras": EXTRAS, "versions": own}
+    rule = {"rule": "mine:Rule", "extras": EXTRAS, "versions": own, "personal": tuple(MODEL)}
     full = TrainingTask("north", 1, "a1", tuple(MODEL), "cwa/1", "cwa/0", settings, **rule)
-    asked = CalibrationTask("north", 1, "a1", versions=own)
+    asked = CalibrationTask("north", 1, "a1", versions=own, personal=tuple(MODEL))
     return [profile_query(1), full.pack(1, packed), asked.pack(1, packed)]
 
 
@@ -51,8 +51,8 @@ def declared() -> dict[str, Declaration]:
     shapes = {key: value.shape for key, value in MODEL.items()}
     return {
         "query.profile": Profile.declaration(2, 2, with_demand=True),
-        "train": TrainingReply.declaration(shapes, as_changes=True, kinds=KINDS, extras=EXTRAS),
-        "query.calibrate": CalibrationReply.declaration(KINDS),
+        "train": TrainingReply.declaration(shapes, True, KINDS, EXTRAS, judged=True),
+        "query.calibrate": CalibrationReply.declaration(KINDS, judged=True),
     }
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from dtfl_app.testing.twins import check_twin
+from tests.support.networks import NET1
 from twin.base import Event, Scenario
 from twin.ctown.defaults import default_plant
 from twin.ctown.simulate import CTownTwin
+from twin.epanet.simulate import EpanetTwin
 from twin.schema import Channel, Schema
 
 TANK = Schema("tank", (Channel("level", "m", "level", -10.0, 40.0),), period_s=3600.0)
@@ -62,6 +64,12 @@ def test_the_c_town_twin_keeps_all_promises():
     kept = check_twin(CTownTwin(default_plant("")), ["forced_off"], hours=72)
 
     assert "every family of events is planned and simulated" in kept
+
+
+def test_the_twin_of_an_epanet_network_keeps_all_promises():
+    twin = EpanetTwin(NET1)
+
+    assert len(check_twin(twin, ["forced_off", "leak"], hours=72)) == 9
 
 
 def test_a_small_twin_of_ones_own_keeps_all_promises():
