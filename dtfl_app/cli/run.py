@@ -15,7 +15,7 @@ from rich.console import Console
 
 from dtfl_app.cli.app_folder import HELP as APP_HELP
 from dtfl_app.cli.app_folder import open_app
-from dtfl_app.cli.new import config_table, title_of
+from dtfl_app.cli.new import config_table, defaults, title_of
 from dtfl_app.cli.runs import resumed_settings, resumed_sites
 from dtfl_app.cli.terminal import clear_errors, plain_console
 from dtfl_app.core.config import SECTIONS, RunConfig, keys_with
@@ -111,14 +111,18 @@ def _as_page(sections: Sequence[type]) -> list[str]:
 def parse_settings(words: list[str]) -> dict[str, Value]:
     """Read key=value words; a value is TOML, and text may go without quotes."""
     chosen: dict[str, Value] = {}
+    usual = defaults()
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ConfigError(f"setting {word!r}: expected key=value, e.g. rounds=50")
         try:
-            chosen[key] = tomllib.loads(f"x = {value}")["x"]
+            found = tomllib.loads(f"x = {value}")["x"]
         except tomllib.TOMLDecodeError:
-            chosen[key] = value
+            found = value
+        # A text may look like a number: twin.weight=0.5, run-name=2024.
+        is_text = isinstance(usual.get(key), str)
+        chosen[key] = value if is_text and not isinstance(found, str) else found
     return chosen
 
 

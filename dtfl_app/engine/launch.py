@@ -27,7 +27,7 @@ from dtfl_app.core.errors import FederationError
 from dtfl_app.core.logs import read_line
 from dtfl_app.core.settings import Value
 
-__all__ = ["SuperLink", "flower_environment", "simulate", "submit", "superlink"]
+__all__ = ["SuperLink", "flower_environment", "run_config", "simulate", "submit", "superlink"]
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 15.0
@@ -140,7 +140,7 @@ def _run(
 ) -> Iterator[str]:
     command = [
         *("flwr", "run", str(app), name, "--stream", *options),
-        *("--run-config", " ".join(f"{k}={_toml(v)}" for k, v in settings.items())),
+        *("--run-config", run_config(settings)),
     ]
     tail: list[str] = []
     run_id = reason = ""
@@ -179,8 +179,16 @@ def _federation(sites: int, actors: int) -> str:
     return f"num-supernodes={sites} client-resources-num-cpus=1 init-args-num-cpus={actors}"
 
 
+def run_config(settings: Mapping[str, Value]) -> str:
+    """Write settings as `flwr run --run-config` reads them."""
+    return " ".join(f"{key}={_toml(value)}" for key, value in settings.items())
+
+
 def _toml(value: Value) -> str:
-    return json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    # Flower's reader ends a text at the first quote, even at one behind a backslash.
+    return '"' + json.dumps(value)[1:-1].replace('\\"', "\\u0022") + '"'
 
 
 def _status(environment: Mapping[str, str], name: str, run_id: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from dtfl_app.cli.main import app
-from dtfl_app.cli.run import _with_defaults
+from dtfl_app.cli.run import _with_defaults, parse_settings
 from tests.support.places import REPOSITORY, SMALL
 
 
@@ -85,3 +85,15 @@ def test_a_fault_of_the_program_shows_no_variables(tmp_path: Path) -> None:
 
     assert done.returncode == 1 and "a fault" in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_text_that_looks_like_a_number_needs_no_quotes():
+    words = ["twin.weight=0.5", "rounds=3", "run-name=2024", 'strategy="cwa"', "twin.kind=none"]
+
+    assert parse_settings(words) == {
+        "twin.weight": "0.5",
+        "rounds": 3,
+        "run-name": "2024",
+        "strategy": "cwa",
+        "twin.kind": "none",
+    }
