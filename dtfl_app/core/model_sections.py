@@ -87,7 +87,8 @@ class TwinSettings:
 
     kind: str = setting(
         "auto",
-        "auto = the dataset's own; ctown, epanet, fmi, function, recorded, none, or your own: my_pkg.mine:Mine "
+        "auto = the dataset's own; ctown, epanet, fmi, function, recorded, none, or your own: "
+        "my_pkg.mine:Mine "
         "(docs/your-twin.md)",
     )
     options: str = setting("", "settings of your own twin: key=value, ...")
