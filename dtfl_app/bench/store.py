@@ -23,6 +23,7 @@ from dtfl_app.core.naming import file_name
 from dtfl_app.core.renamed import modern
 from dtfl_app.results.alarm_table import without_marks
 from dtfl_app.results.lines import METRICS, TIMINGS, read_entries
+from dtfl_app.results.promises import CALIBRATION
 from dtfl_app.sites.catalogue import find_dataset
 from twin.files import write_atomically
 
@@ -60,18 +61,20 @@ class Store:
         return dict(groups)
 
     def alarms(self, digest: str) -> pd.DataFrame:
-        """Score and alarm per time step of the evaluation set."""
-        (path,) = (self._root / digest / "alarms").iterdir()
+        """Score and alarm per time step of the evaluation set; no rows where sites judge."""
+        path = next((self._root / digest / "alarms").iterdir(), None)
+        if path is None:
+            return pd.DataFrame(columns=["event"])
         return without_marks(pd.read_csv(path, keep_default_na=False, na_values={"score": [""]}))
 
     def keep(self, digest: str, run: Path, strategy: str, about: Mapping[str, Any]) -> None:
         """Store what `strategy` left in the folder of a run."""
         with self._new(digest) as folder:
             _copy_run(run, strategy, folder)
-            (alarms,) = (folder / "alarms").iterdir()
-            sites = site_figures(
-                without_marks(pd.read_csv(alarms, keep_default_na=False)), _site_rule(run)
-            )
+            sites: dict[str, dict[str, Any]] = {}
+            for alarms in (folder / "alarms").iterdir():
+                table = without_marks(pd.read_csv(alarms, keep_default_na=False))
+                sites = site_figures(table, _site_rule(run))
             _write_json(folder / "cell.json", {**about, "strategy": strategy, "sites": sites})
 
     def keep_baselines(
@@ -97,8 +100,18 @@ class Store:
 
 
 def finished_strategies(run: Path, strategies: Iterable[str]) -> list[str]:
-    """Those of `strategies` whose last model was judged and stored; alarms are written last."""
-    return [name for name in strategies if (run / "alarms" / f"{file_name(name)}.csv").exists()]
+    """Those of `strategies` whose last model was judged and stored; that is written last.
+
+    Of a model with layers that sites have of their own there are rates, and no alarms.
+    """
+    path = run / CALIBRATION
+    rates = json.loads(path.read_text()) if path.exists() else []
+    rated = {entry["strategy"] for entry in rates}
+    return [name for name in strategies if name in rated or _alarms(run, name).exists()]
+
+
+def _alarms(run: Path, strategy: str) -> Path:
+    return run / "alarms" / f"{file_name(strategy)}.csv"
 
 
 def _site_rule(run: Path) -> Callable[[str], str]:
@@ -108,9 +121,11 @@ def _site_rule(run: Path) -> Callable[[str], str]:
 
 
 def _copy_run(run: Path, strategy: str, folder: Path) -> None:
-    for kind, ending in (("models", "safetensors"), ("alarms", "csv")):
+    for kind in ("models", "alarms"):
         (folder / kind).mkdir()
-        shutil.copy(run / kind / f"{file_name(strategy)}.{ending}", folder / kind)
+    shutil.copy(run / "models" / f"{file_name(strategy)}.safetensors", folder / "models")
+    if (alarms := _alarms(run, strategy)).exists():
+        shutil.copy(alarms, folder / "alarms")
     for path in run.glob("*.json"):
         _write_json(folder / path.name, _of_strategy(json.loads(path.read_text()), strategy))
     for name in (METRICS, TIMINGS):

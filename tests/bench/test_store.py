@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from dtfl_app.bench.pictures import save_timeline
 from dtfl_app.bench.store import Store, finished_strategies
 from dtfl_app.results.lines import read_lines
 from tests.bench.stored import ORIGIN, made_run
@@ -43,3 +44,18 @@ def test_a_cell_that_cannot_be_stored_whole_is_not_there(tmp_path, run):
 
 def test_a_strategy_is_finished_when_its_alarms_are_there(run):
     assert finished_strategies(run, ["fedavg", "cwa"]) == ["cwa"]
+
+
+def test_a_model_that_sites_judge_is_stored_without_alarms(tmp_path, run):
+    """Its rates say that it is finished; by site nothing is known of its rows."""
+    (run / "alarms" / "cwa.csv").unlink()
+    assert finished_strategies(run, ["cwa"]) == []
+    (run / "calibration.json").write_text(json.dumps([{"strategy": "cwa", "wanted": 0.01}]))
+    store = Store(tmp_path)
+
+    assert finished_strategies(run, ["cwa"]) == ["cwa"]
+    store.keep("d1", run, "cwa", ORIGIN)
+
+    assert store.about("d1")["sites"] == {}
+    assert store.alarms("d1")["event"].tolist() == []
+    assert not save_timeline(store.alarms("d1"), "cwa", tmp_path / "timeline.png")
