@@ -29,7 +29,7 @@ def test_the_main_table_has_five_seeds_and_every_method_with_and_without_warm_st
     cells = cells_of(grid)
 
     methods = {"fedavg", "fedprox", "fedadam", "dtml", "fpf", "lpe", "cwa", "dtkd", "feddf"}
-    methods |= {"fednova", "scaffold"}
+    methods |= {"fednova", "scaffold", "fedper"}
     methods |= {f"flwr.serverapp.strategy:{name}" for name in ("FedAvgM", "FedYogi", "QFedAvg")}
     for warm in (False, True):
         mine = [cell for cell in cells if cell.common["twin.warm-start"] is warm]
