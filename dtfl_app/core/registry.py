@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 
+_LONGEST = 120
+
+
 @dataclass(frozen=True, slots=True)
 class NoOptions:
     """Options of what has none."""
@@ -59,7 +62,9 @@ class Registry:
         """
         found = self._imported(name, self.built_in.get(name) or self._path(name))
         if not self.fits(found):
-            raise ConfigError(f"run config: {self.key} = {name!r} is {found!r}, not {self.what}")
+            raise ConfigError(
+                f"run config: {self.key} = {name!r} is {_short(found)}, not {self.what}"
+            )
         return found
 
     def _imported(self, name: str, path: str) -> Any:  # noqa: ANN401 - as of `find`
@@ -96,6 +101,11 @@ class Registry:
 
     def _registered(self) -> list[EntryPoint]:
         return list(entry_points(group=self.group))
+
+
+def _short(found: object) -> str:
+    text = repr(found)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def read_options(cls: type, key: str, text: str, usual: str = "") -> Any:  # noqa: ANN401 - an instance of `cls`
