@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,3 +75,11 @@ def engine() -> Iterator[SuperLink]:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def quiet_afterwards():
+    """`dtfl detect` in this process logs to the standard error of its call, and nowhere else."""
+    yield
+    logging.getLogger("dtfl.detect").handlers.clear()
+    logging.getLogger("dtfl.detect").propagate = True

@@ -1,7 +1,6 @@
 """dtfl detect as a person calls it: on a finished file, with what goes wrong said in one line."""
 
 import json
-import logging
 from dataclasses import replace
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -16,14 +15,6 @@ from tests.support.places import REPOSITORY
 
 # One of the sites of the model that most tests score with.
 SITE = "site-01"
-
-
-@pytest.fixture(autouse=True)
-def quiet_afterwards():
-    """The command logs to the standard error of its call; later tests have another."""
-    yield
-    logging.getLogger("dtfl.detect").handlers.clear()
-    logging.getLogger("dtfl.detect").propagate = True
 
 
 @pytest.fixture(scope="module")

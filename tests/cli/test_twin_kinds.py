@@ -64,14 +64,14 @@ def test_a_twin_of_ones_own_is_simulated_compared_and_where_it_can_be_fitted():
 
 
 def test_a_function_that_fails_in_one_scenario_of_ten_loses_that_one_and_says_so():
-    Path("frail.py").write_text(
+    Path("breaking.py").write_text(
         "from two_tanks import TwoTanks, TwoTanksOptions\n\n\n"
         "def simulate(scenario, schema):\n"
         "    if scenario.name == 's0004':\n"
         "        raise ArithmeticError('the step size is too small')\n"
         "    return TwoTanks(TwoTanksOptions()).simulate(scenario)\n"
     )
-    words = ("--kind", "function", "--options", 'function="frail:simulate"', *KIND[2:])
+    words = ("--kind", "function", "--options", 'function="breaking:simulate"', *KIND[2:])
 
     made = run(
         "simulate", *words, "--scenarios", 10, "--hours", 4, "--out", "a.csv", "--cache", "c"
@@ -79,7 +79,7 @@ def test_a_function_that_fails_in_one_scenario_of_ten_loses_that_one_and_says_so
 
     assert made.exit_code == 0, made.output
     assert "9 scenarios, 2160 rows, simulated at" in made.stdout
-    assert "dropped: s0004: frail:simulate, scenario 's0004': ArithmeticError" in made.stderr
+    assert "dropped: s0004: breaking:simulate, scenario 's0004': ArithmeticError" in made.stderr
 
 
 def test_the_kinds_are_listed_with_their_options_those_of_packages_too(monkeypatch):

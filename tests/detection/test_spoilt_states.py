@@ -14,7 +14,10 @@ from tests.support.spoiling import dumped, spoilt
 # What no check can know to be wrong: keys, what was done to them.
 SOUND = [
     # States of earlier versions lack these.
-    (r"file/endless|.*/(instance|readings|own|gaps|filled|longest_stretch|counts/baseline)", "missing"),
+    (
+        r"file/endless|.*/(instance|readings|own|gaps|filled|longest_stretch|counts/baseline)",
+        "missing",
+    ),
     (r"detection/(episodes|skip|left_out|row_number)", "missing"),
     # Readings and residuals may be any number, a missing reading NaN, and times before 1970.
     (r".*/(readings|rows|before|means|kept)/.*", "NaN|infinite|negative|huge"),

@@ -131,7 +131,7 @@ def test_a_setting_out_of_its_range_is_refused(method, settings, message):
 
 def test_layers_that_the_model_has_not_are_refused():
     """Conv, BatchNorm and Linear are three layers."""
-    with pytest.raises(ConfigError, match=r"LPE: lpe\.low = 4, .* <= 3, the number of layers"):
+    with pytest.raises(ConfigError, match=r"lpe\.low = 4, .* <= 3, the number of layers"):
         play(LPE(twin(), low=4, high=4, fraction_evaluate=0.0))
 
 

@@ -31,6 +31,9 @@ def played(tmp_path_factory) -> dict[str, PlayedRun]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("page"))
         patch.setattr(sys, "path", [*sys.path])
+        # Other pages have modules of these names, and other tests may have imported them.
+        for name in [n for n in sys.modules if n in ("two_tanks", "station", "tanks")]:
+            patch.delitem(sys.modules, name)
         runs = {}
         for language, name, text in BLOCKS:
             if (language, name) != ("sh", "run"):
