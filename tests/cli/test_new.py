@@ -73,6 +73,16 @@ def test_the_settings_command_prints_the_table_of_an_app():
     assert printed.strip() == config_table().strip()
 
 
+@pytest.mark.parametrize(
+    ("template", "page"),
+    [("tank_sites", "your-dataset"), ("two_tanks", "your-twin"), ("stencil", "your-detector")],
+)
+def test_what_is_written_is_what_its_page_shows(template, page):
+    code = (REPOSITORY / "dtfl_app" / "cli" / "thin" / f"{template}.py").read_text()
+
+    assert code in (REPOSITORY / "docs" / f"{page}.md").read_text()
+
+
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     """A fresh folder with one part of each kind, written there."""

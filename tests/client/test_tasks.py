@@ -1,7 +1,5 @@
 """What one site does, through the real ClientApp, with every number checked from outside."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
@@ -12,66 +10,18 @@ from dtfl_app.core.config import RunConfig
 from dtfl_app.core.errors import ConfigError, ReplyError, SiteError
 from dtfl_app.core.settings import to_mapping
 from dtfl_app.detector.calibration import sketch_scores
-from dtfl_app.detector.detector import ModelSpec
 from dtfl_app.detector.models import build_model
 from dtfl_app.detector.params import get_params, set_params
 from dtfl_app.inputs.preparation import prepare, scaler_to_arrays
 from dtfl_app.messages.admission import admit, admit_calibration
-from dtfl_app.messages.calibration import CalibrationTask
 from dtfl_app.messages.profile import profile_query
 from dtfl_app.messages.quantise import quantise
 from dtfl_app.messages.training import Expected, ProximalTerm, TeacherTerm, TrainingTask
 from dtfl_app.messages.wire import Ledger, prefixed, to_arrays
-from dtfl_app.sites.federation import SiteData
 from dtfl_app.sites.scaling import ChannelSums, Scaler
 from dtfl_app.testing.grid import identify
-from tests.support.settings import keyed
-from tests.support.small_dataset import SmallDataset, use_small_dataset
-
-SETTINGS = {
-    "dataset": "small",
-    "train.epochs": 2,
-    "train.batch-size": 16,
-    "train.lr": 0.01,
-    "detector.hidden": 6,
-    "detector.latent": 2,
-    "detector.smoothing": 3,
-    "seed": 5,
-}
-SPEC = ModelSpec("autoencoder", features=2, hidden=6, latent=2)
-START = get_params(build_model(SPEC, seed=1))
-SCALER = Scaler(np.array([0.5, 1.0]), np.array([2.0, 4.0]), clip=10.0)
-
-
-@pytest.fixture
-def dataset(monkeypatch) -> SmallDataset:
-    """100 rows per site, of which the last 20 are for calibration."""
-    made = SmallDataset()
-    use_small_dataset(monkeypatch, made)
-    return made
-
-
-def node(place: int = 0, node_id: int = 7, **settings) -> Context:
-    config = {**SETTINGS, **keyed(**settings)}
-    return Context(1, node_id, {"partition-id": place, "num-partitions": 2}, RecordDict(), config)
-
-
-def ask(context: Context, start=START, extra=None, closing=False, **changes) -> Message:
-    """Send one task as the server does, `changes` in it or the closing one; return the reply."""
-    identify()
-    arrays = {**prefixed("model", start), **prefixed("scaler", scaler_to_arrays(SCALER))}
-    arrays |= extra or {}
-    packed = Ledger().pack(context.node_id, arrays, keep=[])
-    site = f"site-{context.node_config['partition-id']}"
-    task = CalibrationTask(site, 1, "")
-    if not closing:
-        task = replace(TrainingTask(site, 1, "", tuple(start)), **changes)
-    return client_app.app(task.pack(context.node_id, packed), context)
-
-
-def admitted(reply: Message, place: int = 0, server_round: int = 1, start=START):
-    shapes = {key: value.shape for key, value in start.items()}
-    return admit(reply, Expected(f"site-{place}", server_round, shapes))
+from tests.support.one_site import SCALER, SETTINGS, SPEC, START, admitted, ask, node
+from tests.support.small_dataset import SmallDataset
 
 
 def same(first, second) -> bool:
@@ -230,57 +180,6 @@ def test_a_pull_towards_the_global_model_keeps_a_site_nearer(dataset):
     assert move(held) < move(free)
 
 
-@pytest.mark.parametrize("window", [2, 5])
-def test_windows_work_at_a_site_also_without_calibration_rows(monkeypatch, window):
-    """35 rows, none of them kept for calibration."""
-    use_small_dataset(monkeypatch, SmallDataset(rows=35, calibration_share=0.0))
-    start = get_params(build_model(replace(SPEC, window=window), seed=1))
-
-    reply = admitted(ask(node(detector__window=window), start=start), start=start)
-
-    assert (reply.examples, reply.sketches[0].count) == (35, 0)
-
-
-@pytest.mark.parametrize("kind", ["query.profile", "train", "query.calibrate"])
-@pytest.mark.parametrize("few", [SmallDataset(label=1), SmallDataset(rows=36)])
-def test_a_site_with_fewer_than_thirty_windows_of_normal_operation_tells_nothing(
-    monkeypatch, few, kind
-):
-    """All 100 rows abnormal; 36 rows, of which 7 are kept for calibration and 29 are left."""
-    use_small_dataset(monkeypatch, few)
-    identify()
-    message = Message(RecordDict({}), message_type=kind, dst_node_id=7)
-
-    with pytest.raises(SiteError, match="site site-0: it has fewer than 30 windows of normal"):
-        client_app.app(message, node())
-
-
-def test_thirty_windows_of_normal_operation_are_enough(monkeypatch):
-    """37 rows, of which 7 are kept for calibration."""
-    use_small_dataset(monkeypatch, SmallDataset(rows=37))
-
-    reply = admitted(ask(node()))
-
-    assert (reply.examples, reply.sketches[0].count) == (30, 7)
-
-
-def test_a_classifier_needs_labels(monkeypatch):
-    use_small_dataset(monkeypatch, SmallDataset(label=-1))
-    start = get_params(build_model(replace(SPEC, kind="classifier"), seed=1))
-
-    with pytest.raises(SiteError, match=r"site site-0: it has fewer than 30 labelled windows"):
-        ask(node(detector__model="classifier"), start=start)
-
-
-def test_calibration_leaves_abnormal_rows_out(monkeypatch):
-    """The surge in rows 90 to 94 lies among the last 20; 15 normal rows remain."""
-    use_small_dataset(monkeypatch, Surged())
-
-    reply = admitted(ask(node()))
-
-    assert (reply.examples, reply.sketches[0].count) == (80, 15)
-
-
 def test_a_site_that_lost_what_it_held_refuses_the_task(dataset):
     identify()
     context, ledger = node(), Ledger()
@@ -357,16 +256,6 @@ def test_another_scaling_is_applied_to_the_rows_already_read(dataset):
     assert site.prepared(doubled)[0] is other
 
 
-class Surged(SmallDataset):
-    """Rows 90 to 94 of every site are abnormal."""
-
-    def load_site(self, index: int, k: int) -> SiteData:
-        data = super().load_site(index, k)
-        label = data.features_cal.label.copy()
-        label[10:15] = 1
-        return replace(data, features_cal=replace(data.features_cal, label=label))
-
-
 def distance(first, second, rows) -> float:
     return float(((forward(first, rows) - forward(second, rows)) ** 2).mean())
 
@@ -380,24 +269,6 @@ def forward(params, x: np.ndarray) -> np.ndarray:
 
 def move(params) -> float:
     return float(sum(((params[key] - START[key]) ** 2).sum() for key in START))
-
-
-def test_moments_of_fewer_than_thirty_readings_do_not_leave(monkeypatch):
-    """Of the flow 29 readings are there, of the level all."""
-
-    class Sparse(SmallDataset):
-        def load_site(self, index: int, k: int) -> SiteData:
-            data = super().load_site(index, k)
-            values = data.features_train.values.copy()
-            values[29:, 1] = np.nan
-            return replace(data, features_train=replace(data.features_train, values=values))
-
-    use_small_dataset(monkeypatch, Sparse())
-    identify()
-    told = client_app.app(profile_query(7), node()).content.array_records["arrays"]
-
-    assert told["n"].numpy()[0] >= 30 and told["n"].numpy()[1] == 0
-    assert told["mean"].numpy()[1] == told["m2"].numpy()[1] == 0
 
 
 def test_a_site_refuses_a_run_that_its_policy_does_not_allow(dataset, tmp_path):

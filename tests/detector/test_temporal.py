@@ -1,3 +1,5 @@
+"""The temporal detector: what it sees, learns and refuses."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""A twin of any torch model: its steps, its seed, and what it refuses."""
+
 import subprocess
 import sys
 

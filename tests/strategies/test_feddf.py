@@ -1,3 +1,5 @@
+"""FedDF: the sites' models together teach the aggregate on twin inputs."""
+
 from dataclasses import replace
 
 import numpy as np

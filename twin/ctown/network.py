@@ -36,7 +36,6 @@ __all__ = [
     "dma_boundaries",
     "load_network",
     "network_of",
-    "tank_areas",
 ]
 
 _EMBEDDED = "networks/asce-tf-wdst/Battle of the Calibration Networks System.inp"
@@ -138,11 +137,6 @@ def ctown_file(plant: PlantModel) -> Path:
 def network_of(plant: PlantModel) -> Network:
     """Return the network of a plant; TwinError when its file is missing or is not C-Town."""
     return load_network(ctown_file(plant))
-
-
-def tank_areas(plant: PlantModel) -> dict[str, float]:
-    """Return tank -> cross-section in m2."""
-    return {name: tank.area_m2 for name, tank in network_of(plant).tanks.items()}
 
 
 def load_network(path: Path) -> Network:

@@ -22,7 +22,6 @@ __all__ = [
     "TANK_LINKS",
     "TANK_MAX_LEVEL",
     "VALVE",
-    "tank_of_link",
 ]
 
 #: Highest level of each tank in m, as both public network files have it.
@@ -75,11 +74,6 @@ PLC_TANKS: Mapping[str, str] = {
     "PLC8": "T6",
     "PLC9": "T7",
 }
-
-
-def tank_of_link(link: str) -> str:
-    """Return the tank that a pump or the valve fills; KeyError for any other link."""
-    return next(tank for tank, links in TANK_LINKS.items() if link in links)
 
 
 def _link_channels(*links: str) -> tuple[str, ...]:

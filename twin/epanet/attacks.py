@@ -6,6 +6,7 @@ Source: Taormina et al. 2018, doi 10.1061/(ASCE)WR.1943-5452.0000969, tables of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -109,30 +110,33 @@ class PumpSpeed(_OnPump):
         return setting * self.event.strength if link == self.event.target else setting
 
 
-class ForcedPump(_OnPump):
+class _Forced(_OnPump):
+    unit = "none, leave at 0"
+    #: What the pump turns at, whatever its PLC orders.
+    speed: ClassVar[float]
+
+    def command(self, link: str, setting: float, before: float, hour: float) -> float:
+        return self.speed if link == self.event.target else setting
+
+
+class ForcedPump(_Forced):
     """The pump runs whatever its PLC orders. Target: a pump. Strength: none."""
 
-    unit = "none, leave at 0"
+    speed = 1.0
 
     @classmethod
     def draw(cls, assets: Assets, rng: np.random.Generator) -> Choice:
         return Choice(pick(assets.idle, rng), 0.0)
 
-    def command(self, link: str, setting: float, before: float, hour: float) -> float:
-        return 1.0 if link == self.event.target else setting
 
-
-class ForcedOff(_OnPump):
+class ForcedOff(_Forced):
     """The pump stands still whatever its PLC orders. Target: a pump. Strength: none."""
 
-    unit = "none, leave at 0"
+    speed = 0.0
 
     @classmethod
     def draw(cls, assets: Assets, rng: np.random.Generator) -> Choice:
         return Choice(pick(assets.duty, rng), 0.0)
-
-    def command(self, link: str, setting: float, before: float, hour: float) -> float:
-        return 0.0 if link == self.event.target else setting
 
 
 class ForcedValve(Effect):
